@@ -1,0 +1,3 @@
+"""placeholder"""
+from .motion import Motion
+from .skeletons import Skeleton
