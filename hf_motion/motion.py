@@ -92,10 +92,8 @@ class Motion:
             raise ValueError(f"fps must be a positive number of frames per second, got {fps!r}.")
         if fps == self.fps or len(self) == 1:
             return replace(self, fps=fps)
-        last = len(self) - 1
-        times = np.arange(int(np.floor(last * fps / self.fps + 1e-6)) + 1) * (self.fps / fps)
-        left = np.minimum(times.astype(int), last - 1)
-        weight = (times - left).astype(np.float32)[:, None, None]
+        left, weight = resampling_weights(len(self), self.fps, fps)
+        weight = weight[:, None, None]
         return replace(self, joints=self.joints[left] * (1 - weight) + self.joints[left + 1] * weight, fps=fps)
 
     def save(self, path: str | os.PathLike, **options: Any) -> Path:
@@ -149,6 +147,23 @@ class Motion:
         from .rendering import player_html
 
         return player_html([self])
+
+
+def resampling_weights(frames: int, source_fps: float, target_fps: float) -> tuple[np.ndarray, np.ndarray]:
+    """Where the frames of a resampled clip lie between those of the original.
+
+    Args:
+        frames (`int`): Frames of the original, at least two.
+        source_fps (`float`): Its frame rate.
+        target_fps (`float`): The wanted one.
+
+    Returns:
+        `tuple[numpy.ndarray, numpy.ndarray]`: Index of the frame to the left (int64), and weight of the next one (float32).
+    """
+    last = frames - 1
+    times = np.arange(int(np.floor(last * target_fps / source_fps + 1e-6)) + 1) * (source_fps / target_fps)
+    left = np.minimum(times.astype(int), last - 1)
+    return left, (times - left).astype(np.float32)
 
 
 def _checked_joints(joints: Any, skeleton: Skeleton) -> np.ndarray:

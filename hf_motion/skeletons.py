@@ -25,6 +25,8 @@ class Skeleton:
             Y is up, Z is forward, +X is the character's left. The root has (0, 0, 0).
         rest_lengths (`tuple[float, ...]`, *optional*): Length of the bone that ends in each joint, in `unit`, of the reference
             character that clips are retargeted to before features are extracted.
+        chains (`tuple[tuple[int, ...], ...]`, *optional*): Kinematic chains of the published feature code, whose rotations start
+            again from the heading at the first bone of each chain.
         facing (`tuple[int, int, int, int]`, *optional*): Right hip, left hip, right shoulder, left shoulder, in the order in
             which the published feature code names them.
         feet (`tuple[int, int, int, int]`, *optional*): Left ankle, left toe, right ankle, right toe: the joints whose ground
@@ -42,6 +44,7 @@ class Skeleton:
     parents: tuple[int, ...]
     rest_directions: tuple[tuple[float, float, float], ...] | None = None
     rest_lengths: tuple[float, ...] | None = None
+    chains: tuple[tuple[int, ...], ...] | None = None
     facing: tuple[int, int, int, int] | None = None
     feet: tuple[int, int, int, int] | None = None
     leg: tuple[int, int] | None = None
@@ -121,6 +124,8 @@ def _parents(chains: Sequence[Sequence[int]], count: int) -> tuple[int, ...]:
     return tuple(parents)
 
 
+_T2M_CHAINS = ((0, 2, 5, 8, 11), (0, 1, 4, 7, 10), (0, 3, 6, 9, 12, 15), (9, 14, 17, 19, 21), (9, 13, 16, 18, 20))
+_KIT_CHAINS = ((0, 11, 12, 13, 14, 15), (0, 16, 17, 18, 19, 20), (0, 1, 2, 3, 4), (3, 5, 6, 7), (3, 8, 9, 10))
 _UP, _DOWN, _LEFT, _RIGHT, _FORWARD = (0, 1, 0), (0, -1, 0), (1, 0, 0), (-1, 0, 0), (0, 0, 1)
 
 HUMANML3D_22 = Skeleton(
@@ -130,7 +135,7 @@ HUMANML3D_22 = Skeleton(
         "spine3", "left_foot", "right_foot", "neck", "left_collar", "right_collar", "head", "left_shoulder",
         "right_shoulder", "left_elbow", "right_elbow", "left_wrist", "right_wrist",
     ),
-    parents=_parents([[0, 2, 5, 8, 11], [0, 1, 4, 7, 10], [0, 3, 6, 9, 12, 15], [9, 14, 17, 19, 21], [9, 13, 16, 18, 20]], 22),
+    parents=_parents(_T2M_CHAINS, 22),
     rest_directions=(
         (0, 0, 0), _LEFT, _RIGHT, _UP, _DOWN, _DOWN, _UP, _DOWN, _DOWN, _UP, _FORWARD, _FORWARD, _UP, _LEFT, _RIGHT,
         _FORWARD, _DOWN, _DOWN, _DOWN, _DOWN, _DOWN, _DOWN,
@@ -139,6 +144,7 @@ HUMANML3D_22 = Skeleton(
         0, 0.1031, 0.1099, 0.1316, 0.3936, 0.3902, 0.1432, 0.4324, 0.4256, 0.0574, 0.1434, 0.1494, 0.2194, 0.1375, 0.1434,
         0.1030, 0.1316, 0.1230, 0.2568, 0.2631, 0.2660, 0.2699,
     ),
+    chains=_T2M_CHAINS,
     facing=(2, 1, 17, 16),
     feet=(7, 10, 8, 11),
     leg=(5, 8),
@@ -154,11 +160,12 @@ KIT_21 = Skeleton(
         "right_elbow", "right_wrist", "left_hip", "left_knee", "left_ankle", "left_heel", "left_foot", "right_hip",
         "right_knee", "right_ankle", "right_heel", "right_foot",
     ),
-    parents=_parents([[0, 11, 12, 13, 14, 15], [0, 16, 17, 18, 19, 20], [0, 1, 2, 3, 4], [3, 5, 6, 7], [3, 8, 9, 10]], 21),
+    parents=_parents(_KIT_CHAINS, 21),
     rest_directions=(
         (0, 0, 0), _UP, _UP, _UP, _UP, _LEFT, _DOWN, _DOWN, _RIGHT, _DOWN, _DOWN, _LEFT, _DOWN, _DOWN, _FORWARD, _FORWARD,
         _RIGHT, _DOWN, _DOWN, _FORWARD, _FORWARD,
     ),
+    chains=_KIT_CHAINS,
     facing=(11, 16, 5, 8),
     feet=(19, 20, 14, 15),
     leg=(17, 18),

@@ -1,1 +1,26 @@
-"""."""
+"""Looking at motions: frames, videos, contact sheets and an interactive player.
+
+Pillow and PyAV (`pip install hf-motion[render]`) are imported when something is drawn, never before.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .contact_sheet import save_contact_sheet
+    from .frames import render_frames
+    from .player import player_html, save_player
+    from .video import save_video
+
+_MODULES = {
+    "player_html": "player", "render_frames": "frames", "save_contact_sheet": "contact_sheet", "save_player": "player",
+    "save_video": "video",
+}  # fmt: skip
+
+__all__ = ["player_html", "render_frames", "save_contact_sheet", "save_player", "save_video"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f".{_MODULES[name]}", __name__), name)

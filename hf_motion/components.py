@@ -1,0 +1,22 @@
+"""The class names that a saved pipeline may mention: a stable file format.
+
+A pipeline's `model_index.json` names its parts as `["hf_motion.components", "ClassName"]`, whichever file they live in today. diffusers
+looks the base classes up in the same module, so they are here too.
+"""
+
+from diffusers import ConfigMixin, ModelMixin, SchedulerMixin
+from transformers import FeatureExtractionMixin, PreTrainedModel, PreTrainedTokenizerBase
+
+from .models.mdm.modeling_mdm import MDMDenoiser
+from .representation.feature_extractor import MotionFeatureExtractor
+
+__all__ = [
+    "ConfigMixin",
+    "FeatureExtractionMixin",
+    "MDMDenoiser",
+    "ModelMixin",
+    "MotionFeatureExtractor",
+    "PreTrainedModel",
+    "PreTrainedTokenizerBase",
+    "SchedulerMixin",
+]

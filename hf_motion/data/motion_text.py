@@ -1,0 +1,275 @@
+"""Captioned motion as a data set: parquet files or a Hub repository in, training examples out."""
+
+from __future__ import annotations
+
+import random
+import re
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
+from torch.utils.data import Dataset, Sampler
+from tqdm.auto import tqdm
+
+from ..representation import MotionFeatureExtractor
+from ..skeletons import get_skeleton
+
+_ENCODE_BATCH = 64
+_OTHER_SIDE = {
+    "left": "right", "leftward": "rightward", "leftwards": "rightwards", "clockwise": "counterclockwise",
+    "lefthand": "righthand", "lefthanded": "righthanded",
+}  # fmt: skip
+_OTHER_SIDE.update({right: left for left, right in _OTHER_SIDE.items()})
+_WORD = re.compile(r"[^\W\d_]+")
+_SIDE_WORD = re.compile(rf"\b({'|'.join(_OTHER_SIDE)})\b", re.IGNORECASE)
+
+
+def load_motion_rows(source: str, split: str | None = None) -> Any:
+    """Load captioned motions as a `datasets.Dataset`.
+
+    Args:
+        source (`str`): A parquet file, a folder of them, or the id of a data set on the Hub.
+        split (`str`, *optional*): Keep the rows whose `split` column says so (files), or load that split (Hub).
+
+    Returns:
+        `datasets.Dataset`: With the columns `id`, `fps`, `n_frames`, `joints` (flat, n_frames x joints x 3) and `captions` (a list
+        of records with `text`), and whatever else the files hold.
+
+    Raises:
+        FileNotFoundError: If the folder has no parquet file.
+        ValueError: If a column is missing, or no row is of the wanted split.
+    """
+    from datasets import load_dataset
+
+    path = Path(source)
+    if path.exists():
+        files = [path] if path.is_file() else sorted(path.rglob("*.parquet"))
+        if not files:
+            raise FileNotFoundError(f"No .parquet file in {source!r}.")
+        rows = load_dataset("parquet", data_files=[str(file) for file in files], split="train")
+    else:
+        rows = load_dataset(source, split=split or "train")
+    missing = {"id", "fps", "n_frames", "joints", "captions"} - set(rows.column_names)
+    if missing:
+        raise ValueError(f"{source!r} lacks the columns {sorted(missing)}; it has {rows.column_names}.")
+    if split is not None and "split" in rows.column_names:
+        splits = rows["split"]
+        known = sorted(set(splits))
+        if split not in known:
+            raise ValueError(f"{source!r} has no rows of split {split!r}; its splits are {known}.")
+        rows = rows.select([index for index, name in enumerate(splits) if name == split])
+    return rows
+
+
+def read_row(row: dict[str, Any], joints: int) -> tuple[np.ndarray, float, list[str]]:
+    """Joint positions (frames, joints, 3), frame rate and captions of a row.
+
+    Raises:
+        ValueError: If the row's numbers do not fit together, are not finite, or it has no caption; the message names the row.
+    """
+    try:
+        positions = np.asarray(row["joints"], dtype=np.float32).reshape(row["n_frames"], joints, 3)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"Row {row['id']!r} is unreadable: joints are not {row['n_frames']} x {joints} x 3 numbers.") from error
+    if not np.isfinite(positions).all():
+        raise ValueError(f"Row {row['id']!r} has NaN or infinite joints.")
+    captions = [caption["text"].strip() for caption in row["captions"] or [] if caption.get("text", "").strip()]
+    if not captions:
+        raise ValueError(f"Row {row['id']!r} has no caption.")
+    return positions, float(row["fps"]), captions
+
+
+def mirror_joints(joints: np.ndarray, skeleton: str) -> np.ndarray:
+    """The clip seen in a mirror: x negated, left and right joints exchanged. (..., joints, 3)."""
+    return joints[..., list(get_skeleton(skeleton).mirror), :] * np.array([-1, 1, 1], joints.dtype)
+
+
+def mirror_text(text: str) -> str:
+    """The caption of a mirrored clip.
+
+    Example:
+        >>> mirror_text("a person turns left, then waves the Right hand")
+        'a person turns right, then waves the Left hand'
+    """
+
+    def swap(match: re.Match[str]) -> str:
+        word = _OTHER_SIDE[match[0].lower()]
+        return word.capitalize() if match[0][0].isupper() else word
+
+    return _SIDE_WORD.sub(swap, text)
+
+
+class MotionTextDataset(Dataset):
+    """Clips as normalised features with their captions, held in memory.
+
+    An index is a pair (clip, seed): which caption, and which part of a clip that is too long, follow from the seed alone, so an
+    example does not depend on which process or worker makes it.
+
+    Args:
+        rows (`datasets.Dataset`): See `load_motion_rows`.
+        feature_extractor (`MotionFeatureExtractor`): With the statistics to normalise with.
+        mirror (`bool`, defaults to `False`): Add every clip mirrored, sides exchanged in its captions.
+        min_frames (`int`, defaults to 24): Shorter clips are left out; `skipped` counts them.
+        strict (`bool`, defaults to `True`): Raise at an unreadable row rather than skip and count it.
+        show_progress (`bool`, defaults to `True`): Show a progress bar.
+
+    Raises:
+        ValueError: If a row is unreadable (and `strict`), or none is left.
+    """
+
+    def __init__(
+        self,
+        rows: Any,
+        feature_extractor: MotionFeatureExtractor,
+        mirror: bool = False,
+        min_frames: int = 24,
+        strict: bool = True,
+        show_progress: bool = True,
+    ) -> None:
+        self.feature_extractor = feature_extractor
+        self.features: list[Tensor] = []
+        self.captions: list[list[str]] = []
+        self.skipped: Counter[str] = Counter()
+        clips = self._read(rows, mirror, min_frames, strict, show_progress)
+        for start in tqdm(range(0, len(clips), _ENCODE_BATCH), desc="Encoding motions", disable=not show_progress):
+            self.features += _encode([clip for clip, _ in clips[start : start + _ENCODE_BATCH]], feature_extractor)
+        self.captions = [captions for _, captions in clips]
+        if not self.features:
+            raise ValueError(f"No usable clip among {len(rows)} rows; left out: {dict(self.skipped)}. Lower min_frames?")
+
+    def __len__(self) -> int:
+        return len(self.features)
+
+    def __getitem__(self, index: tuple[int, int]) -> dict[str, Any]:
+        clip, seed = index
+        features = self.features[clip]
+        draw = random.Random(seed)
+        caption = draw.choice(self.captions[clip])
+        surplus = len(features) - self.feature_extractor.max_frames
+        if surplus > 0:
+            start = draw.randint(0, surplus)
+            features = features[start : start + self.feature_extractor.max_frames]
+        return {"motion_features": features, "caption": caption, "seed": seed}
+
+    @property
+    def lengths(self) -> list[int]:
+        """Frames per clip, after cutting."""
+        return [min(len(features), self.feature_extractor.max_frames) for features in self.features]
+
+    def balanced_weights(self, strength: float) -> list[float]:
+        """Sampling weights that lift rare actions: (clips that share the clip's rarest word) ** -strength.
+
+        Args:
+            strength (`float`): 0 draws clips evenly, 1 gives every rarest word the same share.
+        """
+        words = [set(_WORD.findall(" ".join(captions).lower())) for captions in self.captions]
+        counts = Counter(word for clip in words for word in clip)
+        return [min((counts[word] for word in clip), default=1) ** -strength for clip in words]
+
+    def fit_statistics(self) -> None:
+        """Set the extractor's mean and std from these clips and normalise them.
+
+        HumanML3D's convention: the std is averaged within each slice, so that joints keep their relative weights.
+        """
+        count = sum(len(features) for features in self.features)
+        mean = sum(features.sum(0, dtype=torch.float64) for features in self.features) / count
+        std = (sum((features - mean).square().sum(0) for features in self.features) / count).sqrt()
+        for part in self.feature_extractor.features.slices.values():
+            std[part] = std[part].mean().clamp_min(1e-4)
+        self.feature_extractor.mean, self.feature_extractor.std = mean.float().tolist(), std.float().tolist()
+        self.features = [self.feature_extractor.normalize(features) for features in self.features]
+
+    def _read(
+        self, rows: Any, mirror: bool, min_frames: int, strict: bool, show_progress: bool
+    ) -> list[tuple[tuple[np.ndarray, float], list[str]]]:
+        skeleton = self.feature_extractor.skeleton
+        clips = []
+        for row in tqdm(rows, desc="Reading motions", disable=not show_progress):
+            try:
+                joints, fps, captions = read_row(row, len(get_skeleton(skeleton)))
+            except ValueError:
+                if strict:
+                    raise
+                self.skipped["unreadable"] += 1
+                continue
+            if len(joints) * self.feature_extractor.fps / fps <= min_frames:
+                self.skipped["too short"] += 1
+                continue
+            clips.append(((joints, fps), captions))
+            if mirror:
+                clips.append(((mirror_joints(joints, skeleton), fps), [mirror_text(caption) for caption in captions]))
+        return clips
+
+
+def _encode(clips: Sequence[tuple[np.ndarray, float]], extractor: MotionFeatureExtractor) -> list[Tensor]:
+    """Features of whole clips, not cut to the extractor's `max_frames`."""
+    whole = MotionFeatureExtractor.from_dict({**extractor.to_dict(), "max_frames": 10**9})
+    by_rate: dict[float, list[int]] = {}
+    for index, (_, fps) in enumerate(clips):
+        by_rate.setdefault(fps, []).append(index)
+    features: list[Tensor] = [torch.empty(0)] * len(clips)
+    for fps, indices in by_rate.items():
+        batch = whole([clips[index][0] for index in indices], fps=fps)
+        for index, padded, mask in zip(indices, batch["motion_features"], batch["attention_mask"], strict=True):
+            features[index] = padded[: int(mask.sum())].clone()
+    return features
+
+
+class LengthBucketSampler(Sampler[tuple[int, int]]):
+    """Draws clips with given weights, in batches of similar length, the same for any number of processes.
+
+    Each draw is a pair (clip, seed); all of an epoch follows from `seed` and the epoch.
+
+    Args:
+        lengths (`list[int]`): Frames per clip.
+        weights (`list[float]`): Relative probability per clip.
+        batch_size (`int`): Clips per optimisation step over all processes.
+        seed (`int`, defaults to 0): Seed.
+        epoch_size (`int`, *optional*): Draws per epoch, the number of clips by default; rounded up to whole batches.
+    """
+
+    def __init__(
+        self, lengths: Sequence[int], weights: Sequence[float], batch_size: int, seed: int = 0, epoch_size: int | None = None
+    ) -> None:
+        self.lengths = np.asarray(lengths)
+        self.weights = np.asarray(weights, dtype=np.float64) / np.sum(weights)
+        self.batch_size, self.seed, self.epoch = batch_size, seed, 0
+        self.batches = -(-(epoch_size or len(lengths)) // batch_size)
+
+    def __len__(self) -> int:
+        return self.batches * self.batch_size
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the epoch to draw next."""
+        self.epoch = epoch
+
+    def __iter__(self) -> Iterator[tuple[int, int]]:
+        draw = np.random.default_rng((self.seed, self.epoch))
+        clips = draw.choice(len(self.lengths), size=len(self), p=self.weights)
+        # Clips are sorted by length with some noise, so that batches are alike in length but not the same every epoch.
+        order = np.argsort(self.lengths[clips] * draw.uniform(0.9, 1.1, len(clips)), kind="stable")
+        batches = clips[order].reshape(self.batches, self.batch_size)
+        batches = draw.permuted(batches[draw.permutation(self.batches)], axis=1)
+        seeds = draw.integers(2**31, size=len(self))
+        return iter(zip(batches.ravel().tolist(), seeds.tolist(), strict=True))
+
+
+def collate_motion_text(examples: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Pad examples of `MotionTextDataset` to a batch.
+
+    Returns:
+        `dict`: `motion_features` (batch, frames, dim), `attention_mask` (batch, frames) int64, `seeds` (batch,) int64 and
+        `captions`, a list of strings.
+    """
+    lengths = torch.tensor([len(example["motion_features"]) for example in examples])
+    return {
+        "motion_features": pad_sequence([example["motion_features"] for example in examples], batch_first=True),
+        "attention_mask": (torch.arange(int(lengths.max())) < lengths[:, None]).long(),
+        "seeds": torch.tensor([example["seed"] for example in examples]),
+        "captions": [example["caption"] for example in examples],
+    }

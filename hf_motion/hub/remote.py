@@ -1,0 +1,38 @@
+"""The two small files that make a saved pipeline loadable by transformers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ..utils.files import atomic_path, write_json
+
+_DOOR = '''"""Lets transformers load this checkpoint with trust_remote_code=True when hf_motion is installed but not imported."""
+
+from hf_motion import MotionSystem, MotionSystemConfig, TextToMotionPipeline  # noqa: F401
+'''
+
+
+def write_remote_door(folder: Path, pipeline_class: str) -> None:
+    """Write `config.json` and `hf_motion_remote.py` next to a saved pipeline.
+
+    transformers needs a root `config.json` with a `model_type`; its `auto_map` leads to the one-line module when hf_motion has not been
+    imported. There is no `custom_pipelines` entry: with one, transformers demands trust even from those who imported hf_motion.
+
+    Args:
+        folder (`pathlib.Path`): A folder with a `model_index.json`.
+        pipeline_class (`str`): The pipeline's class name.
+    """
+    write_json(
+        folder / "config.json",
+        {
+            "architectures": ["MotionSystem"],
+            "auto_map": {
+                "AutoConfig": "hf_motion_remote.MotionSystemConfig",
+                "AutoModel": "hf_motion_remote.MotionSystem",
+            },
+            "model_type": "motion-diffusion",
+            "pipeline_class": pipeline_class,
+        },
+    )
+    with atomic_path(folder / "hf_motion_remote.py") as temporary:
+        temporary.write_text(_DOOR, encoding="utf-8")

@@ -1,0 +1,310 @@
+"""The denoiser of MDM: a transformer over frames, conditioned on a text and a diffusion step.
+
+Tevet et al., *Human Motion Diffusion Model*, ICLR 2023. Weights published by its authors load through `hf_motion.conversion`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from diffusers.configuration_utils import ConfigMixin, register_to_config
+from diffusers.models.modeling_utils import ModelMixin
+from diffusers.utils import BaseOutput
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from ...nn.attention import AttentionImplementation, attend, key_padding_mask
+from ...nn.embeddings import sinusoidal_table
+
+_MAX_POSITIONS = 5000
+
+
+@dataclass
+class MDMDenoiserOutput(BaseOutput):
+    """Output of `MDMDenoiser`.
+
+    Args:
+        sample (`torch.Tensor`): Predicted clean features x0, (batch, frames, num_features).
+    """
+
+    sample: Tensor
+
+
+@dataclass
+class MDMCondition:
+    """What the denoiser needs of a text, computed once for all steps of a sampling loop.
+
+    Args:
+        text (`torch.Tensor`): Projected text, (batch, tokens, hidden_size).
+        mask (`torch.Tensor` or `None`): Additive mask over the tokens, (batch, 1, 1, tokens).
+        keys_values (`list[tuple[torch.Tensor, torch.Tensor]]` or `None`): Per layer, the part of the cross-attention's keys and
+            values that comes from the text, each (batch, tokens, hidden_size).
+    """
+
+    text: Tensor
+    mask: Tensor | None
+    keys_values: list[tuple[Tensor, Tensor]] | None
+
+
+class MDMDenoiser(ModelMixin, ConfigMixin):
+    """Predicts clean motion features from noisy ones.
+
+    Args:
+        num_features (`int`, defaults to 263): Width of a frame.
+        hidden_size (`int`, defaults to 512): Width of the transformer.
+        num_layers (`int`, defaults to 8): Number of blocks.
+        num_attention_heads (`int`, defaults to 4): Heads; must divide `hidden_size`.
+        intermediate_size (`int`, defaults to 1024): Width of the feed-forward layers.
+        dropout (`float`, defaults to 0.1): Dropout everywhere but on attention weights, see `attention_dropout`.
+        attention_dropout (`float`, defaults to 0.1): Dropout of attention weights.
+        arch (`str`, defaults to `"trans_enc"`): `"trans_enc"` prepends the condition to the frames; `"trans_dec"` lets frames attend to it.
+        text_dim (`int`, defaults to 512): Width of the text encoder's output.
+        text_conditioning (`str`, defaults to `"pooled"`): `"pooled"` uses one vector per text; `"tokens"` uses one per token and
+            needs `arch="trans_dec"`.
+        time_token (`bool`, defaults to `False`): With `"trans_dec"`, also prepend the step to the frames (`emb_trans_dec` in the
+            published code).
+        condition_merge (`str`, defaults to `"add"`): With `"tokens"`, add the step to each token or `"concat"` it as one more
+            (`emb_policy` in the published code).
+        mask_frames (`bool`, defaults to `True`): Hide padded frames while training. Older published checkpoints were trained without.
+            In evaluation mode padding is always hidden, so a clip comes out as if it had been run alone at its own length.
+
+    Raises:
+        ValueError: If an option is unknown or two of them do not fit together.
+    """
+
+    _supports_gradient_checkpointing = False
+    _no_split_modules = ["MDMBlock"]
+
+    @register_to_config
+    def __init__(
+        self,
+        num_features: int = 263,
+        hidden_size: int = 512,
+        num_layers: int = 8,
+        num_attention_heads: int = 4,
+        intermediate_size: int = 1024,
+        dropout: float = 0.1,
+        attention_dropout: float = 0.1,
+        arch: Literal["trans_enc", "trans_dec"] = "trans_enc",
+        text_dim: int = 512,
+        text_conditioning: Literal["pooled", "tokens"] = "pooled",
+        time_token: bool = False,
+        condition_merge: Literal["add", "concat"] = "add",
+        mask_frames: bool = True,
+    ) -> None:
+        super().__init__()
+        _check_options(arch, text_conditioning, time_token, condition_merge, hidden_size, num_attention_heads)
+        self.attention_implementation: AttentionImplementation = "sdpa"
+        cross_attention = arch == "trans_dec"
+        self.time_first = arch == "trans_enc" or time_token
+        self.input_projection = nn.Linear(num_features, hidden_size)
+        self.time_projection = nn.Sequential(nn.Linear(hidden_size, hidden_size), nn.SiLU(), nn.Linear(hidden_size, hidden_size))
+        self.text_projection = nn.Linear(text_dim, hidden_size)
+        self.blocks = nn.ModuleList(
+            MDMBlock(hidden_size, num_attention_heads, intermediate_size, dropout, attention_dropout, cross_attention)
+            for _ in range(num_layers)
+        )
+        self.output_projection = nn.Linear(hidden_size, num_features)
+        self.embedding_dropout = nn.Dropout(dropout)
+        self.register_buffer("positions", sinusoidal_table(_MAX_POSITIONS, hidden_size), persistent=False)
+
+    def encode_condition(
+        self, encoder_hidden_states: Tensor, encoder_attention_mask: Tensor | None = None, cache_keys_values: bool = True
+    ) -> MDMCondition:
+        """Project a text once, for many calls of `forward`.
+
+        Args:
+            encoder_hidden_states (`torch.Tensor`): (batch, text_dim) or (batch, 1, text_dim) if pooled, (batch, tokens, text_dim)
+                for tokens. All zeros stand for no text.
+            encoder_attention_mask (`torch.Tensor`, *optional*): (batch, tokens), 1 on real tokens.
+            cache_keys_values (`bool`, defaults to `True`): Also compute each layer's keys and values of the text.
+
+        Returns:
+            `MDMCondition`: To be passed as `condition`.
+
+        Raises:
+            ValueError: If the shape does not fit the configuration.
+        """
+        text = encoder_hidden_states[:, None] if encoder_hidden_states.ndim == 2 else encoder_hidden_states
+        pooled = self.config.text_conditioning == "pooled"
+        if text.ndim != 3 or text.shape[-1] != self.config.text_dim or (pooled and text.shape[1] != 1):
+            wanted = "(batch, text_dim)" if pooled else "(batch, tokens, text_dim)"
+            raise ValueError(
+                f"This denoiser takes {self.config.text_conditioning} text of shape {wanted} with text_dim={self.config.text_dim}, got "
+                f"{tuple(encoder_hidden_states.shape)}. Use the text encoder that it was trained with."
+            )
+        text = self.text_projection(text.to(self.dtype))
+        mask = None if encoder_attention_mask is None or pooled else key_padding_mask(encoder_attention_mask, text.dtype)
+        if mask is not None and self.config.condition_merge == "concat":
+            mask = F.pad(mask, (1, 0))
+        caches = cache_keys_values and self.config.arch == "trans_dec"
+        return MDMCondition(text, mask, [block.cross_attention.keys_values(text) for block in self.blocks] if caches else None)
+
+    def forward(
+        self,
+        sample: Tensor,
+        timestep: Tensor | int,
+        encoder_hidden_states: Tensor | None = None,
+        encoder_attention_mask: Tensor | None = None,
+        attention_mask: Tensor | None = None,
+        condition: MDMCondition | None = None,
+        return_dict: bool = True,
+    ) -> MDMDenoiserOutput | tuple[Tensor]:
+        """Predict x0.
+
+        Args:
+            sample (`torch.Tensor`): Noisy features, (batch, frames, num_features).
+            timestep (`torch.Tensor` or `int`): Diffusion step, one for all or (batch,).
+            encoder_hidden_states (`torch.Tensor`, *optional*): Text, see `encode_condition`. Not needed with `condition`.
+            encoder_attention_mask (`torch.Tensor`, *optional*): (batch, tokens), 1 on real tokens.
+            attention_mask (`torch.Tensor`, *optional*): (batch, frames), 1 on real frames.
+            condition (`MDMCondition`, *optional*): Result of `encode_condition`.
+            return_dict (`bool`, defaults to `True`): Return a `MDMDenoiserOutput` rather than a tuple.
+
+        Returns:
+            `MDMDenoiserOutput`: `sample`, (batch, frames, num_features); zero on padded frames.
+
+        Raises:
+            ValueError: If neither a text nor a condition is given, or `sample` has the wrong width.
+        """
+        if sample.ndim != 3 or sample.shape[-1] != self.config.num_features:
+            raise ValueError(f"sample must be (batch, frames, {self.config.num_features}), got {tuple(sample.shape)}.")
+        if condition is None:
+            if encoder_hidden_states is None:
+                raise ValueError("Pass encoder_hidden_states or a condition made by `encode_condition`; zeros stand for no text.")
+            condition = self.encode_condition(encoder_hidden_states, encoder_attention_mask, cache_keys_values=False)
+        timestep = torch.as_tensor(timestep, device=sample.device).expand(len(sample))
+        time = self.time_projection(self.positions[timestep].to(self.dtype))[:, None]
+
+        hidden = self.input_projection(sample.to(self.dtype))
+        if self.time_first:
+            first = time + condition.text if self.config.arch == "trans_enc" else time
+            hidden = torch.cat((first, hidden), dim=1)
+        hidden = self.embedding_dropout(hidden + self.positions[: hidden.shape[1]].to(hidden.dtype))
+        frame_mask = self._frame_mask(attention_mask, hidden.dtype)
+        for index, block in enumerate(self.blocks):
+            cached = condition.keys_values[index] if condition.keys_values is not None else None
+            hidden = block(hidden, frame_mask, condition, time, cached, self.config.condition_merge, self.attention_implementation)
+        output = self.output_projection(hidden[:, 1:] if self.time_first else hidden)
+        if attention_mask is not None:
+            output = output * attention_mask[..., None].to(output.dtype)
+        return MDMDenoiserOutput(output) if return_dict else (output,)
+
+    def _frame_mask(self, attention_mask: Tensor | None, dtype: torch.dtype) -> Tensor | None:
+        if attention_mask is None or (self.training and not self.config.mask_frames):
+            return None
+        return key_padding_mask(F.pad(attention_mask, (1, 0), value=1) if self.time_first else attention_mask, dtype)
+
+
+class MDMBlock(nn.Module):
+    """Transformer block with normalisation after each residual sum, as `torch.nn.Transformer` has it by default."""
+
+    def __init__(
+        self, hidden_size: int, num_heads: int, intermediate_size: int, dropout: float, attention_dropout: float, cross_attention: bool
+    ) -> None:
+        super().__init__()
+        self.self_attention = SelfAttention(hidden_size, num_heads, attention_dropout)
+        self.self_attention_norm = nn.LayerNorm(hidden_size)
+        self.cross_attention = CrossAttention(hidden_size, num_heads, attention_dropout) if cross_attention else None
+        self.cross_attention_norm = nn.LayerNorm(hidden_size) if cross_attention else None
+        self.mlp = nn.Sequential(
+            nn.Linear(hidden_size, intermediate_size), nn.GELU(), nn.Dropout(dropout), nn.Linear(intermediate_size, hidden_size)
+        )
+        self.mlp_norm = nn.LayerNorm(hidden_size)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(
+        self,
+        hidden: Tensor,
+        frame_mask: Tensor | None,
+        condition: MDMCondition,
+        time: Tensor,
+        cached: tuple[Tensor, Tensor] | None,
+        merge: str,
+        implementation: AttentionImplementation,
+    ) -> Tensor:
+        hidden = self.self_attention_norm(hidden + self.dropout(self.self_attention(hidden, frame_mask, implementation)))
+        if self.cross_attention is not None:
+            keys, values = self.cross_attention.keys_values(condition.text) if cached is None else cached
+            attended = self.cross_attention(hidden, keys, values, time, merge, condition.mask, implementation)
+            hidden = self.cross_attention_norm(hidden + self.dropout(attended))
+        return self.mlp_norm(hidden + self.dropout(self.mlp(hidden)))
+
+
+class SelfAttention(nn.Module):
+    """Multi-head attention of frames to frames."""
+
+    def __init__(self, hidden_size: int, num_heads: int, dropout: float) -> None:
+        super().__init__()
+        self.num_heads, self.dropout = num_heads, dropout
+        self.qkv = nn.Linear(hidden_size, 3 * hidden_size)
+        self.out = nn.Linear(hidden_size, hidden_size)
+
+    def forward(self, hidden: Tensor, mask: Tensor | None, implementation: AttentionImplementation) -> Tensor:
+        query, key, value = self.qkv(hidden).unflatten(-1, (3, self.num_heads, -1)).permute(2, 0, 3, 1, 4)
+        dropout = self.dropout if self.training else 0.0
+        return self.out(attend(query, key, value, mask, dropout, implementation).transpose(1, 2).flatten(2))
+
+
+class CrossAttention(nn.Module):
+    """Multi-head attention of frames to text tokens and the diffusion step.
+
+    Keys and values are linear, so the part of the text, which does not change over the steps, and the part of the step are
+    projected apart and added: the text is projected once for a whole sampling loop.
+    """
+
+    def __init__(self, hidden_size: int, num_heads: int, dropout: float) -> None:
+        super().__init__()
+        self.num_heads, self.dropout = num_heads, dropout
+        self.q = nn.Linear(hidden_size, hidden_size)
+        self.kv = nn.Linear(hidden_size, 2 * hidden_size)
+        self.out = nn.Linear(hidden_size, hidden_size)
+
+    def keys_values(self, text: Tensor) -> tuple[Tensor, Tensor]:
+        return self.kv(text).chunk(2, dim=-1)
+
+    def forward(
+        self,
+        hidden: Tensor,
+        keys: Tensor,
+        values: Tensor,
+        time: Tensor,
+        merge: str,
+        mask: Tensor | None,
+        implementation: AttentionImplementation,
+    ) -> Tensor:
+        if merge == "add":
+            time_key, time_value = F.linear(time, self.kv.weight).chunk(2, dim=-1)
+            keys, values = keys + time_key, values + time_value
+        else:
+            time_key, time_value = self.kv(time).chunk(2, dim=-1)
+            keys, values = torch.cat((time_key, keys), dim=1), torch.cat((time_value, values), dim=1)
+        if keys.shape[1] == 1:
+            # A softmax over one key is one, whatever the query: every frame receives the value.
+            return self.out(values).expand_as(hidden)
+        query, keys, values = (x.unflatten(-1, (self.num_heads, -1)).transpose(1, 2) for x in (self.q(hidden), keys, values))
+        dropout = self.dropout if self.training else 0.0
+        return self.out(attend(query, keys, values, mask, dropout, implementation).transpose(1, 2).flatten(2))
+
+
+def _check_options(
+    arch: str, text_conditioning: str, time_token: bool, condition_merge: str, hidden_size: int, num_attention_heads: int
+) -> None:
+    for name, value, allowed in (
+        ("arch", arch, ("trans_enc", "trans_dec")),
+        ("text_conditioning", text_conditioning, ("pooled", "tokens")),
+        ("condition_merge", condition_merge, ("add", "concat")),
+    ):
+        if value not in allowed:
+            raise ValueError(f"{name} must be one of {', '.join(map(repr, allowed))}, got {value!r}.")
+    if arch == "trans_enc" and (text_conditioning == "tokens" or time_token or condition_merge == "concat"):
+        raise ValueError(
+            "arch='trans_enc' takes one pooled text vector: text_conditioning='tokens', time_token=True and condition_merge='concat' "
+            "need arch='trans_dec'."
+        )
+    if text_conditioning == "pooled" and condition_merge == "concat":
+        raise ValueError("condition_merge='concat' needs text_conditioning='tokens'.")
+    if hidden_size % num_attention_heads or hidden_size % 2:
+        raise ValueError(f"hidden_size={hidden_size} must be even and divisible by num_attention_heads={num_attention_heads}.")

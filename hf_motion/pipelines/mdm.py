@@ -1,0 +1,199 @@
+"""MDM's pipeline: a sentence to a motion by diffusion over frames."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from diffusers.schedulers import SchedulerMixin
+from torch import Tensor
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from ..models.mdm import MDMDenoiser
+from ..motion import Motion
+from ..representation import MotionFeatureExtractor
+from .motion_diffusion import MotionDiffusionPipeline, MotionPipelineOutput, check_prompts
+
+_OUTPUT_TYPES = ("motion", "features", "latent")
+
+
+class MDMPipeline(MotionDiffusionPipeline):
+    """Text to motion with the Human Motion Diffusion Model (Tevet et al., ICLR 2023).
+
+    Args:
+        denoiser (`MDMDenoiser`): Predicts clean features.
+        text_encoder (`PreTrainedModel`): Any transformers text encoder: CLIP, DistilBERT, T5's encoder, ...
+        tokenizer (`PreTrainedTokenizerBase`): Its tokenizer.
+        scheduler (`SchedulerMixin`): A diffusers scheduler with `prediction_type="sample"`. `DDPMScheduler` samples as published; DDIM,
+            DPM-Solver++ and UniPC take its place with `Scheduler.from_config(pipe.scheduler.config)`.
+        feature_extractor (`MotionFeatureExtractor`): With the mean and std that the denoiser was trained with.
+        max_text_tokens (`int`, *optional*): Longer prompts are cut. Published weights use 22 with CLIP and no limit with DistilBERT.
+
+    Example:
+        >>> from hf_motion import load_embedded_pipeline
+        >>> pipe = load_embedded_pipeline()
+        >>> motion = pipe("a person waves the left hand", num_frames=60, generator=torch.Generator().manual_seed(0)).motions[0]
+        >>> len(motion), motion.text
+        (60, 'a person waves the left hand')
+    """
+
+    model_cpu_offload_seq = "text_encoder->denoiser"
+    _callback_tensor_inputs = ["latents"]
+
+    def __init__(
+        self,
+        denoiser: MDMDenoiser,
+        text_encoder: PreTrainedModel,
+        tokenizer: PreTrainedTokenizerBase,
+        scheduler: SchedulerMixin,
+        feature_extractor: MotionFeatureExtractor,
+        max_text_tokens: int | None = None,
+    ) -> None:
+        super().__init__()
+        self.register_modules(
+            denoiser=denoiser, text_encoder=text_encoder, tokenizer=tokenizer, scheduler=scheduler, feature_extractor=feature_extractor
+        )
+        self.register_to_config(max_text_tokens=max_text_tokens)
+
+    def tokenize(self, texts: Sequence[str]) -> dict[str, Tensor]:
+        """`input_ids` and `attention_mask` of texts, padded to the longest and cut at the encoder's limit."""
+        limit = self.config.max_text_tokens or getattr(self.text_encoder.config, "max_position_embeddings", None)
+        tokens = self.tokenizer(list(texts), padding=True, truncation=limit is not None, max_length=limit, return_tensors="pt")
+        return {name: tokens[name] for name in ("input_ids", "attention_mask")}
+
+    def encode_tokens(self, input_ids: Tensor, attention_mask: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Text as the denoiser takes it.
+
+        Args:
+            input_ids (`torch.Tensor`): (batch, tokens).
+            attention_mask (`torch.Tensor`): (batch, tokens).
+
+        Returns:
+            `tuple[torch.Tensor, torch.Tensor | None]`: (batch, text_dim) and None for a pooled denoiser, (batch, tokens, text_dim) and the
+            mask for one that reads tokens.
+
+        Raises:
+            ValueError: If the denoiser wants a pooled vector and the encoder has none.
+        """
+        output = self.text_encoder(input_ids=input_ids, attention_mask=attention_mask)
+        if self.denoiser.config.text_conditioning == "tokens":
+            return output.last_hidden_state, attention_mask
+        for name in ("text_embeds", "pooler_output"):
+            if getattr(output, name, None) is not None:
+                return getattr(output, name), None
+        raise ValueError(
+            f"{type(self.text_encoder).__name__} has no pooled output, which a denoiser with text_conditioning='pooled' needs. Use a CLIP "
+            "text model, or a denoiser with text_conditioning='tokens'."
+        )
+
+    def encode_prompt(self, prompts: Sequence[str]) -> tuple[Tensor, Tensor | None]:
+        """Encode each distinct prompt once; see `encode_tokens` for what comes back."""
+        distinct = list(dict.fromkeys(prompts))
+        tokens = {name: value.to(self._execution_device) for name, value in self.tokenize(distinct).items()}
+        states, mask = self.encode_tokens(**tokens)
+        rows = torch.tensor([distinct.index(prompt) for prompt in prompts], device=states.device)
+        return states[rows], mask[rows] if mask is not None else None
+
+    @torch.no_grad()
+    def __call__(
+        self,
+        prompt: str | list[str],
+        num_frames: int | list[int] | None = None,
+        num_inference_steps: int | None = None,
+        guidance_scale: float = 2.5,
+        num_motions_per_prompt: int = 1,
+        generator: torch.Generator | list[torch.Generator] | None = None,
+        latents: Tensor | None = None,
+        output_type: str = "motion",
+        return_dict: bool = True,
+        callback_on_step_end: Callable[[MotionDiffusionPipeline, int, Tensor, dict[str, Any]], dict[str, Any]] | None = None,
+        callback_on_step_end_tensor_inputs: Sequence[str] = ("latents",),
+    ) -> MotionPipelineOutput | tuple[list[Motion]]:
+        """Generate motions.
+
+        Args:
+            prompt (`str` or `list[str]`): What to do, for example `"a person walks forward and waves"`.
+            num_frames (`int` or `list[int]`, *optional*): Length, one for all or one per prompt, up to the feature extractor's `max_frames`.
+                Six seconds by default.
+            num_inference_steps (`int`, *optional*): Denoising steps; as many as the scheduler was trained with, up to 50, by default.
+            guidance_scale (`float`, defaults to 2.5): How strongly to follow the text; 1 turns guidance off and halves the work.
+            num_motions_per_prompt (`int`, defaults to 1): Repetitions of each prompt.
+            generator (`torch.Generator` or a list with one per motion, *optional*): Makes the result reproducible. A motion depends on its
+                prompt, its length and its place in the batch, not on the other prompts.
+            latents (`torch.Tensor`, *optional*): Initial noise, (motions, max_frames, features).
+            output_type (`str`, defaults to `"motion"`): `"motion"`, `"features"` or `"latent"`.
+            return_dict (`bool`, defaults to `True`): Return a `MotionPipelineOutput` rather than a tuple.
+            callback_on_step_end (`Callable`, *optional*): Called as `callback(pipe, step, timestep, tensors)` after each step; what it returns
+                under `"latents"` replaces them.
+            callback_on_step_end_tensor_inputs (`Sequence[str]`): Tensors that the callback gets; only `"latents"` is there.
+
+        Returns:
+            `MotionPipelineOutput`: With `motions`.
+
+        Raises:
+            ValueError: If an argument is of the wrong kind or out of range.
+        """
+        prompts = check_prompts(prompt)
+        lengths = self._lengths(num_frames, len(prompts))
+        _check_options(num_motions_per_prompt, num_inference_steps, guidance_scale, output_type, callback_on_step_end_tensor_inputs)
+        prompts = [text for text in prompts for _ in range(num_motions_per_prompt)]
+        lengths = [length for length in lengths for _ in range(num_motions_per_prompt)]
+        device, frames, guided = self._execution_device, max(lengths), guidance_scale != 1
+
+        states, text_mask = self.encode_prompt(prompts)
+        if guided:
+            states = torch.cat((torch.zeros_like(states), states))
+            text_mask = text_mask.repeat(2, 1) if text_mask is not None else None
+        condition = self.denoiser.encode_condition(states, text_mask)
+
+        generators = self._generators(generator, len(prompts))
+        latents = self.prepare_latents(generators, latents)
+        attention_mask = (torch.arange(frames, device=device) < torch.tensor(lengths, device=device)[:, None]).long()
+        model_mask = None if min(lengths) == frames else attention_mask.repeat(1 + guided, 1)
+        step_options = self._step_options(generators)
+
+        self.scheduler.set_timesteps(num_inference_steps or min(50, self.scheduler.config.num_train_timesteps), device=device)
+        for index, timestep in enumerate(self.progress_bar(self.scheduler.timesteps)):
+            sample = self.scheduler.scale_model_input(latents, timestep)[:, :frames]
+            sample = torch.cat((sample, sample)) if guided else sample
+            prediction = self.denoiser(sample, timestep, attention_mask=model_mask, condition=condition).sample.float()
+            if guided:
+                unconditional, conditional = prediction.chunk(2)
+                prediction = unconditional + guidance_scale * (conditional - unconditional)
+            prediction = torch.nn.functional.pad(prediction, (0, 0, 0, latents.shape[1] - frames))
+            latents = self.scheduler.step(prediction, timestep, latents, **step_options).prev_sample
+            if callback_on_step_end is not None:
+                latents = callback_on_step_end(self, index, timestep, {"latents": latents}).pop("latents", latents)
+
+        motions = self._decode(latents[:, :frames], attention_mask, prompts, output_type)
+        self.maybe_free_model_hooks()
+        return MotionPipelineOutput(motions) if return_dict else (motions,)
+
+    def _step_options(self, generators: list[torch.Generator]) -> dict[str, Any]:
+        import inspect
+
+        return {"generator": generators} if "generator" in inspect.signature(self.scheduler.step).parameters else {}
+
+    def _decode(self, latents: Tensor, attention_mask: Tensor, prompts: list[str], output_type: str) -> list[Motion] | list[Tensor] | Tensor:
+        if output_type == "latent":
+            return latents
+        if output_type == "features":
+            features = self.feature_extractor.denormalize(latents)
+            return [clip[:length] for clip, length in zip(features, attention_mask.sum(1).tolist(), strict=True)]
+        return self.feature_extractor.decode(latents, attention_mask, prompts)
+
+
+def _check_options(
+    num_motions_per_prompt: int, num_inference_steps: int | None, guidance_scale: float, output_type: str, tensor_inputs: Sequence[str]
+) -> None:
+    for name, value in (("num_motions_per_prompt", num_motions_per_prompt), ("num_inference_steps", num_inference_steps)):
+        if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
+            raise ValueError(f"{name} must be a whole number of at least 1, got {value!r}.")
+    if not guidance_scale >= 0:
+        raise ValueError(f"guidance_scale must be 0 or more (1 turns guidance off), got {guidance_scale!r}.")
+    if output_type not in _OUTPUT_TYPES:
+        raise ValueError(f"output_type must be one of {', '.join(map(repr, _OUTPUT_TYPES))}, got {output_type!r}.")
+    unknown = set(tensor_inputs) - {"latents"}
+    if unknown:
+        raise ValueError(f"callback_on_step_end_tensor_inputs can hold 'latents' only, got {sorted(unknown)}.")

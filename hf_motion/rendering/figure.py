@@ -1,0 +1,148 @@
+"""What a skeleton looks like: which bones are left and right, how thick they are, where the head sits, where it faces."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..motion import Motion
+from ..skeletons import Skeleton
+
+LEFT, RIGHT, MIDDLE = (52, 120, 214), (229, 112, 52), (86, 97, 112)
+"""RGB of the bones on the character's left, on its right, and of torso and head."""
+
+_SIDE_PATTERNS = (
+    (r"left", "right"), (r"Left", "Right"), (r"LEFT", "RIGHT"), (r"^l(?=[a-z_.])", "r"), (r"^L(?=[A-Z_.])", "R"),
+    (r"(?<=[_.:])l(?=$|[_.])", "r"), (r"(?<=[_.:])L(?=$|[_.])", "R"),
+)  # fmt: skip
+
+_RADII = (
+    (r"thumb|index|middle|ring|pinky|little|finger", 0.011), (r"jaw|eye|end|site", 0.016), (r"toe", 0.026),
+    (r"foot|heel|ankle", 0.034), (r"wrist|hand", 0.026), (r"elbow|forearm|radius", 0.034), (r"knee|tibia|shin|lowleg", 0.048),
+    (r"shoulder|uparm|humerus|arm", 0.042), (r"hip|upleg|thigh|femur", 0.062), (r"leg", 0.048), (r"neck", 0.04),
+    (r"collar|clavicle", 0.048), (r"pelvis|root|spine|chest|thorax|torso|back", 0.064),
+)  # fmt: skip
+_OTHER_RADIUS, _HEAD_RADIUS, _HEAD_LENGTH = 0.035, 0.1, 0.045
+_ADULT_REACH = 1.05
+
+
+@dataclass
+class Figure:
+    """The tapered capsules that make up a moving body; the last one is the head where the skeleton has one.
+
+    Args:
+        starts (`numpy.ndarray`): (frames, capsules, 3) float32, metres.
+        ends (`numpy.ndarray`): The same for the other end.
+        radii (`numpy.ndarray`): (capsules, 2) float32, metres, at the start and at the end.
+        colours (`numpy.ndarray`): (capsules, 3) float32, RGB from 0 to 255.
+    """
+
+    starts: np.ndarray
+    ends: np.ndarray
+    radii: np.ndarray
+    colours: np.ndarray
+
+
+def check_motions(motions: Motion | Sequence[Motion]) -> list[Motion]:
+    """The motions as a list.
+
+    Raises:
+        ValueError: If there are none.
+        TypeError: If one of them is not a `Motion`.
+    """
+    motions = [motions] if isinstance(motions, Motion) else list(motions)
+    if not motions:
+        raise ValueError("There is no motion to draw: the list is empty. Pass a Motion or a list of at least one.")
+    for motion in motions:
+        if not isinstance(motion, Motion):
+            raise TypeError(f"Only Motion objects can be drawn, got {type(motion).__name__}. Wrap joints as Motion(joints, fps=20).")
+    return motions
+
+
+def sides(skeleton: Skeleton) -> np.ndarray:
+    """+1 for joints on the left, -1 on the right, 0 on the midline, (joints,) int64, from names that come in pairs."""
+    names = set(skeleton.joint_names)
+    side = np.zeros(len(skeleton), dtype=int)
+    for joint, name in enumerate(skeleton.joint_names):
+        for left, right in _SIDE_PATTERNS:
+            other = re.sub(left, right, name)
+            if other != name and other in names:
+                side[joint], side[skeleton.joint_names.index(other)] = 1, -1
+    return side
+
+
+def bone_sides(skeleton: Skeleton) -> np.ndarray:
+    """+1 left, -1 right, 0 neutral for every bone of `skeleton.bones`; bones that leave the midline count as torso."""
+    side = sides(skeleton)
+    return np.array([side[child] if side[parent] else 0 for parent, child in skeleton.bones], dtype=int)
+
+
+def head_joint(skeleton: Skeleton) -> int | None:
+    """The joint that carries the head: the one named so, else the first joint on the midline that ends a chain, else None."""
+    for joint, name in enumerate(skeleton.joint_names):
+        if "head" in name.lower():
+            return joint
+    side = sides(skeleton)
+    if not side.any():
+        return None
+    return next((joint for joint in range(1, len(skeleton)) if not side[joint] and not skeleton.children[joint]), None)
+
+
+def bone_radii(motion: Motion) -> tuple[np.ndarray, float]:
+    """Radius at both ends of every bone, (bones, 2) float32 metres, and the size of the body, 1 for an adult."""
+    skeleton, pose = motion.skeleton, motion.joints[0]
+    reach = np.zeros(len(skeleton))
+    for parent, child in skeleton.bones:
+        reach[child] = reach[parent] + np.linalg.norm(pose[child] - pose[parent])
+    size = float(reach.max() / _ADULT_REACH) or 1.0
+    radius = [next((r for pattern, r in _RADII if re.search(pattern, name.lower())), _OTHER_RADIUS) for name in skeleton.joint_names]
+    pairs = [(radius[parent], radius[child]) for parent, child in skeleton.bones]
+    return np.array(pairs, dtype=np.float32).reshape(-1, 2) * size, size
+
+
+def build_figure(motion: Motion) -> Figure:
+    """The capsules of a motion.
+
+    Args:
+        motion (`Motion`): Any skeleton; left and right are read from the joint names.
+    """
+    skeleton, joints = motion.skeleton, motion.joints
+    bones = np.array(skeleton.bones, dtype=int).reshape(-1, 2)
+    radii, size = bone_radii(motion)
+    palette = np.array([MIDDLE, LEFT, RIGHT], dtype=np.float32)
+    colours = palette[bone_sides(skeleton)] if len(bones) else np.zeros((0, 3), np.float32)
+    starts, ends = joints[:, bones[:, 0]], joints[:, bones[:, 1]]
+    head = head_joint(skeleton)
+    if head is None and not len(bones):
+        head = 0
+    if head is not None:
+        base = joints[:, head]
+        up = base - joints[:, max(skeleton.parents[head], 0)]
+        length = np.linalg.norm(up, axis=-1, keepdims=True)
+        up = np.where(length > 1e-6, up / np.maximum(length, 1e-6), np.float32([0, 1, 0]))
+        starts = np.concatenate([starts, base[:, None]], axis=1)
+        ends = np.concatenate([ends, (base + up * (_HEAD_LENGTH * size))[:, None]], axis=1)
+        radii = np.concatenate([radii, np.full((1, 2), _HEAD_RADIUS * size, np.float32)])
+        colours = np.concatenate([colours, palette[:1]])
+    return Figure(starts.astype(np.float32), ends.astype(np.float32), radii.astype(np.float32), colours)
+
+
+def facing(motion: Motion) -> np.ndarray:
+    """Horizontal direction that the body faces, (frames, 2) float32 unit vectors (x, z); +Z where it cannot be told."""
+    side, parents = sides(motion.skeleton), motion.skeleton.parents
+    first = [joint for joint in range(len(side)) if side[joint] and (parents[joint] < 0 or not side[parents[joint]])]
+    across = np.zeros((len(motion), 3), dtype=np.float32)
+    for joint in first:
+        across += side[joint] * motion.joints[:, joint]
+    forward = np.stack([-across[:, 2], across[:, 0]], axis=-1)
+    length = np.linalg.norm(forward, axis=-1, keepdims=True)
+    return np.where(length > 1e-4, forward / np.maximum(length, 1e-4), np.float32([0, 1])).astype(np.float32)
+
+
+def floor_height(motion: Motion) -> float:
+    """Height of the floor to draw: 0, so that floating and sinking show, unless the clip was recorded about another origin."""
+    lowest = float(motion.joints[..., 1].min())
+    return 0.0 if -0.5 <= lowest <= 1.0 else lowest

@@ -1,0 +1,199 @@
+"""`MotionFeatureExtractor`: what an image processor is to a vision model."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
+from transformers.feature_extraction_utils import BatchFeature, FeatureExtractionMixin
+
+from ..motion import Motion
+from ..skeletons import get_skeleton
+from .humanml3d import HumanML3DRepresentation
+
+REPRESENTATIONS = {"humanml3d": HumanML3DRepresentation}
+
+
+class MotionFeatureExtractor(FeatureExtractionMixin):
+    """Motions to normalised, padded features, and back.
+
+    It carries everything that a checkpoint's numbers depend on: representation, skeleton, frame rate, mean and standard
+    deviation. Published models of one data set use three different normalisations, so the statistics travel with each checkpoint.
+
+    Args:
+        representation (`str`, defaults to `"humanml3d"`): Kind of features.
+        skeleton (`str`, defaults to `"humanml3d-22"`): Name of a known skeleton.
+        mean (`list[float]`, *optional*): Mean per feature. Without it features are not shifted.
+        std (`list[float]`, *optional*): Standard deviation per feature, all positive. Without it features are not scaled.
+        uniform_skeleton (`bool`, defaults to `True`): Retarget clips to the reference skeleton first.
+        max_frames (`int`, defaults to 196): Longer clips are cut, as the published loaders do.
+
+    Raises:
+        ValueError: If the representation or skeleton is unknown, or statistics have the wrong width or are not usable.
+
+    Example:
+        >>> import numpy as np
+        >>> from hf_motion import Motion, MotionFeatureExtractor
+        >>> extractor = MotionFeatureExtractor()
+        >>> rng = np.random.default_rng(0)
+        >>> batch = extractor([Motion(rng.normal(size=(n, 22, 3))) for n in (41, 21)])
+        >>> batch["motion_features"].shape, batch["attention_mask"].sum(1).tolist()
+        (torch.Size([2, 40, 263]), [40, 20])
+        >>> [len(motion) for motion in extractor.decode(batch["motion_features"], batch["attention_mask"])]
+        [40, 20]
+    """
+
+    model_input_names = ["motion_features", "attention_mask"]
+
+    def __init__(
+        self,
+        representation: str = "humanml3d",
+        skeleton: str = "humanml3d-22",
+        mean: Sequence[float] | None = None,
+        std: Sequence[float] | None = None,
+        uniform_skeleton: bool = True,
+        max_frames: int = 196,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        if representation not in REPRESENTATIONS:
+            raise ValueError(f"Unknown representation {representation!r}. Known ones: {', '.join(REPRESENTATIONS)}.")
+        if max_frames < 1:
+            raise ValueError(f"max_frames must be at least 1, got {max_frames}.")
+        self.representation = representation
+        self.skeleton = get_skeleton(skeleton).name
+        self.uniform_skeleton = uniform_skeleton
+        self.max_frames = max_frames
+        self._features = REPRESENTATIONS[representation](skeleton, uniform_skeleton=uniform_skeleton)
+        self.fps = self._features.fps
+        self.mean = _statistics("mean", mean, self.dim)
+        self.std = _statistics("std", std, self.dim)
+        if self.std is not None and min(self.std) <= 0:
+            channel = int(np.argmin(self.std))
+            raise ValueError(f"std must be positive, got {self.std[channel]} for feature {channel}; use 1 for a constant feature.")
+
+    @property
+    def dim(self) -> int:
+        """Numbers per frame."""
+        return self._features.dim
+
+    @property
+    def features(self) -> HumanML3DRepresentation:
+        """The representation at work: `encode`, `decode` and `slices` without normalisation."""
+        return self._features
+
+    def __call__(self, motions: Motion | Tensor | np.ndarray | Sequence[Motion | Tensor | np.ndarray], fps: float | None = None) -> BatchFeature:
+        """Encode, normalise and pad.
+
+        Args:
+            motions (`Motion`, array or a list of them): Arrays are joints, (frames, joints, 3).
+            fps (`float`, *optional*): Frame rate of bare arrays, the extractor's own by default. A `Motion` knows its own.
+
+        Returns:
+            `BatchFeature`: `motion_features` (batch, frames, dim) float32, zero (that is, the mean) behind each clip's end, and
+            `attention_mask` (batch, frames) int64, 1 on real frames.
+
+        Raises:
+            ValueError: If the list is empty, or a clip has the wrong joints, NaN, or fewer than two frames.
+        """
+        if isinstance(motions, Motion) or (hasattr(motions, "ndim") and motions.ndim == 3):
+            motions = [motions]
+        if len(motions) == 0:
+            raise ValueError("Got an empty list of motions; pass at least one.")
+        clips = [self._joints(motion, fps) for motion in motions]
+        lengths = torch.tensor([min(len(clip) - 1, self.max_frames) for clip in clips])
+        if lengths.min() < 1:
+            raise ValueError(f"Motion {int(lengths.argmin())} has a single frame at {self.fps:g} fps; features need at least two.")
+        features = self.normalize(self._features.encode(_stack_repeating_last(clips))[:, : int(lengths.max())])
+        mask = torch.arange(features.shape[1]) < lengths[:, None]
+        return BatchFeature({"motion_features": features * mask[..., None], "attention_mask": mask.long()})
+
+    def decode(
+        self, motion_features: Tensor, attention_mask: Tensor | None = None, texts: Sequence[str | None] | None = None
+    ) -> list[Motion]:
+        """Motions of normalised features.
+
+        Args:
+            motion_features (`torch.Tensor`): (batch, frames, dim) or (frames, dim), normalised.
+            attention_mask (`torch.Tensor`, *optional*): (batch, frames), 1 on real frames, which come first.
+            texts (`list[str]`, *optional*): One per motion.
+
+        Returns:
+            `list[Motion]`: One per clip, at the extractor's frame rate, metres.
+
+        Raises:
+            ValueError: If the width is wrong or `texts` has another length than the batch.
+        """
+        if motion_features.ndim == 2:
+            motion_features = motion_features[None]
+            attention_mask = attention_mask[None] if attention_mask is not None and attention_mask.ndim == 1 else attention_mask
+        if texts is not None and len(texts) != len(motion_features):
+            raise ValueError(f"Got {len(texts)} texts for {len(motion_features)} motions; pass one for each.")
+        if attention_mask is None:
+            lengths = [motion_features.shape[1]] * len(motion_features)
+        else:
+            lengths = attention_mask.sum(-1).tolist()
+        joints = self._features.decode(self.denormalize(motion_features.float())).cpu().numpy()
+        if self._features.skeleton.unit == "mm":
+            joints = joints / 1000
+        texts = texts if texts is not None else [None] * len(lengths)
+        return [
+            Motion(clip[:length], fps=self.fps, skeleton=self.skeleton, text=text)
+            for clip, length, text in zip(joints, lengths, texts, strict=True)
+        ]
+
+    def normalize(self, features: Tensor) -> Tensor:
+        """(features - mean) / std, (..., dim)."""
+        if self.mean is not None:
+            features = features - features.new_tensor(self.mean)
+        return features / features.new_tensor(self.std) if self.std is not None else features
+
+    def denormalize(self, features: Tensor) -> Tensor:
+        """features * std + mean, (..., dim)."""
+        if features.shape[-1] != self.dim:
+            raise ValueError(f"Features of {self.skeleton} are {self.dim} wide, got shape {tuple(features.shape)}.")
+        if self.std is not None:
+            features = features * features.new_tensor(self.std)
+        return features + features.new_tensor(self.mean) if self.mean is not None else features
+
+    def to_dict(self) -> dict[str, Any]:
+        """The saved configuration."""
+        output = super().to_dict()
+        for derived in ("_features", "fps"):
+            output.pop(derived, None)
+        return output
+
+    def _joints(self, motion: Motion | Tensor | np.ndarray, fps: float | None) -> Tensor:
+        if not isinstance(motion, Motion):
+            motion = Motion(motion, fps=fps or self.fps, skeleton=self.skeleton)
+        if motion.skeleton.name != self.skeleton:
+            raise ValueError(
+                f"This checkpoint works on skeleton {self.skeleton!r}, the motion has {motion.skeleton.name!r}. Map its joints first."
+            )
+        joints = torch.from_numpy(motion.resample(self.fps).joints)
+        return joints * 1000 if self._features.skeleton.unit == "mm" else joints
+
+
+def _statistics(name: str, values: Sequence[float] | None, dim: int) -> list[float] | None:
+    if values is None:
+        return None
+    values = [float(value) for value in values]
+    if len(values) != dim or not np.isfinite(values).all():
+        raise ValueError(f"{name} must be {dim} finite numbers, got {len(values)} of which {int(np.isfinite(values).sum())} are finite.")
+    return values
+
+
+def _stack_repeating_last(clips: Sequence[Tensor]) -> Tensor:
+    """(batch, frames, joints, 3), short clips held still at their last pose.
+
+    Holding the pose changes nothing in the features before it: the heading filter repeats the last frame at the end anyway,
+    and everything else looks at one frame and the next. So clips of all lengths are encoded at once.
+    """
+    batch = pad_sequence(list(clips), batch_first=True)
+    lengths = torch.tensor([len(clip) for clip in clips])
+    frames = torch.arange(batch.shape[1]).expand(len(clips), -1).minimum(lengths[:, None] - 1)
+    return batch[torch.arange(len(clips))[:, None], frames]

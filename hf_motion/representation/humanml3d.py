@@ -1,0 +1,269 @@
+"""HumanML3D's motion features: 263 numbers per frame for 22 joints, 251 for KIT-ML's 21.
+
+Source: Guo et al., *Generating Diverse and Natural 3D Human Motions from Text* (CVPR 2022) and the feature code published with
+the data set, whose numbers these are. Everything is batched over leading dimensions; nothing loops over frames or clips.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from ..motion import resampling_weights
+from ..skeletons import Skeleton, get_skeleton
+from .rotations import (
+    matrix_to_rotation_6d,
+    quaternion_between,
+    quaternion_conjugate,
+    quaternion_multiply,
+    quaternion_rotate,
+    quaternion_to_matrix,
+)
+
+_HEADING_SIGMA = 20
+_UP = (0.0, 1.0, 0.0)
+
+
+class HumanML3DRepresentation:
+    """Joint positions to HumanML3D features and back.
+
+    | slice | width | content |
+    |---|---|---|
+    | `root_rotation` | 1 | half of the root's yaw velocity, radians per frame |
+    | `root_velocity` | 2 | root velocity x, z in the heading frame, unit per frame |
+    | `root_height` | 1 | root height above the floor |
+    | `positions` | 3 (J - 1) | joints without the root, relative to it in x, z, in the heading frame; heights absolute |
+    | `rotations` | 6 (J - 1) | parent-relative bone rotations, first two matrix columns |
+    | `velocities` | 3 J | joint velocities in the heading frame, unit per frame |
+    | `contacts` | 4 | left ankle, left toe, right ankle, right toe rest on the ground (0 or 1) |
+
+    Two habits of the published code are kept, because every published weight depends on them. The heading is smoothed over time
+    (Gaussian, 20 frames) and set to +Z in the first frame; and hips are exchanged, but shoulders not, when the heading is taken
+    for the rotations. Because of both, `rotations` are no good for animation: solve rotations from positions instead
+    (`hf_motion.kinematics.solve_rotations`). One habit is not kept: where two directions are opposite the published code divides
+    zero by zero and returns NaN; here the half turn is about the vertical axis, or about any axis orthogonal to the bone.
+
+    Args:
+        skeleton (`str` or `Skeleton`, defaults to `"humanml3d-22"`): A skeleton with `rest_directions`, `facing` and `feet`.
+        uniform_skeleton (`bool`, defaults to `True`): Retarget clips to the skeleton's `rest_lengths` before features are taken,
+            as the published data does. Needs `rest_lengths`; without them it is `False`.
+
+    Raises:
+        ValueError: If the skeleton is unknown or lacks the fields that the features need.
+
+    Example:
+        >>> import numpy as np
+        >>> from hf_motion.representation import HumanML3DRepresentation
+        >>> representation = HumanML3DRepresentation()
+        >>> representation.dim, representation.slices["positions"]
+        (263, slice(4, 67, None))
+        >>> features = representation.encode(np.random.default_rng(0).normal(size=(2, 41, 22, 3)), fps=20)
+        >>> features.shape, representation.decode(features).shape
+        (torch.Size([2, 40, 263]), torch.Size([2, 40, 22, 3]))
+    """
+
+    def __init__(self, skeleton: str | Skeleton = "humanml3d-22", uniform_skeleton: bool = True) -> None:
+        self.skeleton = get_skeleton(skeleton)
+        missing = [name for name in ("rest_directions", "chains", "facing", "feet", "leg", "fps") if getattr(self.skeleton, name) is None]
+        if missing:
+            raise ValueError(
+                f"Skeleton {self.skeleton.name!r} lacks {', '.join(missing)}, which HumanML3D features need. "
+                "Use 'humanml3d-22' or 'kit-21', or give your skeleton these fields."
+            )
+        self.uniform_skeleton = uniform_skeleton and self.skeleton.rest_lengths is not None
+        self.fps = float(self.skeleton.fps)
+        joints = len(self.skeleton)
+        widths = {
+            "root_rotation": 1, "root_velocity": 2, "root_height": 1, "positions": 3 * (joints - 1),
+            "rotations": 6 * (joints - 1), "velocities": 3 * joints, "contacts": 4,
+        }  # fmt: skip
+        ends = np.cumsum(list(widths.values())).tolist()
+        self.slices: dict[str, slice] = {name: slice(end - width, end) for (name, width), end in zip(widths.items(), ends, strict=True)}
+        self.dim: int = ends[-1]
+        # KIT-ML is measured in millimetres and published with this threshold; HumanML3D in metres.
+        self.contact_threshold = 0.05 if self.skeleton.unit == "mm" else 0.002
+
+    def __repr__(self) -> str:
+        return f"HumanML3DRepresentation({self.skeleton.name!r}, dim={self.dim}, fps={self.fps:g})"
+
+    def encode(self, joints: Tensor | np.ndarray, fps: float | None = None) -> Tensor:
+        """Features of joint positions.
+
+        Args:
+            joints (`torch.Tensor` or `numpy.ndarray`): (..., frames, joints, 3), Y up, in the skeleton's unit.
+            fps (`float`, *optional*): Frame rate of `joints`; resampled to the representation's when it differs.
+
+        Returns:
+            `torch.Tensor`: (..., frames - 1, dim) float32, frames counted after resampling. The last pose only serves the
+            velocities.
+
+        Raises:
+            ValueError: If the shape does not fit, there are fewer than two frames, or a value is NaN or infinite.
+        """
+        joints = self._checked(joints)
+        if fps is not None and fps != self.fps:
+            left, weight = resampling_weights(joints.shape[-3], fps, self.fps)
+            weight = torch.from_numpy(weight).to(joints)[:, None, None]
+            joints = joints[..., left, :, :] * (1 - weight) + joints[..., left + 1, :, :] * weight
+        if joints.shape[-3] < 2:
+            raise ValueError(f"Features need at least two frames at {self.fps:g} fps, got {joints.shape[-3]}; use a longer clip.")
+        joints = self.canonicalize(joints)
+        heading, rotations = self._inverse_kinematics(joints)
+        return self._features(joints, heading, rotations)
+
+    def canonicalize(self, joints: Tensor) -> Tensor:
+        """The clip on the reference skeleton, standing on the floor, starting at the origin and facing +Z.
+
+        Args:
+            joints (`torch.Tensor`): (..., frames, joints, 3).
+
+        Returns:
+            `torch.Tensor`: Same shape.
+        """
+        if self.uniform_skeleton:
+            joints = self.retarget(joints)
+        floor = joints[..., 1].amin(dim=(-2, -1))
+        start = joints[..., 0, 0, :]
+        joints = joints - torch.stack((start[..., 0], floor, start[..., 2]), dim=-1)[..., None, None, :]
+        right_hip, left_hip, right_shoulder, left_shoulder = self.skeleton.facing
+        first = joints[..., 0, :, :]
+        across = first[..., right_hip, :] - first[..., left_hip, :] + first[..., right_shoulder, :] - first[..., left_shoulder, :]
+        return quaternion_rotate(self._to_forward(_horizontal_normal(across))[..., None, None, :], joints)
+
+    def retarget(self, joints: Tensor) -> Tensor:
+        """Bones brought to the reference lengths with their directions kept; the path is scaled with the legs.
+
+        The published code reaches the same joints through inverse and forward kinematics.
+
+        Args:
+            joints (`torch.Tensor`): (..., frames, joints, 3).
+
+        Returns:
+            `torch.Tensor`: Same shape.
+        """
+        skeleton = self.skeleton
+        lengths = joints.new_tensor(skeleton.rest_lengths)
+        parents = list(skeleton.parents[1:])
+        bones = joints[..., 1:, :] - joints[..., parents, :]
+        bones = F.normalize(bones, dim=-1) * lengths[1:, None]
+        leg = list(skeleton.leg)
+        source_leg = torch.linalg.vector_norm(
+            joints[..., 0, leg, :] - joints[..., 0, [skeleton.parents[joint] for joint in leg], :], dim=-1
+        ).sum(-1)
+        scale = lengths[leg].sum() / source_leg.clamp_min(1e-6)
+        placed = [joints[..., 0, :] * scale[..., None, None]]
+        for joint, parent in enumerate(parents, start=1):
+            placed.append(placed[parent] + bones[..., joint - 1, :])
+        return torch.stack(placed, dim=-2)
+
+    def decode(self, features: Tensor | np.ndarray) -> Tensor:
+        """Joint positions of features, from the root motion and the `positions` slice.
+
+        Args:
+            features (`torch.Tensor` or `numpy.ndarray`): (..., frames, dim), not normalised.
+
+        Returns:
+            `torch.Tensor`: (..., frames, joints, 3) float32 in the skeleton's unit, starting at the origin and facing +Z.
+
+        Raises:
+            ValueError: If the last dimension is not `dim`.
+        """
+        features = torch.as_tensor(features)
+        if features.ndim < 2 or features.shape[-1] != self.dim:
+            raise ValueError(
+                f"Features of skeleton {self.skeleton.name!r} are {self.dim} wide, got shape {tuple(features.shape)}. "
+                "Features of another data set need the representation of its skeleton."
+            )
+        features = features.float()
+        heading, root = self.root_trajectory(features)
+        local = features[..., self.slices["positions"]].unflatten(-1, (-1, 3))
+        joints = quaternion_rotate(quaternion_conjugate(heading)[..., None, :], local)
+        joints = joints + F.pad(root[..., [0, 2]], (0, 1))[..., None, [0, 2, 1]]
+        return torch.cat((root[..., None, :], joints), dim=-2)
+
+    def root_trajectory(self, features: Tensor) -> tuple[Tensor, Tensor]:
+        """Heading quaternions (..., frames, 4), world to heading frame, and root positions (..., frames, 3) of features."""
+        half_angle = F.pad(features[..., :-1, 0], (1, 0)).cumsum(-1)
+        zero = torch.zeros_like(half_angle)
+        heading = torch.stack((half_angle.cos(), zero, half_angle.sin(), zero), dim=-1)
+        velocity = F.pad(features[..., :-1, 1:3], (0, 0, 1, 0))
+        velocity = torch.stack((velocity[..., 0], zero, velocity[..., 1]), dim=-1)
+        path = quaternion_rotate(quaternion_conjugate(heading), velocity).cumsum(-2)
+        return heading, torch.stack((path[..., 0], features[..., 3], path[..., 2]), dim=-1)
+
+    def _checked(self, joints: Tensor | np.ndarray) -> Tensor:
+        joints = torch.as_tensor(joints)
+        if joints.ndim < 3 or joints.shape[-2:] != (len(self.skeleton), 3):
+            raise ValueError(
+                f"joints must have shape (..., frames, {len(self.skeleton)}, 3) for skeleton {self.skeleton.name!r}, got "
+                f"{tuple(joints.shape)}. Map other rigs to its joints first."
+            )
+        joints = joints.float()
+        if not joints.isfinite().all():
+            raise ValueError("joints holds NaN or infinity; repair or drop those frames first.")
+        return joints
+
+    @staticmethod
+    def _to_forward(direction: Tensor) -> Tensor:
+        """Rotation about the vertical axis that takes a horizontal direction to +Z."""
+        return quaternion_between(direction, direction.new_tensor((0.0, 0.0, 1.0)), half_turn_axis=direction.new_tensor(_UP))
+
+    def _inverse_kinematics(self, joints: Tensor) -> tuple[Tensor, Tensor]:
+        """Smoothed heading (..., frames, 4) and parent-relative bone rotations (..., frames, joints - 1, 4)."""
+        # Hips in the other order than in `canonicalize`: see the class docstring.
+        left_hip, right_hip, right_shoulder, left_shoulder = self.skeleton.facing
+        across = joints[..., right_hip, :] - joints[..., left_hip, :] + joints[..., right_shoulder, :] - joints[..., left_shoulder, :]
+        heading = self._to_forward(_gaussian_smooth(_horizontal_normal(across), _HEADING_SIGMA))
+        identity = torch.zeros_like(heading[..., :1, :])
+        identity[..., 0] = 1
+        heading = torch.cat((identity, heading[..., 1:, :]), dim=-2)
+        parents = list(self.skeleton.parents[1:])
+        bones = joints[..., 1:, :] - joints[..., parents, :]
+        world = quaternion_between(joints.new_tensor(self.skeleton.rest_directions)[1:], bones)
+        chain_starts = {chain[1] for chain in self.skeleton.chains}
+        parent_world = torch.stack(
+            [heading if joint in chain_starts else world[..., parent - 1, :] for joint, parent in enumerate(parents, start=1)], dim=-2
+        )
+        return heading, quaternion_multiply(quaternion_conjugate(parent_world), world)
+
+    def _features(self, joints: Tensor, heading: Tensor, rotations: Tensor) -> Tensor:
+        root_turn = quaternion_multiply(heading[..., 1:, :], quaternion_conjugate(heading[..., :-1, :]))
+        displacement = joints[..., 1:, :, :] - joints[..., :-1, :, :]
+        root_velocity = quaternion_rotate(heading[..., 1:, :], displacement[..., 0, :])
+        offset = joints * joints.new_tensor((1.0, 0.0, 1.0))
+        local = quaternion_rotate(heading[..., None, :], joints - offset[..., :1, :])
+        velocities = quaternion_rotate(heading[..., :-1, None, :], displacement)
+        contacts = displacement[..., list(self.skeleton.feet), :].square().sum(-1) < self.contact_threshold
+        return torch.cat(
+            (
+                root_turn[..., 2:3].clamp(-1, 1).asin(),
+                root_velocity[..., [0, 2]],
+                local[..., :-1, 0, 1:2],
+                local[..., :-1, 1:, :].flatten(-2),
+                matrix_to_rotation_6d(quaternion_to_matrix(rotations))[..., :-1, :, :].flatten(-2),
+                velocities.flatten(-2),
+                contacts.to(joints),
+            ),
+            dim=-1,
+        )
+
+
+def _horizontal_normal(across: Tensor) -> Tensor:
+    """Direction that the body faces, +Y cross the unit vector from its left to its right; shorter the more the body tilts."""
+    across = F.normalize(across, dim=-1)
+    return torch.stack((across[..., 2], torch.zeros_like(across[..., 0]), -across[..., 0]), dim=-1)
+
+
+def _gaussian_smooth(values: Tensor, sigma: float) -> Tensor:
+    """Gaussian filter over the frames of (..., frames, 3), ends repeated, cut at four sigma (scipy's defaults)."""
+    radius = math.ceil(4 * sigma)
+    offsets = torch.arange(-radius, radius + 1, dtype=torch.float64)
+    kernel = torch.exp(-0.5 * (offsets / sigma) ** 2)
+    kernel = (kernel / kernel.sum()).to(values)
+    flat = values.reshape(-1, *values.shape[-2:]).transpose(1, 2).flatten(0, 1)[:, None]
+    smooth = F.conv1d(F.pad(flat, (radius, radius), mode="replicate"), kernel[None, None])
+    return smooth.reshape(-1, 3, values.shape[-2]).transpose(1, 2).reshape(values.shape)

@@ -1,0 +1,244 @@
+"""Training a diffusion pipeline with transformers' `Trainer`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from diffusers.training_utils import EMAModel
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+from torch.utils.data import Sampler
+from transformers import Trainer, TrainerCallback, TrainingArguments
+from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
+
+from ..data.motion_text import LengthBucketSampler, MotionTextDataset, collate_motion_text
+from ..pipelines.motion_diffusion import MotionDiffusionPipeline
+from .averaging import EMACallback, averaged_weights
+from .callbacks import SampleMotionsCallback
+
+_EMA_NAME = "ema.safetensors"
+
+
+@dataclass
+class DiffusionTrainingArguments(TrainingArguments):
+    """`transformers.TrainingArguments` and what diffusion adds.
+
+    Args:
+        condition_dropout (`float`, defaults to 0.1): Probability of training an example without its text, for classifier-free guidance.
+        ema_decay (`float`, defaults to 0.9999): Decay of the averaged weights that sampling and the finished checkpoint use; 0 turns
+            averaging off.
+        train_text_encoder (`bool`, defaults to `False`): Train the text encoder too. A frozen one is run once per caption, before training.
+        balance (`float`, defaults to 0.0): How much to lift rare actions, see `MotionTextDataset.balanced_weights`.
+        epoch_size (`int`, *optional*): Examples per epoch, the number of clips by default.
+    """
+
+    condition_dropout: float = field(default=0.1, metadata={"help": "Probability of training an example without its text."})
+    ema_decay: float = field(default=0.9999, metadata={"help": "Decay of the averaged weights; 0 turns averaging off."})
+    train_text_encoder: bool = field(default=False, metadata={"help": "Train the text encoder too."})
+    balance: float = field(default=0.0, metadata={"help": "How much to lift rare actions: 0 not at all, 1 fully."})
+    epoch_size: int | None = field(default=None, metadata={"help": "Examples per epoch, the number of clips by default."})
+
+    def __post_init__(self) -> None:
+        # transformers takes bf16 for a wish for a GPU unless told otherwise.
+        self.use_cpu = self.use_cpu or not torch.accelerator.is_available()
+        super().__post_init__()
+        # The objective takes what the collator makes; there are no data set columns to match against.
+        self.remove_unused_columns = False
+        self.label_names = ["motion_features"]
+        if not 0 <= self.condition_dropout < 1:
+            raise ValueError(f"condition_dropout must be in [0, 1), got {self.condition_dropout}.")
+        if not 0 <= self.ema_decay < 1:
+            raise ValueError(f"ema_decay must be in [0, 1), got {self.ema_decay}.")
+
+
+class DiffusionObjective(nn.Module):
+    """A pipeline's trainable parts and their loss.
+
+    Every random number of an example comes from its own seed: the loss does not depend on batch neighbours, padding or the number of
+    processes.
+
+    Args:
+        pipeline (`MotionDiffusionPipeline`): With a denoiser, a text encoder and a scheduler.
+        condition_dropout (`float`): Probability of training without the text.
+        train_text_encoder (`bool`): Whether the text encoder is part of it.
+    """
+
+    def __init__(self, pipeline: MotionDiffusionPipeline, condition_dropout: float, train_text_encoder: bool) -> None:
+        super().__init__()
+        self.denoiser = pipeline.denoiser
+        self.text_encoder = pipeline.text_encoder if train_text_encoder else None
+        self._pipeline = [pipeline]  # in a list, lest its modules be registered twice
+        self.condition_dropout = condition_dropout
+
+    @property
+    def pipeline(self) -> MotionDiffusionPipeline:
+        """The pipeline that these parts belong to."""
+        return self._pipeline[0]
+
+    def forward(self, motion_features: Tensor, attention_mask: Tensor, seeds: Tensor, **text: Tensor) -> dict[str, Tensor]:
+        """Loss of a batch.
+
+        Args:
+            motion_features (`torch.Tensor`): Clean normalised features, (batch, frames, dim).
+            attention_mask (`torch.Tensor`): (batch, frames), 1 on real frames.
+            seeds (`torch.Tensor`): (batch,) int64.
+            **text (`torch.Tensor`): `input_ids` and `text_mask` for a text encoder that is trained, `text_states` and perhaps `text_mask` for
+                one that is not.
+
+        Returns:
+            `dict`: `loss`, the mean over clips of the squared error over their real frames.
+        """
+        scheduler = self.pipeline.scheduler
+        if self.text_encoder is not None:
+            states, text_mask = self.pipeline.encode_tokens(text["input_ids"], text["text_mask"])
+        else:
+            states, text_mask = text["text_states"], text.get("text_mask")
+        noise, timesteps, keep = self._draw(motion_features, attention_mask, seeds)
+        states = states * keep.view(-1, *[1] * (states.ndim - 1)).to(states)
+        noisy = scheduler.add_noise(motion_features, noise, timesteps)
+        prediction = self.denoiser(noisy, timesteps, states, text_mask, attention_mask).sample
+        target = {
+            "sample": lambda: motion_features,
+            "epsilon": lambda: noise,
+            "v_prediction": lambda: scheduler.get_velocity(motion_features, noise, timesteps),
+        }[scheduler.config.prediction_type]()
+        error = (prediction.float() - target).square().mean(-1) * attention_mask
+        return {"loss": (error.sum(1) / attention_mask.sum(1)).mean()}
+
+    def _draw(self, features: Tensor, attention_mask: Tensor, seeds: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Noise on real frames, diffusion steps, and whether to keep the text, each from its example's seed."""
+        noise = torch.zeros(features.shape, dtype=features.dtype)
+        timesteps = torch.empty(len(features), dtype=torch.long)
+        keep = torch.empty(len(features), dtype=torch.bool)
+        steps = self.pipeline.scheduler.config.num_train_timesteps
+        for index, (seed, length) in enumerate(zip(seeds.tolist(), attention_mask.sum(1).tolist(), strict=True)):
+            generator = torch.Generator().manual_seed(seed)
+            timesteps[index] = torch.randint(steps, (), generator=generator)
+            keep[index] = torch.rand((), generator=generator) >= self.condition_dropout
+            noise[index, :length] = torch.randn(length, features.shape[-1], generator=generator)
+        return noise.to(features.device), timesteps.to(features.device), keep.to(features.device)
+
+
+class DiffusionCollator:
+    """Batches of `MotionTextDataset` with their texts.
+
+    Args:
+        pipeline (`MotionDiffusionPipeline`): Tokenizes, or encodes in advance.
+        captions (`list[str]`, *optional*): If given, these are encoded now and looked up later: for a frozen text encoder.
+    """
+
+    def __init__(self, pipeline: MotionDiffusionPipeline, captions: Sequence[str] | None = None) -> None:
+        self.pipeline = pipeline
+        self.cache: dict[str, Tensor] | None = None
+        if captions is not None:
+            self.cache = {}
+            with torch.no_grad():
+                for start in range(0, len(captions), 256):
+                    batch = captions[start : start + 256]
+                    states, mask = pipeline.encode_prompt(batch)
+                    for caption, state, valid in zip(batch, states.cpu(), mask.cpu() if mask is not None else [None] * len(batch), strict=True):
+                        self.cache[caption] = state if valid is None else state[valid.bool()]
+
+    def __call__(self, examples: Sequence[dict[str, Any]]) -> dict[str, Tensor]:
+        """Pad clips and attach `input_ids` and `text_mask`, or `text_states` and, for tokens, `text_mask`."""
+        batch = collate_motion_text(examples)
+        captions = batch.pop("captions")
+        if self.cache is None:
+            tokens = self.pipeline.tokenize(captions)
+            return {**batch, "input_ids": tokens["input_ids"], "text_mask": tokens["attention_mask"]}
+        states = [self.cache[caption] for caption in captions]
+        if states[0].ndim == 1:
+            return {**batch, "text_states": torch.stack(states)}
+        lengths = torch.tensor([len(state) for state in states])
+        mask = (torch.arange(int(lengths.max())) < lengths[:, None]).long()
+        return {**batch, "text_states": nn.utils.rnn.pad_sequence(states, batch_first=True), "text_mask": mask}
+
+
+class DiffusionTrainer(Trainer):
+    """`transformers.Trainer` for a motion diffusion pipeline, with averaged weights.
+
+    Checkpoints hold model, averaged weights, optimizer, scheduler and random states, and resume exactly. `last_checkpoint` finds the newest
+    one that was written to its end.
+
+    Args:
+        pipeline (`MotionDiffusionPipeline`): What to train; its components are trained in place.
+        args (`DiffusionTrainingArguments`): Settings.
+        train_dataset (`MotionTextDataset`): Clips.
+        callbacks (`list[TrainerCallback]`, *optional*): More callbacks.
+    """
+
+    def __init__(
+        self,
+        pipeline: MotionDiffusionPipeline,
+        args: DiffusionTrainingArguments,
+        train_dataset: MotionTextDataset,
+        callbacks: list[TrainerCallback] | None = None,
+    ) -> None:
+        self.pipeline = pipeline
+        pipeline.text_encoder.requires_grad_(args.train_text_encoder)
+        if torch.device(args.device).type == "cpu":
+            pipeline.denoiser.attention_implementation = "eager"
+        pipeline.to(args.device)
+        captions = None if args.train_text_encoder else sorted({text for texts in train_dataset.captions for text in texts})
+        objective = DiffusionObjective(pipeline, args.condition_dropout, args.train_text_encoder)
+        super().__init__(
+            model=objective, args=args, train_dataset=train_dataset, data_collator=DiffusionCollator(pipeline, captions), callbacks=callbacks
+        )
+        self.ema = EMAModel(objective.parameters(), decay=args.ema_decay, foreach=True) if args.ema_decay else None
+        if self.ema is not None:
+            self.add_callback(EMACallback(self.ema, objective))
+        for callback in callbacks or ():
+            if isinstance(callback, SampleMotionsCallback):
+                callback.ema = self.ema
+
+    def _get_train_sampler(self, train_dataset: MotionTextDataset | None = None) -> Sampler:
+        dataset = train_dataset if train_dataset is not None else self.train_dataset
+        batch_size = self.args.train_batch_size * self.args.gradient_accumulation_steps * self.args.world_size
+        return LengthBucketSampler(
+            dataset.lengths, dataset.balanced_weights(self.args.balance), batch_size, self.args.seed, self.args.epoch_size
+        )
+
+    def _save(self, output_dir: str | None = None, state_dict: dict[str, Tensor] | None = None) -> None:
+        super()._save(output_dir, state_dict)
+        if self.ema is not None:
+            names = [name for name, _ in self.model.named_parameters()]
+            weights = {name: weight.contiguous() for name, weight in zip(names, self.ema.shadow_params, strict=True)}
+            step = {"optimization_step": str(self.ema.optimization_step)}
+            save_file(weights, Path(output_dir or self.args.output_dir) / _EMA_NAME, metadata=step)
+
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: nn.Module | None = None) -> None:
+        super()._load_from_checkpoint(resume_from_checkpoint, model)
+        if self.ema is not None:
+            weights = load_file(Path(resume_from_checkpoint) / _EMA_NAME)
+            self.ema.shadow_params = [weights[name].to(self.args.device) for name, _ in self.model.named_parameters()]
+            state = json.loads((Path(resume_from_checkpoint) / "trainer_state.json").read_text())
+            self.ema.optimization_step = state["global_step"]
+
+    def save_pipeline(self, folder: str | Path) -> None:
+        """Save the finished pipeline, with the averaged weights if there are any, as a complete repository."""
+        if not self.is_world_process_zero():
+            return
+        with averaged_weights(self.ema, self.model):
+            self.pipeline.save_pretrained(folder)
+
+
+def last_checkpoint(output_dir: str | Path) -> Path | None:
+    """The newest checkpoint in a training folder that was written to its end, or None.
+
+    The trainer's state is the last file of a checkpoint; without it, or with a torn one, the process was stopped while saving.
+    """
+
+    def complete(folder: Path) -> bool:
+        try:
+            return json.loads((folder / "trainer_state.json").read_text())["global_step"] >= 0
+        except (OSError, ValueError, KeyError):
+            return False
+
+    folders = [path for path in Path(output_dir).glob(f"{PREFIX_CHECKPOINT_DIR}-*") if path.name.rpartition("-")[2].isdigit()]
+    finished = [path for path in folders if complete(path)]
+    return max(finished, key=lambda path: int(path.name.rpartition("-")[2]), default=None)

@@ -1,0 +1,93 @@
+"""An untrained pipeline from plain settings, as a YAML file holds them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from diffusers import DDPMScheduler
+from transformers import AutoTokenizer, CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer, PreTrainedModel
+from transformers.models.auto import AutoConfig, AutoModel
+
+from ..models.mdm import MDMDenoiser
+from ..pipelines.mdm import MDMPipeline
+from ..representation import MotionFeatureExtractor
+
+
+def new_mdm_pipeline(
+    captions: Iterable[str],
+    feature_extractor: MotionFeatureExtractor,
+    denoiser: dict[str, Any] | None = None,
+    text_encoder: str | dict[str, Any] | None = None,
+    scheduler: dict[str, Any] | None = None,
+    max_text_tokens: int | None = 22,
+) -> MDMPipeline:
+    """Build an `MDMPipeline` to train.
+
+    Args:
+        captions (`Iterable[str]`): Training captions; a new tokenizer learns its vocabulary from them.
+        feature_extractor (`MotionFeatureExtractor`): With the training set's statistics.
+        denoiser (`dict`, *optional*): `MDMDenoiser` options; `text_dim` and `num_features` are filled in.
+        text_encoder (`str` or `dict`, *optional*): A pretrained text encoder on the Hub or in a folder, such as
+            `"openai/clip-vit-base-patch32"`, or the options of a small `CLIPTextConfig` to train from scratch (`vocab_size` included).
+        scheduler (`dict`, *optional*): `DDPMScheduler` options over the published ones (50 steps, cosine, predicting x0).
+        max_text_tokens (`int`, *optional*, defaults to 22): Longer captions are cut.
+
+    Returns:
+        `MDMPipeline`: With random weights where nothing pretrained is named.
+    """
+    options = dict(denoiser or {})
+    if isinstance(text_encoder, str):
+        tokenizer = AutoTokenizer.from_pretrained(text_encoder)
+        encoder = load_text_encoder(text_encoder)
+    else:
+        settings = {"hidden_size": 512, "num_hidden_layers": 2, "num_attention_heads": 4, **(text_encoder or {})}
+        tokenizer = train_clip_tokenizer(captions, settings.pop("vocab_size", 1200))
+        settings = {"intermediate_size": 4 * settings["hidden_size"], "projection_dim": settings["hidden_size"], **settings}
+        config = CLIPTextConfig(
+            vocab_size=len(tokenizer), max_position_embeddings=max_text_tokens or 77, bos_token_id=tokenizer.bos_token_id,
+            eos_token_id=tokenizer.eos_token_id, pad_token_id=tokenizer.pad_token_id, **settings,
+        )  # fmt: skip
+        encoder = CLIPTextModel(config)
+    options.update(text_dim=text_width(encoder), num_features=feature_extractor.dim)
+    return MDMPipeline(
+        denoiser=MDMDenoiser(**options),
+        text_encoder=encoder,
+        tokenizer=tokenizer,
+        scheduler=mdm_scheduler(**(scheduler or {})),
+        feature_extractor=feature_extractor,
+        max_text_tokens=max_text_tokens,
+    )
+
+
+def mdm_scheduler(num_train_timesteps: int = 50, **options: Any) -> DDPMScheduler:
+    """The published noise schedule: cosine, x0 prediction, posterior variance, nothing clipped."""
+    published = {"beta_schedule": "squaredcos_cap_v2", "prediction_type": "sample", "variance_type": "fixed_small", "clip_sample": False}
+    return DDPMScheduler(num_train_timesteps=num_train_timesteps, **{**published, **options})
+
+
+def load_text_encoder(name: str) -> PreTrainedModel:
+    """A pretrained text encoder; of a CLIP checkpoint only the text half, with its projection."""
+    config = AutoConfig.from_pretrained(name)
+    if config.model_type in ("clip", "clip_text_model"):
+        return CLIPTextModelWithProjection.from_pretrained(name)
+    model = AutoModel.from_pretrained(name)
+    return model.get_encoder() if config.is_encoder_decoder else model
+
+
+def text_width(encoder: PreTrainedModel) -> int:
+    """Width of the vectors that a text encoder gives."""
+    config = encoder.config
+    if isinstance(encoder, CLIPTextModelWithProjection):
+        return config.projection_dim
+    for name in ("hidden_size", "d_model", "dim"):
+        if isinstance(getattr(config, name, None), int):
+            return getattr(config, name)
+    raise ValueError(f"Cannot tell the width of {type(encoder).__name__}; its config has none of hidden_size, d_model, dim.")
+
+
+def train_clip_tokenizer(captions: Iterable[str], vocab_size: int) -> CLIPTokenizer:
+    """A CLIP tokenizer whose word pieces are learned from captions; any other word is spelled out."""
+    tokenizer = CLIPTokenizer().train_new_from_iterator(captions, vocab_size=vocab_size)
+    tokenizer.model_max_length = 77
+    return tokenizer

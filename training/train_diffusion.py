@@ -1,0 +1,76 @@
+"""Train a diffusion pipeline on captioned motion.
+
+    python training/train_diffusion.py --config training/configs/mdm.yaml --dataset org/my-motions --output_dir runs/mdm
+    accelerate launch --config_file training/accelerate/cpu_2.yaml training/train_diffusion.py --config training/configs/mdm.yaml ...
+
+Every option of the YAML file can be given on the command line too. Run the same command again to go on from the last checkpoint.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from transformers import set_seed
+from trl import TrlParser
+
+from hf_motion import MotionFeatureExtractor
+from hf_motion.data.motion_text import MotionTextDataset, load_motion_rows
+from hf_motion.pipelines.mdm import MDMPipeline
+from hf_motion.trainers.callbacks import SampleMotionsCallback
+from hf_motion.trainers.diffusion import DiffusionTrainer, DiffusionTrainingArguments, last_checkpoint
+from hf_motion.trainers.new_pipeline import new_mdm_pipeline
+
+
+@dataclass
+class ScriptArguments:
+    """What to train, and on what."""
+
+    dataset: str = field(metadata={"help": "Parquet file, folder of them, or data set on the Hub."})
+    split: str = field(default="train", metadata={"help": "Split to train on."})
+    mirror: bool = field(default=True, metadata={"help": "Also train on every clip mirrored, with sides exchanged in its captions."})
+    min_frames: int = field(default=24, metadata={"help": "Leave shorter clips out."})
+    max_frames: int = field(default=196, metadata={"help": "Longest clip that the model makes; longer ones are cut at random."})
+    strict: bool = field(default=True, metadata={"help": "Stop at an unreadable row rather than skip and count it."})
+    pipeline: str | None = field(default=None, metadata={"help": "Go on from this pipeline rather than from random weights."})
+    denoiser: dict[str, Any] | str | None = field(default=None, metadata={"help": "Options of a new denoiser."})
+    text_encoder: dict[str, Any] | str | None = field(default=None, metadata={"help": "Pretrained encoder, or options of a new one."})
+    scheduler: dict[str, Any] | str | None = field(default=None, metadata={"help": "Options of the noise schedule."})
+    max_text_tokens: int | None = field(default=22, metadata={"help": "Cut longer captions."})
+    sample_prompts: list[str] = field(default_factory=list, metadata={"help": "Prompts to draw while training."})
+    sample_steps: int = field(default=0, metadata={"help": "Steps between drawings; 0 draws none."})
+
+
+def main(script: ScriptArguments, args: DiffusionTrainingArguments) -> None:
+    set_seed(args.seed)
+    rows = load_motion_rows(script.dataset, script.split)
+    pipeline = MDMPipeline.from_pretrained(script.pipeline) if script.pipeline else None
+    extractor = pipeline.feature_extractor if pipeline else MotionFeatureExtractor(max_frames=script.max_frames)
+    with args.main_process_first(desc="reading the data set"):
+        dataset = MotionTextDataset(rows, extractor, script.mirror, script.min_frames, script.strict, not args.disable_tqdm)
+    if pipeline is None:
+        dataset.fit_statistics()
+        captions = [text for texts in dataset.captions for text in texts]
+        pipeline = new_mdm_pipeline(
+            captions, extractor, script.denoiser, script.text_encoder, script.scheduler, script.max_text_tokens
+        )
+    samples = SampleMotionsCallback(pipeline, script.sample_prompts, script.sample_steps)
+    trainer = DiffusionTrainer(pipeline, args, dataset, callbacks=[samples])
+    if trainer.is_world_process_zero():
+        size = sum(parameter.numel() for parameter in trainer.model.parameters())
+        print(f"{len(dataset)} clips (left out: {dict(dataset.skipped) or 'none'}), {size / 1e6:.1f} M trained parameters")
+
+    checkpoint = last_checkpoint(args.output_dir)
+    try:
+        trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+    except KeyboardInterrupt:
+        found = last_checkpoint(args.output_dir)
+        raise SystemExit(f"Stopped. The last checkpoint is {found}; the same command goes on from there.") from None
+    trainer.save_pipeline(Path(args.output_dir) / "pipeline")
+    if args.push_to_hub and trainer.is_world_process_zero():
+        pipeline.push_to_hub(args.hub_model_id or Path(args.output_dir).name, token=args.hub_token)
+
+
+if __name__ == "__main__":
+    main(*TrlParser((ScriptArguments, DiffusionTrainingArguments)).parse_args_and_config())
