@@ -22,7 +22,7 @@ _BENT = 0.25
 # How much a paired child (hip, collar) weighs against one on the midline when both cannot be met: feet and hands hang on pairs.
 _PAIR_WEIGHT = 10.0
 # Pull towards the parent's rotation; it decides only where the children's positions do not (all on one line).
-_PRIOR_WEIGHT = 1e-4
+_PRIOR_WEIGHT = 1e-5
 _FIT_FRAMES = 64
 
 
@@ -58,7 +58,8 @@ def forward_kinematics(rotations: Tensor, root_positions: Tensor, offsets: Tenso
             f"rotations must be quaternions (..., {len(skeleton)}, 4) or matrices (..., {len(skeleton)}, 3, 3) for the joints of "
             f"skeleton {skeleton.name!r}, got {tuple(rotations.shape)}."
         )
-    globals_, positions = [matrices[..., :1, :, :]], [root_positions[..., None, :]]
+    leading = torch.broadcast_shapes(matrices.shape[:-3], root_positions.shape[:-1], offsets.shape[:-2])
+    globals_, positions = [matrices[..., :1, :, :]], [root_positions.expand(*leading, 3)[..., None, :]]
     for level, parents in _levels(skeleton):
         parent_rotation = globals_[-1][..., parents, :, :]
         bone = (parent_rotation @ offsets[..., level, :, None]).squeeze(-1)

@@ -1,1 +1,1 @@
-"""."""
+"""Motion from files and data sets."""

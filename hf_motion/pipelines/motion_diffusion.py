@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +17,10 @@ from huggingface_hub import snapshot_download
 from torch import Tensor
 
 from .. import components
+from ..checkpoints import EMBEDDED, say_licence
 from ..hub.remote import write_remote_door
 from ..motion import Motion
+from . import PIPELINES
 
 _SNAPSHOT_OPTIONS = ("cache_dir", "force_download", "local_files_only", "proxies", "revision", "token")
 
@@ -41,6 +44,51 @@ class MotionDiffusionPipeline(DiffusionPipeline):
     `transformers.pipeline("text-to-motion", model=...)` after `import hf_motion`, and the same with `trust_remote_code=True` and no
     import.
     """
+
+    @classmethod
+    def load(cls, name: str | os.PathLike, **kwargs: Any) -> MotionDiffusionPipeline:
+        """Load a pipeline whose class its `model_index.json` names.
+
+        Args:
+            name (`str` or `os.PathLike`): Folder or repository.
+            **kwargs: As for `from_pretrained`.
+
+        Raises:
+            OSError: If there is no such checkpoint.
+            ValueError: If it is of a pipeline class that this version does not know.
+        """
+        folder = Path(name) if Path(name).is_dir() else Path(cls.download(str(name), **kwargs))
+        class_name = cls.load_config(folder)["_class_name"]
+        if class_name not in PIPELINES:
+            raise ValueError(f"{str(name)!r} holds a {class_name!r}; this version of hf_motion knows {list(PIPELINES)}. Is a newer one out?")
+        pipeline_class = getattr(import_module(PIPELINES[class_name], __package__), class_name)
+        return pipeline_class.from_pretrained(folder, **{key: kwargs[key] for key in kwargs if key not in _SNAPSHOT_OPTIONS})
+
+    @classmethod
+    def from_pretrained(cls, pretrained_model_name_or_path: str | os.PathLike, **kwargs: Any) -> MotionDiffusionPipeline:
+        """Load a complete checkpoint; see `diffusers.DiffusionPipeline.from_pretrained` for the arguments.
+
+        Weights are loaded from safetensors only, as float32 unless `torch_dtype` says otherwise.
+
+        Raises:
+            OSError: If there is no such checkpoint, or it has no safetensors.
+            ValueError: If it lacks its feature extractor: its numbers have no meaning without.
+        """
+        if kwargs.get("torch_dtype") is None:
+            kwargs["torch_dtype"] = torch.float32
+        folder = Path(pretrained_model_name_or_path)
+        if not folder.is_dir():
+            folder = Path(cls.download(str(pretrained_model_name_or_path), **kwargs))
+            kwargs = {key: value for key, value in kwargs.items() if key not in _SNAPSHOT_OPTIONS}
+        if "feature_extractor" not in kwargs and not (folder / "feature_extractor" / "preprocessor_config.json").is_file():
+            raise ValueError(
+                f"{str(pretrained_model_name_or_path)!r} has no feature_extractor/preprocessor_config.json, which holds the mean and std that "
+                "its numbers are measured with. Save it again with save_pretrained, or pass feature_extractor=MotionFeatureExtractor(...)."
+            )
+        pipeline = super().from_pretrained(folder, use_safetensors=True, **kwargs)
+        if folder.resolve() == EMBEDDED.resolve():
+            say_licence()
+        return pipeline
 
     @classmethod
     def download(cls, pretrained_model_name: str, **kwargs: Any) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -14,11 +15,11 @@ from .figure import check_motions, facing
 from .frames import check_size, paint_legend
 from .raster import paint_mask
 from .scene import Scene
-from .text import FAINT_INK, INK, pillow, text_mask, wrap
+from .text import FAINT_INK, INK, paragraph, pillow, text_mask
 
 _MARGIN, _GAP = 16, 4
 _LONG = 6.0
-_FINE = 3
+_FINE, _ARROW = 3, 24.0
 _PAGE, _MAP, _MAP_LINE, _WAY = (255, 255, 255), (247, 249, 251), (222, 228, 235), (96, 110, 130)
 _START, _END = (60, 160, 96), (38, 44, 54)
 
@@ -48,7 +49,7 @@ def save_contact_sheet(
     """
     path, motions, size = Path(path), check_motions(motions), check_size(size)
     if path.suffix.lower() != ".png":
-        raise ValueError(f"A contact sheet is written as .png, got {path.suffix or path.name!r}. Rename the file.")
+        raise ValueError(f"A contact sheet is written as .png, not as {path.suffix or path.name!r}. Use another suffix.")
     if not isinstance(columns, int) or not 1 <= columns <= 64:
         raise ValueError(f"columns must be a number of poses from 1 to 64, got {columns!r}. The default is 8.")
     lines = 2 if len(motions) == 1 and motions[0].duration > _LONG else 1
@@ -56,10 +57,9 @@ def save_contact_sheet(
     rows = [_row(motion, columns, lines, size, width) for motion in motions]
     page = np.concatenate([_blank(width, _MARGIN), *rows])
     font = _font(size)
-    legend = np.empty((1, font * 2, width, 3), np.uint8)
-    legend[:] = _PAGE
-    paint_legend(legend, (width - _MARGIN - int(paint_legend(legend.copy(), (0, font * 2), font)), font * 2), font)
-    page[_MARGIN // 2 : _MARGIN // 2 + font * 2, -8 * font - _MARGIN :] = legend[0, :, -8 * font - _MARGIN :]
+    legend = _blank(12 * font, 2 * font)
+    used = paint_legend(legend[None], (0, 2 * font), font)
+    page[_MARGIN // 2 : _MARGIN // 2 + 2 * font, width - _MARGIN - used : width - _MARGIN] = legend[:, :used]
     with atomic_path(path) as temporary:
         pillow().Image.fromarray(page).save(temporary, format="PNG")
 
@@ -70,7 +70,7 @@ def _row(motion: Motion, columns: int, lines: int, size: tuple[int, int], width:
     frames = np.unique(np.linspace(0, len(motion) - 1, min(columns * lines, len(motion))).round().astype(int))
     images = np.empty((len(frames), size[1], size[0], 3), dtype=np.uint8)
     Scene(motion, size, top=font, centred=True).paint(images, frames)
-    title = [text_mask(line, font + 3) for line in wrap(motion.text or "", font + 3, width - 2 * _MARGIN - 9 * font, 2)]
+    title = paragraph(motion.text, font + 3, width - 2 * _MARGIN - 9 * font, 2)
     head = sum(mask.shape[0] for mask in title) + _GAP if title else 2 * font
     row = _blank(width, head + lines * (size[1] + _GAP) + _MARGIN)
     y = 0
@@ -98,18 +98,18 @@ def _map(motion: Motion, frames: np.ndarray, size: tuple[int, int]) -> np.ndarra
     leftward = np.array([forward[1], -forward[0]])
     turn = np.stack([-leftward, -forward], axis=1)
     way = (motion.joints[:, 0][:, [0, 2]] - motion.joints[0, 0, [0, 2]]) @ turn
-    room = np.array([size[0] * 0.74, size[1] * 0.74 - font])
+    room = np.maximum(np.array([size[0], size[1] - 1.5 * font]) - 2.4 * _ARROW, 16)
     scale = float((room / np.maximum(np.ptp(way, axis=0), 1.0)).min()) * _FINE
     middle = (way.min(axis=0) + way.max(axis=0)) / 2
     centre = np.array([size[0], size[1] - font]) * _FINE / 2
     spacing = 0.5 * 2.0 ** max(0, np.ceil(np.log2(34 * _FINE / (0.5 * scale))))
-    _grid(draw, (0 * way[0] - middle) * scale + centre, spacing * scale, picture.size)
+    _grid(draw, -middle * scale + centre, spacing * scale, picture.size)
     pixels = (way - middle) * scale + centre
-    draw.line([tuple(p) for p in pixels], fill=_WAY, width=2 * _FINE, joint="curve") if len(pixels) > 1 else None
+    draw.line([tuple(pixel) for pixel in pixels], fill=_WAY, width=2 * _FINE, joint="curve")
     for frame in frames[1:-1]:
         _dot(draw, pixels[frame], 2.4 * _FINE, _WAY)
     for frame, colour in ((-1, _END), (0, _START)):
-        _arrow(draw, pixels[frame], looks[frame] @ turn, 24.0 * _FINE, colour)
+        _arrow(draw, pixels[frame], looks[frame] @ turn, _ARROW * _FINE, colour)
     picture = np.array(picture.reduce(_FINE))
     for text, x in (("from above", font // 2), (f"grid {spacing:g} m", None)):
         mask = text_mask(text, font)
@@ -118,18 +118,18 @@ def _map(motion: Motion, frames: np.ndarray, size: tuple[int, int]) -> np.ndarra
     return picture
 
 
-def _grid(draw, origin: np.ndarray, step: float, size: tuple[int, int]) -> None:
+def _grid(draw: Any, origin: np.ndarray, step: float, size: tuple[int, int]) -> None:
     for axis in range(2):
         for place in np.arange(origin[axis] % step, size[axis], step):
             ends = [(place, 0), (place, size[1])] if axis == 0 else [(0, place), (size[0], place)]
             draw.line(ends, fill=_MAP_LINE, width=_FINE)
 
 
-def _dot(draw, place: np.ndarray, radius: float, colour: tuple[int, int, int]) -> None:
+def _dot(draw: Any, place: np.ndarray, radius: float, colour: tuple[int, int, int]) -> None:
     draw.ellipse([*(place - radius), *(place + radius)], fill=colour)
 
 
-def _arrow(draw, place: np.ndarray, direction: np.ndarray, length: float, colour: tuple[int, int, int]) -> None:
+def _arrow(draw: Any, place: np.ndarray, direction: np.ndarray, length: float, colour: tuple[int, int, int]) -> None:
     across = np.array([-direction[1], direction[0]])
     tip, neck = place + direction * length, place + direction * length * 0.55
     draw.line([tuple(place), tuple(neck)], fill=colour, width=round(length * 0.11))

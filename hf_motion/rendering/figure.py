@@ -80,15 +80,18 @@ def bone_sides(skeleton: Skeleton) -> np.ndarray:
     return np.array([side[child] if side[parent] else 0 for parent, child in skeleton.bones], dtype=int)
 
 
-def head_joint(skeleton: Skeleton) -> int | None:
-    """The joint that carries the head: the one named so, else the first joint on the midline that ends a chain, else None."""
-    for joint, name in enumerate(skeleton.joint_names):
-        if "head" in name.lower():
-            return joint
+def head_capsule(skeleton: Skeleton, size: float) -> tuple[int, int, float, float] | None:
+    """The head of a body of some size: its joint, the joint below it, radius and length in metres. None without a head.
+
+    The head is the joint named so, else the first joint on the midline that ends a chain.
+    """
     side = sides(skeleton)
-    if not side.any():
+    ends = [joint for joint in range(len(skeleton)) if not side[joint] and not skeleton.children[joint]]
+    named = [joint for joint, name in enumerate(skeleton.joint_names) if "head" in name.lower()]
+    if not named and not side.any() and len(skeleton) > 1:
         return None
-    return next((joint for joint in range(1, len(skeleton)) if not side[joint] and not skeleton.children[joint]), None)
+    head = next(iter(named + ends), None)
+    return None if head is None else (head, max(skeleton.parents[head], 0), _HEAD_RADIUS * size, _HEAD_LENGTH * size)
 
 
 def bone_radii(motion: Motion) -> tuple[np.ndarray, float]:
@@ -115,17 +118,15 @@ def build_figure(motion: Motion) -> Figure:
     palette = np.array([MIDDLE, LEFT, RIGHT], dtype=np.float32)
     colours = palette[bone_sides(skeleton)] if len(bones) else np.zeros((0, 3), np.float32)
     starts, ends = joints[:, bones[:, 0]], joints[:, bones[:, 1]]
-    head = head_joint(skeleton)
-    if head is None and not len(bones):
-        head = 0
-    if head is not None:
-        base = joints[:, head]
-        up = base - joints[:, max(skeleton.parents[head], 0)]
-        length = np.linalg.norm(up, axis=-1, keepdims=True)
-        up = np.where(length > 1e-6, up / np.maximum(length, 1e-6), np.float32([0, 1, 0]))
-        starts = np.concatenate([starts, base[:, None]], axis=1)
-        ends = np.concatenate([ends, (base + up * (_HEAD_LENGTH * size))[:, None]], axis=1)
-        radii = np.concatenate([radii, np.full((1, 2), _HEAD_RADIUS * size, np.float32)])
+    capsule = head_capsule(skeleton, size)
+    if capsule is not None:
+        head, neck, radius, length = capsule
+        up = joints[:, head] - joints[:, neck]
+        norm = np.linalg.norm(up, axis=-1, keepdims=True)
+        up = np.where(norm > 1e-6, up / np.maximum(norm, 1e-6), np.float32([0, 1, 0]))
+        starts = np.concatenate([starts, joints[:, [head]]], axis=1)
+        ends = np.concatenate([ends, (joints[:, head] + up * length)[:, None]], axis=1)
+        radii = np.concatenate([radii, np.full((1, 2), radius, np.float32)])
         colours = np.concatenate([colours, palette[:1]])
     return Figure(starts.astype(np.float32), ends.astype(np.float32), radii.astype(np.float32), colours)
 

@@ -10,7 +10,7 @@ from ..motion import Motion
 from .figure import LEFT, RIGHT, check_motions
 from .raster import paint_capsules, paint_mask
 from .scene import Scene
-from .text import FAINT_INK, INK, text_mask, wrap
+from .text import FAINT_INK, INK, paragraph, text_mask
 
 _BATCH = 16
 _COLUMNS = 4
@@ -117,8 +117,7 @@ class _Panel:
     def __init__(self, motion: Motion, size: tuple[int, int]) -> None:
         self.motion, self.size = motion, size
         self.font = max(10, min(size) // 30)
-        lines = wrap(motion.text, self.font + 2, size[0] - 2 * self.font, _TEXT_LINES)
-        self.caption = [text_mask(line, self.font + 2) for line in lines]
+        self.caption = paragraph(motion.text, self.font + 2, size[0] - 2 * self.font, _TEXT_LINES)
         top = self.font // 2 + sum(mask.shape[0] for mask in self.caption)
         self.scene = Scene(motion, size, top=min(top, size[1] // 2))
         self.last: np.ndarray | None = None
@@ -153,6 +152,4 @@ def paint_legend(images: np.ndarray, corner: tuple[int, int], font: int) -> int:
         paint_capsules(images, middle, middle, radii, colours)
         paint_mask(images, mask, (x + font, corner[1] - mask.shape[0]), FAINT_INK)
         x += mask.shape[1] + int(1.8 * font)
-    return x - corner[0]
-
-
+    return x - corner[0] - int(0.8 * font)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -14,7 +14,7 @@ SKY_TOP, SKY_BOTTOM, FLOOR = (252, 253, 254), (240, 243, 247), (229, 234, 240)
 _TRAIL = (128, 141, 160)
 _AZIMUTH, _ELEVATION = np.radians(35), np.radians(17)
 _FOCAL = 1.9
-_BATCH = 8
+_BATCH = 16
 _FOLLOW_RATIO = 1.5
 _NEAR = 0.2
 _LIGHT_LEAN = (-0.28, 0.12)
@@ -43,13 +43,13 @@ class Camera:
         flipped = points[..., :2] * np.float32([1, -1])
         return (flipped * (self.focal / depth)[..., None] + self.centre).astype(np.float32), points[..., 2]
 
-    def floor_points(self, size: tuple[int, int], height: float) -> np.ndarray:
-        """Where each pixel's ray meets the floor, (height, width, 2) float32 (x, z) relative to the target; NaN above it."""
+    def floor_points(self, size: tuple[int, int]) -> np.ndarray:
+        """Where each pixel's ray meets the floor y = 0, (height, width, 2) float32 (x, z) relative to the target; NaN above it."""
         x, y = np.meshgrid(np.arange(size[0]) + 0.5, np.arange(size[1]) + 0.5)
         rays = np.stack([x - self.centre[0], self.centre[1] - y, np.full_like(x, self.focal)], axis=-1) / self.focal @ self.rotation
         position = -self.shift @ self.rotation
         with np.errstate(divide="ignore", invalid="ignore"):
-            distance = (height - position[1]) / rays[..., 1]
+            distance = -position[1] / rays[..., 1]
         distance = np.where((rays[..., 1] < -1e-4) & (distance > 0), distance, np.nan)
         return (position[[0, 2]] + rays[..., [0, 2]] * distance[..., None]).astype(np.float32)
 
@@ -95,7 +95,9 @@ class Scene:
     """
 
     def __init__(self, motion: Motion, size: tuple[int, int], top: int = 0, centred: bool = False) -> None:
-        self.motion, self.size, self.figure, self.floor_y = motion, size, build_figure(motion), floor_height(motion)
+        origin = np.array([*motion.joints[:, 0].mean(axis=0), floor_height(motion)])[[0, 3, 2]]
+        motion = replace(motion, joints=motion.joints - origin)
+        self.motion, self.size, self.figure = motion, size, build_figure(motion)
         self.path = motion.joints[:, 0][:, [0, 2]]
         direction = facing(motion)[0]
         pad = float(self.figure.radii.max())
@@ -110,9 +112,9 @@ class Scene:
         distance = float(self.camera.shift[2])
         self.reach = max(1.15 * distance, 3.0)
         tile = 0.5 * 2.0 ** max(0, round(np.log2(distance / 6)))
-        self.floor = Floor(self.camera.floor_points(size, self.floor_y), top, self.reach, tile, contrast=7.0)
+        self.floor = Floor(self.camera.floor_points(size), top, self.reach, tile, contrast=7.0)
         slope = self.camera.shift @ self.camera.rotation
-        self.squash = float(distance / max(-slope[1] - self.floor_y, 0.1 * distance)) if distance else 1.0
+        self.squash = float(distance / max(-slope[1], 0.1 * distance))
         self._project()
         self.base = self._background()
 
@@ -125,17 +127,18 @@ class Scene:
         """
         for begin in range(0, len(images), _BATCH):
             batch, chosen = images[begin : begin + _BATCH], frames[begin : begin + _BATCH]
-            batch[:] = self.base
-            if self.moves:
-                for image, target in zip(batch, self.targets[chosen], strict=True):
+            for image, target in zip(batch, self.targets[chosen], strict=True):
+                image[:] = self.base
+                if self.moves:
                     self.floor.paint(image, target, FLOOR)
+            if self.moves:
                 self._paint_trail(batch, self.targets[chosen])
             self._paint_shadow(batch, chosen)
             self._paint_body(batch, chosen)
 
     def _fit(self, targets: np.ndarray, direction: np.ndarray, top: int, pad: float) -> Camera:
         points = self.motion.joints - np.stack([targets[:, 0], np.zeros(len(targets)), targets[:, 1]], axis=-1)[:, None]
-        feet = points[:, :1] * np.float32([1, 0, 1]) + np.float32([0, self.floor_y, 0])
+        feet = points[:, :1] * np.float32([1, 0, 1])
         ends = self.figure.ends[:, -1:] - self.motion.joints[:, :1] + points[:, :1]
         return fit_camera(np.concatenate([points, feet, ends], axis=1).reshape(-1, 3), direction, self.size, top, pad)
 
@@ -156,8 +159,8 @@ class Scene:
         """Points along the light onto the floor."""
         right, ahead = self.camera.rotation[0], np.cross(self.camera.rotation[0], np.float32([0, 1, 0]))
         lean = _LIGHT_LEAN[0] * right - _LIGHT_LEAN[1] * ahead
-        fallen = points + np.maximum(points[..., 1:2] - self.floor_y, 0) * -lean
-        fallen[..., 1] = self.floor_y
+        fallen = points + np.maximum(points[..., 1:2], 0) * -lean
+        fallen[..., 1] = 0
         return fallen
 
     def _background(self) -> np.ndarray:
@@ -172,7 +175,7 @@ class Scene:
 
     def _paint_trail(self, images: np.ndarray, targets: np.ndarray) -> None:
         corners = _thin(self.path, 0.012 * float(self.camera.shift[2]), limit=48)
-        points = np.stack([corners[:, 0], np.full(len(corners), self.floor_y), corners[:, 1]], axis=-1)
+        points = np.stack([corners[:, 0], np.zeros(len(corners)), corners[:, 1]], axis=-1)
         points = points - np.stack([targets[:, 0], np.zeros(len(targets)), targets[:, 1]], axis=-1)[:, None]
         pixels, depths = self.camera.project(points.astype(np.float32))
         fade = np.clip(1 - (np.hypot(points[..., 0], points[..., 2]) / self.reach) ** 2, 0, 1)

@@ -1,13 +1,17 @@
-"""Text as masks, drawn with the font that Pillow carries, so that pictures are the same on every machine."""
+"""Text as masks, drawn with the font that Pillow carries, so that pictures of ASCII texts are the same on every machine."""
 
 from __future__ import annotations
 
+from contextlib import suppress
 from functools import lru_cache
 from types import ModuleType
 from typing import Any
 
 import numpy as np
 
+_WIDER_FONTS = (
+    "NotoSansCJK-Regular.ttc", "Arial Unicode.ttf", "msyh.ttc", "NotoSans-Regular.ttf", "DejaVuSans.ttf", "Arial.ttf", "arial.ttf",
+)  # fmt: skip
 INK, FAINT_INK = (38, 44, 54), (112, 122, 137)
 
 
@@ -27,9 +31,9 @@ def pillow() -> ModuleType:
 
 
 @lru_cache(maxsize=512)
-def text_mask(text: str, size: int) -> np.ndarray:
-    """One line of text as a uint8 mask (height, width); all lines of a font size are equally high."""
-    font = _font(size)
+def text_mask(text: str, size: int, plain: bool = True) -> np.ndarray:
+    """One line of text as a read-only uint8 mask (height, width), in Pillow's own font or, not `plain`, in a wider one."""
+    font = _font(size, plain)
     ascent, descent = font.getmetrics()
     image = pillow().Image.new("L", (max(1, int(np.ceil(font.getlength(text))) + 2), ascent + descent))
     pillow().ImageDraw.Draw(image).text((1, 0), text, font=font, fill=255)
@@ -38,9 +42,11 @@ def text_mask(text: str, size: int) -> np.ndarray:
     return mask
 
 
-def wrap(text: str | None, size: int, width: int, lines: int) -> list[str]:
-    """Break a text into at most `lines` lines of `width` pixels; an ellipsis says that there was more."""
-    words, done, font = (text or "").split(), [""], _font(size)
+def paragraph(text: str | None, size: int, width: int, lines: int) -> list[np.ndarray]:
+    """Masks of at most `lines` lines of `width` pixels; dots say that there was more."""
+    text = text or ""
+    words, done, plain = text.split(), [""], text.isascii()
+    font = _font(size, plain)
     while words:
         word = words.pop(0)
         longer = f"{done[-1]} {word}".strip()
@@ -54,15 +60,20 @@ def wrap(text: str | None, size: int, width: int, lines: int) -> list[str]:
             if len(done) == lines:
                 break
             done.append("")
-    return [line for line in done if line]
+    return [text_mask(line, size, plain) for line in done if line]
 
 
 def _shorten(text: str, font: Any, width: int) -> str:
-    while len(text) > 1 and font.getlength(text + "…") > width:
+    while len(text) > 1 and font.getlength(text + "...") > width:
         text = text[:-1]
-    return text.rstrip() + "…"
+    return text.rstrip() + "..."
 
 
-@lru_cache(maxsize=16)
-def _font(size: int) -> Any:
-    return pillow().ImageFont.load_default(size)
+@lru_cache(maxsize=32)
+def _font(size: int, plain: bool) -> Any:
+    """Pillow's own font, which knows little beyond ASCII; for other texts the first of some common ones that is installed."""
+    fonts = pillow().ImageFont
+    for name in () if plain else _WIDER_FONTS:
+        with suppress(OSError):
+            return fonts.truetype(name, size)
+    return fonts.load_default(size)

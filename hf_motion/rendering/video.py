@@ -69,7 +69,7 @@ def _write_mp4(motions: list[Motion], path: Path, size: tuple[int, int]) -> None
 
 def _codec(av: Any) -> tuple[str, dict[str, str]]:
     if "libx264" in av.codecs_available:
-        return "libx264", {"preset": "veryfast", "crf": "19"}
+        return "libx264", {"preset": "superfast", "crf": "21"}
     return "mpeg4", {"qscale": "3"}
 
 

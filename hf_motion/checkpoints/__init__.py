@@ -1,0 +1,40 @@
+"""The checkpoint that comes with the package."""
+
+from __future__ import annotations
+
+import functools
+import logging
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ..pipelines.mdm import MDMPipeline
+
+EMBEDDED = Path(__file__).parent / "mdm-small"
+"""Folder of the embedded checkpoint: a repository like any other."""
+
+logger = logging.getLogger("hf_motion")
+
+
+def load_embedded_pipeline(**kwargs: Any) -> MDMPipeline:
+    """Load the checkpoint inside the package: a small MDM trained on Bandai-Namco, CMU and ReActIdle motion capture.
+
+    Args:
+        **kwargs: As for `MDMPipeline.from_pretrained`, for example `torch_dtype`.
+
+    Returns:
+        `MDMPipeline`: Ready to use, no network needed.
+    """
+    from ..pipelines.mdm import MDMPipeline
+
+    return MDMPipeline.from_pretrained(EMBEDDED, **kwargs)
+
+
+@functools.cache
+def say_licence() -> None:
+    """Tell the licence of the embedded weights, once."""
+    logger.warning(
+        "The checkpoint inside hf_motion is licensed CC BY-NC 4.0 (not for commercial use), because a part of its training data is. "
+        "See %s.",
+        EMBEDDED / "README.md",
+    )

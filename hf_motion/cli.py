@@ -1,0 +1,85 @@
+"""The `hf-motion` command."""
+
+from __future__ import annotations
+
+from enum import Enum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(help="Human motion from text.", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+
+
+class Format(str, Enum):
+    """File formats of generated motion."""
+
+    bvh = "bvh"
+    npz = "npz"
+    mp4 = "mp4"
+    gif = "gif"
+    png = "png"
+    html = "html"
+
+
+class DType(str, Enum):
+    """Precision of the networks."""
+
+    float32 = "float32"
+    bfloat16 = "bfloat16"
+    float16 = "float16"
+
+
+@app.callback()
+def _group() -> None:
+    """Human motion from text."""
+
+
+@app.command()
+def generate(
+    prompts: Annotated[list[str] | None, typer.Argument(metavar="PROMPT...", help="Sentences, one motion each.")] = None,
+    prompt_file: Annotated[Path | None, typer.Option(help="Text file with one sentence per line, after those given as arguments.")] = None,
+    model: Annotated[str | None, typer.Option(help="Folder or Hub repository; the checkpoint inside the package by default.")] = None,
+    output: Annotated[
+        str,
+        typer.Option(
+            "--output", "-o", help="A file, a folder, or a pattern with {index}, {prompt} or {seed}; the suffix chooses the format.",
+        ),
+    ] = "outputs",
+    formats: Annotated[list[Format] | None, typer.Option("--format", "-f", help="Formats to write into a folder; repeatable.")] = None,
+    seconds: Annotated[float | None, typer.Option(help="Length in seconds.")] = None,
+    num_frames: Annotated[int | None, typer.Option(help="Length in frames.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Makes the result reproducible.")] = None,
+    guidance_scale: Annotated[float, typer.Option(help="How strongly to follow the text; 1 turns guidance off.")] = 2.5,
+    num_inference_steps: Annotated[int | None, typer.Option(help="Denoising steps.")] = None,
+    num_samples: Annotated[int, typer.Option(min=1, help="Motions per prompt.")] = 1,
+    batch_size: Annotated[int, typer.Option(min=1, help="Motions made at once.")] = 16,
+    device: Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1, mps; the fastest there is by default.")] = None,
+    dtype: Annotated[DType, typer.Option(help="Precision of the networks.")] = DType.float32,
+) -> None:
+    """Make motions from sentences and write them to files."""  # noqa: DOC501
+    from .generation import GenerationRequest, run
+
+    try:
+        written = run(
+            GenerationRequest(
+                prompts=list(prompts or ()), prompt_file=prompt_file, model=model, output=output,
+                formats=[item.value for item in formats or ()], seconds=seconds, num_frames=num_frames, seed=seed,
+                guidance_scale=guidance_scale, num_inference_steps=num_inference_steps, num_samples=num_samples,
+                batch_size=batch_size, device=device, dtype=dtype.value,
+            )
+        )  # fmt: skip
+    except (ValueError, OSError, ImportError) as error:
+        typer.secho(f"hf-motion: {error}", err=True, fg=typer.colors.RED)
+        raise typer.Exit(1) from error
+    for path in written:
+        typer.echo(path)
+
+
+def main() -> None:
+    """Entry point."""
+    app()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,345 @@
+"""Reading Biovision Hierarchy (.bvh) files of any skeleton, channel order and unit."""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NoReturn
+
+import numpy as np
+import torch
+
+from ..kinematics import forward_kinematics
+from ..motion import Motion
+from ..representation.rotations import quaternion_multiply
+from ..skeletons import SKELETONS, Skeleton
+
+_CHANNELS = {f"{axis}{kind}".lower(): f"{axis}{kind}" for kind in ("position", "rotation") for axis in "XYZ"}
+_MAX_JOINTS = 4096
+_FRAMES_AT_ONCE = 4096
+# A character's reach, hand to toe along the bones, is about 2 m. Upper limit of the reach in file units, and units per metre.
+# The third kind are CMU's: its files count in inches / 0.45.
+_UNITS = ((10.0, 1.0), (60.0, 0.45 / 0.0254), (600.0, 100.0), (np.inf, 1000.0))
+
+
+@dataclass(frozen=True, eq=False)
+class BvhFile:
+    """What a BVH file holds, in its own units and axes.
+
+    Args:
+        joint_names (`tuple[str, ...]`): In the order of the file; End Sites are not joints.
+        parents (`tuple[int, ...]`): Parent index per joint, -1 for the root.
+        offsets (`numpy.ndarray`): The OFFSET of each joint, (joints, 3) float64.
+        channels (`tuple[tuple[str, ...], ...]`): Channel names of each joint, such as `"Zrotation"`, in the order of the columns.
+        frames (`numpy.ndarray`): The numbers of the MOTION part, (frames, channels) float64, angles in degrees.
+        fps (`float`): Frames per second: the integer whose inverse the file's frame time is a rounding of, if there is one.
+    """
+
+    joint_names: tuple[str, ...]
+    parents: tuple[int, ...]
+    offsets: np.ndarray
+    channels: tuple[tuple[str, ...], ...]
+    frames: np.ndarray
+    fps: float
+
+    def skeleton(self) -> Skeleton:
+        """The hierarchy in the order of the file, called `<root>-<number of joints>`."""
+        return Skeleton(f"{self.joint_names[0].lower()}-{len(self.joint_names)}", self.joint_names, self.parents)
+
+    def joint_positions(self) -> np.ndarray:
+        """World positions, (frames, joints, 3) float64, by forward kinematics.
+
+        Rotation channels turn in the order in which they stand. A position channel takes the place of that coordinate of the
+        joint's OFFSET, for every joint, the root included, as in Blender.
+        """
+        skeleton = self.skeleton()
+        parts = np.array_split(self.frames, range(_FRAMES_AT_ONCE, len(self.frames), _FRAMES_AT_ONCE))
+        return np.concatenate([self._positions(part, skeleton) for part in parts])
+
+    def _positions(self, frames: np.ndarray, skeleton: Skeleton) -> np.ndarray:
+        turns = max(1, *(sum(channel.endswith("rotation") for channel in channels) for channels in self.channels))
+        angles = np.zeros((len(frames), len(self.parents), turns))
+        axes = np.zeros((len(self.parents), turns, 3))
+        offsets = np.broadcast_to(self.offsets, (len(frames), *self.offsets.shape)).copy()
+        column = 0
+        for joint, channels in enumerate(self.channels):
+            turn = 0
+            for channel in channels:
+                axis = "XYZ".index(channel[0])
+                if channel.endswith("position"):
+                    offsets[:, joint, axis] = frames[:, column]
+                else:
+                    angles[:, joint, turn], axes[joint, turn, axis] = frames[:, column], 1.0
+                    turn += 1
+                column += 1
+        half = np.radians(angles)[..., None] / 2
+        quaternions = torch.from_numpy(np.concatenate((np.cos(half), np.sin(half) * axes), axis=-1))
+        rotations = quaternions[:, :, 0]
+        for turn in range(1, turns):
+            rotations = quaternion_multiply(rotations, quaternions[:, :, turn])
+        offsets = torch.from_numpy(offsets)
+        return forward_kinematics(rotations, offsets[:, 0], offsets, skeleton).numpy()
+
+
+def read_bvh(path: str | os.PathLike, *, scale: float | None = None, up_axis: str = "y") -> Motion:
+    """Read a BVH file as a motion.
+
+    A file whose joints have the names and parents of one of our skeletons, in any order, comes back on that skeleton. Any other
+    keeps its own joints on a `Skeleton` built from the file.
+
+    BVH files do not say their unit. Without `scale` it is guessed from the longest way through the bones, hand to toe, which
+    measures about 2 m on a person: below 10 units they are metres, below 60 the units of CMU's files (inch / 0.45), below 600
+    centimetres, above millimetres. Inches, children of 30 cm and giants need `scale`.
+
+    Args:
+        path (`str` or `os.PathLike`): The file.
+        scale (`float`, *optional*): Units of the file in one metre, as in `write_bvh`: 100 for centimetres, 39.37 for inches.
+            Guessed by default.
+        up_axis (`str`, defaults to `"y"`): The file's up axis, `"y"` or `"z"`.
+
+    Returns:
+        `Motion`: Joints in metres, Y up. Frame times that are a rounded 1 / integer give that integer as fps.
+
+    Raises:
+        ValueError: If the file is empty, truncated, malformed or not UTF-8 text (the message names the file, the line and what
+            was expected), or if `scale` or `up_axis` is not one of the above.
+        FileNotFoundError: If there is no such file.
+
+    Example:
+    >>> import pathlib, tempfile
+    >>> from hf_motion.data.bvh import read_bvh
+    >>> path = pathlib.Path(tempfile.mkdtemp()) / "stick.bvh"
+    >>> _ = path.write_text('''HIERARCHY
+    ... ROOT hips
+    ... {
+    ...     OFFSET 0 0 0
+    ...     CHANNELS 6 Xposition Yposition Zposition Zrotation Xrotation Yrotation
+    ...     JOINT head
+    ...     {
+    ...         OFFSET 0 80 0
+    ...         CHANNELS 3 Zrotation Xrotation Yrotation
+    ...         End Site
+    ...         {
+    ...             OFFSET 0 20 0
+    ...         }
+    ...     }
+    ... }
+    ... MOTION
+    ... Frames: 1
+    ... Frame Time: 0.0333333
+    ... 0 90 0 90 0 0 0 0 0
+    ... ''')
+    >>> motion = read_bvh(path, scale=100)
+    >>> motion, motion.joints[0, 1].astype(float).round(3).tolist()
+    (Motion(1 frames at 30 fps, 0.03 s, hips-2), [-0.8, 0.9, 0.0])
+    """
+    if scale is not None and not (np.isscalar(scale) and not isinstance(scale, str) and np.isfinite(scale) and scale > 0):
+        raise ValueError(
+            f"scale must be a positive number of file units per metre (100 for centimetres), or None to guess it; got {scale!r}."
+        )
+    if str(up_axis).lower() not in ("y", "z"):
+        raise ValueError(f"up_axis must be 'y' or 'z', got {up_axis!r}.")
+    file = parse_bvh(path)
+    skeleton = file.skeleton()
+    with np.errstate(all="ignore"):
+        joints = file.joint_positions()
+        joints = (joints / (_guessed_scale(joints, file) if scale is None else scale)).astype(np.float32)
+    if not np.isfinite(joints).all():
+        raise ValueError(f"{str(path)!r} places joints beyond all bounds; its OFFSETs or position channels are damaged.")
+    if str(up_axis).lower() == "z":
+        joints = np.stack((joints[..., 0], joints[..., 2], -joints[..., 1]), axis=-1)
+    for known in SKELETONS.values():
+        if _same_joints(skeleton, known):
+            joints, skeleton = joints[:, [skeleton.joint(name) for name in known.joint_names]], known
+    return Motion(joints, fps=file.fps, skeleton=skeleton)
+
+
+def _same_joints(one: Skeleton, other: Skeleton) -> bool:
+    links = [{(s.joint_names[joint], s.joint_names[parent]) for parent, joint in s.bones} for s in (one, other)]
+    return len(one) == len(other) and one.joint_names[0] == other.joint_names[0] and links[0] == links[1]
+
+
+def _guessed_scale(joints: np.ndarray, file: BvhFile) -> float:
+    """Units per metre, from the longest way through the tree of bones."""
+    skeleton = file.skeleton()
+    above = [max(parent, 0) for parent in skeleton.parents]
+    lengths = np.median(np.linalg.norm(joints - joints[:, above], axis=-1), axis=0)
+    first = skeleton.children[0]
+    if len(first) == 1 and any(channel.endswith("position") for channel in file.channels[first[0]]):
+        lengths[first[0]] = 0  # a root that carries the character about: the way to it is no bone
+    down, longest = np.zeros(len(skeleton)), 0.0
+    for joint in range(len(skeleton) - 1, 0, -1):
+        reach = down[joint] + lengths[joint]
+        longest = max(longest, down[above[joint]] + reach)
+        down[above[joint]] = max(down[above[joint]], reach)
+    return next((units for limit, units in _UNITS if longest < limit), _UNITS[-1][1])
+
+
+def parse_bvh(path: str | os.PathLike) -> BvhFile:
+    """Read the hierarchy and the channels of a BVH file, unconverted.
+
+    Args:
+        path (`str` or `os.PathLike`): The file.
+
+    Returns:
+        `BvhFile`: The file's content.
+
+    Raises:
+        ValueError: As `read_bvh`.
+        FileNotFoundError: If there is no such file.
+    """
+    parser = _Parser(Path(path))
+    parser.hierarchy()
+    return parser.motion()
+
+
+@dataclass
+class _Joint:
+    name: str
+    index: int | None = None  # None marks an End Site
+    parent: int = -1
+    offset: list[float] | None = None
+    channels: tuple[str, ...] = ()
+
+
+class _Parser:
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.joints: list[_Joint] = []
+        self.motion_line = 0
+        data = path.read_bytes()
+        try:
+            text = data.decode("utf-8-sig")
+        except UnicodeDecodeError as error:
+            found = f"the byte 0x{data[error.start]:02x}; is it another encoding or a binary file?"
+            self.fail(data.count(b"\n", 0, error.start) + 1, "UTF-8 text", found)
+        self.lines = re.split(r"\r\n|\r|\n", text.rstrip())
+
+    def fail(self, line: int, expected: str, found: str) -> NoReturn:
+        raise ValueError(f"{str(self.path)!r} is not a readable BVH file: line {line}: expected {expected}, found {found}.")
+
+    def hierarchy(self) -> None:
+        """Read the joints, up to the word MOTION."""
+        parts = ((number, part) for number, line in enumerate(self.lines, 1) for part in re.findall(r"[{}]|[^{}\s][^{}]*", line))
+        line, word = next(parts, (1, "the end of the file"))
+        if word.strip().upper() != "HIERARCHY":
+            self.fail(line, "the word HIERARCHY", _shown(word))
+        open_: list[_Joint] = []
+        for line, part in parts:
+            keyword, rest = (*part.split(None, 1), "")[:2]
+            keyword, rest = keyword.upper(), rest.strip()
+            if keyword == "MOTION" and self.joints and not open_:
+                self.motion_line = line
+                return
+            if keyword in ("ROOT", "JOINT", "END"):
+                open_.append(self._open(keyword, rest, open_, line))
+                line, brace = next(parts, (len(self.lines), "the end of the file"))
+                if brace != "{":
+                    self.fail(line, f"an opening brace after {_shown(part)}", _shown(brace))
+            elif not open_:
+                self.fail(line, "MOTION" if self.joints else "ROOT and a name", _shown(part))
+            elif keyword == "OFFSET":
+                open_[-1].offset = self._offset(rest, line)
+            elif keyword == "CHANNELS":
+                open_[-1].channels = self._channels(rest, line)
+            elif keyword == "}":
+                if open_.pop().offset is None:
+                    self.fail(line, "an OFFSET before the closing brace", "none")
+            else:
+                self.fail(line, "OFFSET, CHANNELS, JOINT, End Site or a closing brace", _shown(part))
+        self.fail(len(self.lines), f"{len(open_)} closing braces and MOTION" if open_ else "MOTION", "the end of the file")
+
+    def _open(self, keyword: str, name: str, open_: list[_Joint], line: int) -> _Joint:
+        inside = open_[-1] if open_ else None
+        if inside is not None and inside.index is None:
+            self.fail(line, "a closing brace after the OFFSET of an End Site", f"{keyword} {name}")
+        if (keyword == "ROOT") != (inside is None) or (keyword == "ROOT" and self.joints):
+            self.fail(line, "one ROOT that holds all JOINTs and End Sites", f"{keyword} {name}")
+        if keyword == "END":
+            return _Joint("End Site")
+        if not name or any(joint.name == name for joint in self.joints):
+            self.fail(line, "a joint name that occurs once; rename the joint in the program that wrote the file", _shown(name))
+        if len(self.joints) == _MAX_JOINTS:
+            self.fail(line, f"at most {_MAX_JOINTS} joints", "more")
+        self.joints.append(_Joint(name, len(self.joints), -1 if inside is None else inside.index))
+        return self.joints[-1]
+
+    def _offset(self, text: str, line: int) -> list[float]:
+        numbers = _numbers(text.split())
+        if numbers is None or len(numbers) != 3:
+            self.fail(line, "three finite numbers after OFFSET", _shown(text))
+        return numbers
+
+    def _channels(self, text: str, line: int) -> tuple[str, ...]:
+        count, *names = text.split() or [""]
+        channels = tuple(_CHANNELS.get(name.lower(), "") for name in names)
+        positions = [channel for channel in channels if channel.endswith("position")]
+        if count != str(len(names)) or "" in channels or len(channels) > 6 or len(set(positions)) < len(positions):
+            self.fail(line, f"CHANNELS, a count of at most 6 and as many of {', '.join(_CHANNELS.values())}", _shown(text))
+        return channels
+
+    def motion(self) -> BvhFile:
+        """Read what follows the word MOTION, after `hierarchy`."""
+        numbered = [(number, line.strip()) for number, line in enumerate(self.lines, 1) if number > self.motion_line and line.strip()]
+        count = self._header(numbered, 0, r"Frames\s*:\s*(\d{1,9})", "'Frames: ' and a number of frames")
+        seconds = self._header(numbered, 1, r"Frame\s+Time\s*:\s*(\S+)", "'Frame Time: ' and seconds")
+        fps = _frame_rate(seconds)
+        if fps is None:
+            self.fail(numbered[1][0], "a positive frame time in seconds", _shown(seconds))
+        width = sum(len(joint.channels) for joint in self.joints)
+        if int(count) < 1 or not width:
+            self.fail(numbered[0][0], "at least one frame and one channel", f"{count} frames of {width} channels")
+        return BvhFile(
+            joint_names=tuple(joint.name for joint in self.joints),
+            parents=tuple(joint.parent for joint in self.joints),
+            offsets=np.array([joint.offset for joint in self.joints]),
+            channels=tuple(joint.channels for joint in self.joints),
+            frames=self._frames(numbered[2:], int(count), width),
+            fps=fps,
+        )
+
+    def _header(self, numbered: list[tuple[int, str]], at: int, pattern: str, expected: str) -> str:
+        if at >= len(numbered):
+            self.fail(len(self.lines), expected, "the end of the file")
+        match = re.fullmatch(pattern, numbered[at][1], re.IGNORECASE)
+        if match is None:
+            self.fail(numbered[at][0], expected, _shown(numbered[at][1]))
+        return match[1]
+
+    def _frames(self, numbered: list[tuple[int, str]], count: int, width: int) -> np.ndarray:
+        numbers = _numbers(" ".join(line for _, line in numbered).split())
+        if numbers is not None and len(numbers) == count * width:
+            return np.array(numbers).reshape(count, width)
+        for number, line in numbered:
+            words = line.split()
+            if _numbers(words) is None:
+                bad = next(word for word in words if _numbers([word]) is None)
+                self.fail(number, "finite numbers", _shown(bad))
+            if len(words) != width:
+                self.fail(number, f"{width} numbers, one per channel", str(len(words)))
+        self.fail(len(self.lines), f"{count} frames, as the line 'Frames:' says", f"{len(numbered)}")
+
+
+def _shown(text: str) -> str:
+    return repr(text if len(text) <= 60 else text[:57] + "...")
+
+
+def _numbers(words: list[str]) -> list[float] | None:
+    try:
+        numbers = list(map(float, words))
+    except ValueError:
+        return None
+    return numbers if np.isfinite(numbers).all() else None
+
+
+def _frame_rate(seconds: str) -> float | None:
+    """Frames per second of a written frame time, or None if that is not one."""
+    numbers = _numbers([seconds])
+    if numbers is None or not 1e-9 < numbers[0] < 1e9:
+        return None
+    fps = 1 / numbers[0]
+    digits = max(3, len(seconds.lower().partition("e")[0].partition(".")[2]))
+    whole = round(fps)
+    return float(whole) if whole and round(1 / whole, digits) == round(numbers[0], digits) else fps

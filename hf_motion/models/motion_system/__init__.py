@@ -1,0 +1,1 @@
+"""A diffusion pipeline seen as one transformers model."""

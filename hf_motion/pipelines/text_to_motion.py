@@ -1,0 +1,101 @@
+"""`pipeline("text-to-motion")`."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from tqdm.auto import tqdm
+from transformers import Pipeline
+
+from ..motion import Motion
+from .motion_diffusion import check_prompts
+
+_BATCH_SIZE = 16
+
+
+class TextToMotionPipeline(Pipeline):
+    """Sentences to motions, with any model that answers `generate_motion`.
+
+    Example:
+        >>> import torch, hf_motion
+        >>> from transformers import pipeline
+        >>> text_to_motion = pipeline("text-to-motion")
+        >>> motion = text_to_motion("a person walks forward", num_frames=40, generator=torch.Generator().manual_seed(0))
+        >>> motion.joints.shape
+        (40, 22, 3)
+    """
+
+    _load_tokenizer = False
+    _load_feature_extractor = False
+    _load_image_processor = False
+    _load_processor = False
+    _load_video_processor = False
+    _pipeline_calls_generate = False
+
+    def __call__(
+        self,
+        texts: str | Sequence[str],
+        num_frames: int | Sequence[int] | None = None,
+        *,
+        generator: torch.Generator | list[torch.Generator] | None = None,
+        batch_size: int | None = None,
+        show_progress: bool = False,
+        **options: Any,
+    ) -> Motion | list[Motion]:
+        """Generate.
+
+        Args:
+            texts (`str` or `list[str]`): What to do.
+            num_frames (`int` or `list[int]`, *optional*): Lengths, the model's default if not given.
+            generator (`torch.Generator` or list, *optional*): For reproducible results, whatever the batch size.
+            batch_size (`int`, *optional*): How many to make at once, 16 by default.
+            show_progress (`bool`, defaults to `False`): Show a progress bar over batches.
+            **options: The model's own, such as `guidance_scale` or `num_inference_steps`.
+
+        Returns:
+            `Motion` for a string, `list[Motion]` for a list.
+
+        Raises:
+            ValueError: If a text is not a string, the list is empty, or an option does not fit.
+        """
+        prompts = check_prompts(texts)
+        options = {**self._forward_params, **options}
+        num_frames = options.pop("num_frames", None) if num_frames is None else num_frames
+        batch_size = batch_size or self._batch_size or _BATCH_SIZE
+        per_prompt = isinstance(num_frames, (list, tuple))
+        if per_prompt and len(num_frames) != len(prompts):
+            raise ValueError(f"num_frames has {len(num_frames)} entries for {len(prompts)} texts; pass one number, or one per text.")
+        if isinstance(generator, (list, tuple)) and len(generator) != len(prompts):
+            raise ValueError(f"Got {len(generator)} generators for {len(prompts)} texts; pass one, or one for each text.")
+        motions: list[Motion] = []
+        for start in tqdm(range(0, len(prompts), batch_size), desc="Generating", disable=not show_progress):
+            part = slice(start, start + batch_size)
+            frames = list(num_frames[part]) if per_prompt else num_frames
+            draws = list(generator[part]) if isinstance(generator, (list, tuple)) else generator
+            motions += self.model.generate_motion(prompts[part], frames, generator=draws, **options)
+        return motions[0] if isinstance(texts, str) else motions
+
+    def save_pretrained(self, save_directory: str | os.PathLike, **kwargs: Any) -> None:
+        """Save the model. transformers' own method would add an entry to `config.json` that makes every later load demand trust."""
+        self.model.save_pretrained(save_directory, **kwargs)
+
+    def push_to_hub(self, repo_id: str, **kwargs: Any) -> str:
+        """Push the model to the Hub."""
+        return self.model.push_to_hub(repo_id, **kwargs)
+
+    def _sanitize_parameters(self, **options: Any) -> tuple[dict, dict, dict]:
+        return {}, options, {}
+
+    def preprocess(self, inputs: Any, **parameters: Any) -> Any:
+        """Not needed: the model takes texts."""
+        return inputs
+
+    def _forward(self, inputs: Any, **parameters: Any) -> Any:
+        return self.model.generate_motion(inputs, **parameters)
+
+    def postprocess(self, model_outputs: Any, **parameters: Any) -> Any:
+        """Not needed: the model gives motions."""
+        return model_outputs

@@ -1,0 +1,114 @@
+"""Makes transformers know our models, feature extractors and tasks: the only place that does.
+
+Neither transformers nor diffusers looks for plug-ins, so `import hf_motion` has to register them. Registering needs the modules that hold
+the registries, and those take seconds to import; a program that only draws a motion should not pay for them. So each registration waits
+until its registry is imported by whoever needs it, and happens at once where it already is.
+"""
+
+from __future__ import annotations
+
+import importlib.abc
+import importlib.util
+import sys
+from collections.abc import Callable, Sequence
+from importlib.machinery import ModuleSpec
+from types import ModuleType
+from typing import Any
+
+
+def register() -> None:
+    """Register everything, each thing as soon as the module that holds its registry is there."""
+    when_imported("transformers.models.auto.configuration_auto", _register_configs)
+    when_imported("transformers.models.auto.modeling_auto", _register_models)
+    when_imported("transformers.models.auto.feature_extraction_auto", _register_feature_extractors)
+    when_imported("transformers.pipelines", _register_tasks)
+
+
+def _register_configs(module: ModuleType) -> None:
+    from .models.motion_system.configuration_motion_system import MotionSystemConfig
+
+    module.AutoConfig.register(MotionSystemConfig.model_type, MotionSystemConfig, exist_ok=True)
+
+
+def _register_models(module: ModuleType) -> None:
+    from .models.motion_system.configuration_motion_system import MotionSystemConfig
+
+    model = _lazy_class("models.motion_system.modeling_motion_system", "MotionSystem", config_class=MotionSystemConfig)
+    module.AutoModel.register(MotionSystemConfig, model, exist_ok=True)
+
+
+def _register_feature_extractors(module: ModuleType) -> None:
+    from .models.motion_system.configuration_motion_system import MotionSystemConfig
+
+    extractor = _lazy_class("representation.feature_extractor", "MotionFeatureExtractor")
+    module.AutoFeatureExtractor.register(MotionSystemConfig, extractor, exist_ok=True)
+
+
+def _register_tasks(module: ModuleType) -> None:
+    from .checkpoints import EMBEDDED
+
+    if "text-to-motion" not in module.PIPELINE_REGISTRY.supported_tasks:
+        module.PIPELINE_REGISTRY.register_pipeline(
+            "text-to-motion",
+            pipeline_class=_lazy_class("pipelines.text_to_motion", "TextToMotionPipeline"),
+            pt_model=module.AutoModel,
+            default={"model": (str(EMBEDDED), None)},
+            type="text",
+        )
+
+
+def _lazy_class(module: str, name: str, **attributes: Any) -> type:
+    """Stands for a class until something is asked of it.
+
+    Model code imports much that a registry does not need; and the registry may be imported in the middle of importing that very code.
+    """
+
+    class Lazy(type):
+        def __getattr__(cls, attribute: str) -> Any:
+            return getattr(_real(), attribute)
+
+        def __call__(cls, *args: Any, **kwargs: Any) -> Any:
+            return _real()(*args, **kwargs)
+
+    def _real() -> type:
+        return getattr(importlib.import_module(f".{module}", __package__), name)
+
+    return Lazy(name, (), {"__module__": f"{__package__}.{module}", **attributes})
+
+
+def when_imported(name: str, action: Callable[[ModuleType], None]) -> None:
+    """Call `action(module)` as soon as the module called `name` has been imported, which may be now.
+
+    Args:
+        name (`str`): Full name of a module.
+        action (`Callable`): What to do with it.
+    """
+    if name in sys.modules:
+        action(sys.modules[name])
+    else:
+        sys.meta_path.insert(0, _ImportHook(name, action))
+
+
+class _ImportHook(importlib.abc.MetaPathFinder, importlib.abc.Loader):
+    """Finds one module as usual, once, and runs an action after its code."""
+
+    def __init__(self, name: str, action: Callable[[ModuleType], None]) -> None:
+        self.name, self.action = name, action
+        self.loader: Any = None
+
+    def find_spec(self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None) -> ModuleSpec | None:
+        if fullname != self.name:
+            return None
+        sys.meta_path.remove(self)
+        spec = importlib.util.find_spec(fullname)
+        if spec is not None:
+            self.loader, spec.loader = spec.loader, self
+        return spec
+
+    def create_module(self, spec: ModuleSpec) -> ModuleType | None:
+        return self.loader.create_module(spec)
+
+    def exec_module(self, module: ModuleType) -> None:
+        module.__spec__.loader = module.__loader__ = self.loader
+        self.loader.exec_module(module)
+        self.action(module)

@@ -1,0 +1,88 @@
+"""An interactive player in one HTML file, for browsers and notebooks."""
+
+from __future__ import annotations
+
+import base64
+import html
+import json
+import os
+import re
+from collections.abc import Sequence
+from importlib.resources import files
+from typing import Any
+
+import numpy as np
+
+from ..motion import Motion
+from ..utils.files import atomic_path
+from .figure import LEFT, MIDDLE, RIGHT, bone_radii, bone_sides, check_motions, facing, floor_height, head_capsule
+
+_AZIMUTH = np.radians(35)
+
+
+def player_html(motions: Motion | Sequence[Motion], *, height: int = 420) -> str:
+    """HTML that plays motions side by side, to be put into a page or a notebook cell, any number of times.
+
+    Drag turns the view, the wheel zooms, a double-click resets; there are play, scrub and speed. Everything is inside, in an
+    `<iframe srcdoc>` of its own: nothing is fetched, and nothing touches the page around it.
+
+    Args:
+        motions (`Motion` or a sequence of `Motion`): What to show; texts become captions.
+        height (`int`, defaults to 420): Height in pixels; the width is that of the page.
+
+    Returns:
+        `str`: One `<iframe>` element. Positions are rounded to 1 mm (motions that span more than 65 m: to 1/65,534 of it).
+
+    Raises:
+        ValueError: If there is no motion, or `height` is less than 100.
+        TypeError: If something in the list is not a `Motion`.
+    """
+    if not height >= 100:
+        raise ValueError(f"height must be at least 100 pixels, got {height!r}. The default is 420.")
+    document = html.escape(_document(check_motions(motions)))
+    style = f"width:100%;height:{int(height)}px;border:1px solid #e3e8ee;border-radius:6px"
+    return f'<iframe srcdoc="{document}" sandbox="allow-scripts" title="Motion player" style="{style}"></iframe>'
+
+
+def save_player(motions: Motion | Sequence[Motion], path: str | os.PathLike) -> None:
+    """Write the player as a page of its own, which any browser opens without a network.
+
+    Args:
+        motions (`Motion` or a sequence of `Motion`): What to show.
+        path (`str` or `os.PathLike`): File to write; missing folders are made. It appears whole or not at all.
+
+    Raises:
+        ValueError: If there is no motion.
+        TypeError: If something in the list is not a `Motion`.
+        OSError: If the file cannot be written.
+    """
+    document = _document(check_motions(motions))
+    with atomic_path(path) as temporary:
+        temporary.write_text(document, encoding="utf-8")
+
+
+def _document(motions: list[Motion]) -> str:
+    template = files(__package__).joinpath("player.html").read_text(encoding="utf-8")
+    colours = {"left": LEFT, "right": RIGHT, "middle": MIDDLE}
+    data = json.dumps({"colours": colours, "motions": [_packed(motion) for motion in motions]}, separators=(",", ":"))
+    title = next((motion.text for motion in motions if motion.text), "Motion")
+    values = {"title": html.escape(title), "data": data.replace("<", "\\u003c")}
+    return re.sub(r"\{\{(title|data)\}\}", lambda match: values[match[1]], template)
+
+
+def _packed(motion: Motion) -> dict[str, Any]:
+    joints = motion.joints.astype(np.float64)
+    low, high = joints.min(axis=(0, 1)), joints.max(axis=(0, 1))
+    origin, step = (low + high) / 2, max(0.001, float((high - low).max()) / 65534)
+    whole = np.round((joints - origin) / step).astype("<i2")
+    radii, size = bone_radii(motion)
+    bones = [
+        [parent, child, round(float(start), 4), round(float(end), 4), int(side)]
+        for (parent, child), (start, end), side in zip(motion.skeleton.bones, radii, bone_sides(motion.skeleton), strict=True)
+    ]
+    forward = facing(motion)[0]
+    return {
+        "text": motion.text or "", "fps": motion.fps, "frames": len(motion), "step": step, "origin": origin.round(4).tolist(),
+        "joints": base64.b64encode(whole.tobytes()).decode(), "bones": bones, "head": head_capsule(motion.skeleton, size),
+        "floor": floor_height(motion), "heading": float(np.arctan2(forward[0], forward[1]) + _AZIMUTH),
+    }  # fmt: skip
