@@ -30,15 +30,18 @@ _PUBLIC = {
 __all__ = list(_PUBLIC)
 
 if TYPE_CHECKING:
-    from .checkpoints import load_embedded_pipeline
-    from .models.mdm import MDMDenoiser
-    from .models.motion_system.configuration_motion_system import MotionSystemConfig
-    from .models.motion_system.modeling_motion_system import MotionSystem
-    from .motion import Motion
-    from .pipelines.mdm import MDMPipeline
-    from .pipelines.text_to_motion import TextToMotionPipeline
-    from .representation import HumanML3DRepresentation, MotionFeatureExtractor
-    from .skeletons import SKELETONS, Skeleton, get_skeleton
+    from .checkpoints import load_embedded_pipeline as load_embedded_pipeline
+    from .models.mdm import MDMDenoiser as MDMDenoiser
+    from .models.motion_system.configuration_motion_system import MotionSystemConfig as MotionSystemConfig
+    from .models.motion_system.modeling_motion_system import MotionSystem as MotionSystem
+    from .motion import Motion as Motion
+    from .pipelines.mdm import MDMPipeline as MDMPipeline
+    from .pipelines.text_to_motion import TextToMotionPipeline as TextToMotionPipeline
+    from .representation import HumanML3DRepresentation as HumanML3DRepresentation
+    from .representation import MotionFeatureExtractor as MotionFeatureExtractor
+    from .skeletons import SKELETONS as SKELETONS
+    from .skeletons import Skeleton as Skeleton
+    from .skeletons import get_skeleton as get_skeleton
 
 
 def __getattr__(name: str) -> Any:

@@ -43,7 +43,9 @@ def generate(
     output: Annotated[
         str,
         typer.Option(
-            "--output", "-o", help="A file, a folder, or a pattern with {index}, {prompt} or {seed}; the suffix chooses the format.",
+            "--output",
+            "-o",
+            help="A file, a folder, or a pattern with {index}, {prompt} or {seed}; the suffix chooses the format.",
         ),
     ] = "outputs",
     formats: Annotated[list[Format] | None, typer.Option("--format", "-f", help="Formats to write into a folder; repeatable.")] = None,
@@ -57,7 +59,7 @@ def generate(
     device: Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1, mps; the fastest there is by default.")] = None,
     dtype: Annotated[DType, typer.Option(help="Precision of the networks.")] = DType.float32,
 ) -> None:
-    """Make motions from sentences and write them to files."""  # noqa: DOC501
+    """Make motions from sentences and write them to files."""
     from .generation import GenerationRequest, run
 
     try:

@@ -10,8 +10,6 @@ from pathlib import Path
 
 import torch
 
-from .motion import Motion
-
 _SUFFIXES = (".bvh", ".npz", ".mp4", ".gif", ".png", ".html")
 _FIELDS = ("index", "prompt", "seed")
 
@@ -82,7 +80,7 @@ def run(request: GenerationRequest) -> list[Path]:
         prompts, frames, generator=torch.Generator().manual_seed(seed), batch_size=request.batch_size, show_progress=len(prompts) > 1,
         guidance_scale=request.guidance_scale, num_inference_steps=request.num_inference_steps,
     )  # fmt: skip
-    return [_save(motion, path) for motion, paths in zip(motions, targets, strict=True) for path in paths]
+    return [motion.save(path) for motion, paths in zip(motions, targets, strict=True) for path in paths]
 
 
 def _prompts(request: GenerationRequest) -> list[str]:
@@ -115,7 +113,9 @@ def _targets(request: GenerationRequest, prompts: list[str]) -> list[list[Path]]
     else:
         pattern, endings = request.output, [""]
     if suffix and not fields and len(prompts) > 1:
-        raise ValueError(f"{len(prompts)} motions cannot all be {request.output!r}; give a folder, or a pattern such as 'wave-{{index}}.bvh'.")
+        raise ValueError(
+            f"{len(prompts)} motions cannot all be {request.output!r}; give a folder, or a pattern such as 'wave-{{index}}.bvh'."
+        )
     seed = "random" if request.seed is None else request.seed
     names = [pattern.format(index=index, prompt=_slug(prompt), seed=seed) for index, prompt in enumerate(prompts)]
     if len(set(names)) < len(names):
@@ -137,7 +137,7 @@ def _check_writable(folder: Path) -> None:
         raise OSError(f"Cannot write into {str(folder)!r}: {error}. Choose another --output.") from error
 
 
-def _load(request: GenerationRequest):  # noqa: ANN202
+def _load(request: GenerationRequest):
     from transformers import pipeline
     from transformers.utils import logging
 
@@ -152,7 +152,3 @@ def _load(request: GenerationRequest):  # noqa: ANN202
     pipe = pipeline("text-to-motion", model=request.model or str(EMBEDDED), device=device, dtype=getattr(torch, request.dtype))
     pipe.model.pipeline.set_progress_bar_config(disable=len(request.prompts) * request.num_samples > 1)
     return pipe
-
-
-def _save(motion: Motion, path: Path) -> Path:
-    return motion.save(path)

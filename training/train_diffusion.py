@@ -52,9 +52,7 @@ def main(script: ScriptArguments, args: DiffusionTrainingArguments) -> None:
     if pipeline is None:
         dataset.fit_statistics()
         captions = [text for texts in dataset.captions for text in texts]
-        pipeline = new_mdm_pipeline(
-            captions, extractor, script.denoiser, script.text_encoder, script.scheduler, script.max_text_tokens
-        )
+        pipeline = new_mdm_pipeline(captions, extractor, script.denoiser, script.text_encoder, script.scheduler, script.max_text_tokens)
     samples = SampleMotionsCallback(pipeline, script.sample_prompts, script.sample_steps)
     trainer = DiffusionTrainer(pipeline, args, dataset, callbacks=[samples])
     if trainer.is_world_process_zero():

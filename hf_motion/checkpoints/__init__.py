@@ -20,7 +20,7 @@ def load_embedded_pipeline(**kwargs: Any) -> MDMPipeline:
     """Load the checkpoint inside the package: a small MDM trained on Bandai-Namco, CMU and ReActIdle motion capture.
 
     Args:
-        **kwargs: As for `MDMPipeline.from_pretrained`, for example `torch_dtype`.
+        **kwargs: As for `MDMPipeline.from_pretrained`, for example `dtype`.
 
     Returns:
         `MDMPipeline`: Ready to use, no network needed.

@@ -17,7 +17,6 @@ import argparse
 import json
 import logging
 import os
-import pickle
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -326,10 +325,13 @@ def _load_text_encoder(
 def _load_weights(path: Path, use_ema: bool) -> dict[str, Tensor]:
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
+    except OSError:
+        raise
+    except Exception as error:  # PyTorch raises whatever the first odd byte leads to.
+        reason = (str(error) or type(error).__name__).splitlines()[0]
         raise ValueError(
             f"Refused to load {str(path)!r}: it is not a PyTorch file, or holds more than tensors and could run code when opened. "
-            f"Published checkpoints hold tensors only; download it again from its authors. PyTorch says: {str(error).splitlines()[0]}"
+            f"Published checkpoints hold tensors only; download it again from its authors. PyTorch says: {reason}"
         ) from error
     names = ("model_avg", "model") if use_ema else ("model",)
     if isinstance(content, dict):

@@ -114,8 +114,8 @@ class MDMPipeline(MotionDiffusionPipeline):
 
         Args:
             prompt (`str` or `list[str]`): What to do, for example `"a person walks forward and waves"`.
-            num_frames (`int` or `list[int]`, *optional*): Length, one for all or one per prompt, up to the feature extractor's `max_frames`.
-                Six seconds by default.
+            num_frames (`int` or `list[int]`, *optional*): Length, one for all or one per prompt, up to the feature extractor's
+                `max_frames`. Six seconds by default.
             num_inference_steps (`int`, *optional*): Denoising steps; as many as the scheduler was trained with, up to 50, by default.
             guidance_scale (`float`, defaults to 2.5): How strongly to follow the text; 1 turns guidance off and halves the work.
             num_motions_per_prompt (`int`, defaults to 1): Repetitions of each prompt.
@@ -124,8 +124,8 @@ class MDMPipeline(MotionDiffusionPipeline):
             latents (`torch.Tensor`, *optional*): Initial noise, (motions, max_frames, features).
             output_type (`str`, defaults to `"motion"`): `"motion"`, `"features"` or `"latent"`.
             return_dict (`bool`, defaults to `True`): Return a `MotionPipelineOutput` rather than a tuple.
-            callback_on_step_end (`Callable`, *optional*): Called as `callback(pipe, step, timestep, tensors)` after each step; what it returns
-                under `"latents"` replaces them.
+            callback_on_step_end (`Callable`, *optional*): Called as `callback(pipe, step, timestep, tensors)` after each step; what
+                it returns under `"latents"` replaces them.
             callback_on_step_end_tensor_inputs (`Sequence[str]`): Tensors that the callback gets; only `"latents"` is there.
 
         Returns:
@@ -175,7 +175,9 @@ class MDMPipeline(MotionDiffusionPipeline):
 
         return {"generator": generators} if "generator" in inspect.signature(self.scheduler.step).parameters else {}
 
-    def _decode(self, latents: Tensor, attention_mask: Tensor, prompts: list[str], output_type: str) -> list[Motion] | list[Tensor] | Tensor:
+    def _decode(
+        self, latents: Tensor, attention_mask: Tensor, prompts: list[str], output_type: str
+    ) -> list[Motion] | list[Tensor] | Tensor:
         if output_type == "latent":
             return latents
         if output_type == "features":

@@ -60,7 +60,9 @@ class MotionDiffusionPipeline(DiffusionPipeline):
         folder = Path(name) if Path(name).is_dir() else Path(cls.download(str(name), **kwargs))
         class_name = cls.load_config(folder)["_class_name"]
         if class_name not in PIPELINES:
-            raise ValueError(f"{str(name)!r} holds a {class_name!r}; this version of hf_motion knows {list(PIPELINES)}. Is a newer one out?")
+            raise ValueError(
+                f"{str(name)!r} holds a {class_name!r}; this version of hf_motion knows {list(PIPELINES)}. Is a newer one out?"
+            )
         pipeline_class = getattr(import_module(PIPELINES[class_name], __package__), class_name)
         return pipeline_class.from_pretrained(folder, **{key: kwargs[key] for key in kwargs if key not in _SNAPSHOT_OPTIONS})
 
@@ -68,22 +70,21 @@ class MotionDiffusionPipeline(DiffusionPipeline):
     def from_pretrained(cls, pretrained_model_name_or_path: str | os.PathLike, **kwargs: Any) -> MotionDiffusionPipeline:
         """Load a complete checkpoint; see `diffusers.DiffusionPipeline.from_pretrained` for the arguments.
 
-        Weights are loaded from safetensors only, as float32 unless `torch_dtype` says otherwise.
+        Weights are loaded from safetensors only, as float32 unless `dtype` says otherwise.
 
         Raises:
             OSError: If there is no such checkpoint, or it has no safetensors.
             ValueError: If it lacks its feature extractor: its numbers have no meaning without.
         """
-        if kwargs.get("torch_dtype") is None:
-            kwargs["torch_dtype"] = torch.float32
         folder = Path(pretrained_model_name_or_path)
         if not folder.is_dir():
             folder = Path(cls.download(str(pretrained_model_name_or_path), **kwargs))
             kwargs = {key: value for key, value in kwargs.items() if key not in _SNAPSHOT_OPTIONS}
         if "feature_extractor" not in kwargs and not (folder / "feature_extractor" / "preprocessor_config.json").is_file():
             raise ValueError(
-                f"{str(pretrained_model_name_or_path)!r} has no feature_extractor/preprocessor_config.json, which holds the mean and std that "
-                "its numbers are measured with. Save it again with save_pretrained, or pass feature_extractor=MotionFeatureExtractor(...)."
+                f"{str(pretrained_model_name_or_path)!r} has no feature_extractor/preprocessor_config.json, which holds the mean and "
+                "std that its numbers are measured with. Save it again with save_pretrained, or pass "
+                "feature_extractor=MotionFeatureExtractor(...)."
             )
         pipeline = super().from_pretrained(folder, use_safetensors=True, **kwargs)
         if folder.resolve() == EMBEDDED.resolve():
@@ -175,4 +176,3 @@ def check_prompts(prompt: str | Sequence[str]) -> list[str]:
         if not isinstance(text, str):
             raise ValueError(f"prompt[{index}] must be a string, got {text!r} of type {type(text).__name__}.")
     return list(prompts)
-

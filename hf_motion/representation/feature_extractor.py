@@ -86,7 +86,9 @@ class MotionFeatureExtractor(FeatureExtractionMixin):
         """The representation at work: `encode`, `decode` and `slices` without normalisation."""
         return self._features
 
-    def __call__(self, motions: Motion | Tensor | np.ndarray | Sequence[Motion | Tensor | np.ndarray], fps: float | None = None) -> BatchFeature:
+    def __call__(
+        self, motions: Motion | Tensor | np.ndarray | Sequence[Motion | Tensor | np.ndarray], fps: float | None = None
+    ) -> BatchFeature:
         """Encode, normalise and pad.
 
         Args:
@@ -134,9 +136,8 @@ class MotionFeatureExtractor(FeatureExtractionMixin):
         if texts is not None and len(texts) != len(motion_features):
             raise ValueError(f"Got {len(texts)} texts for {len(motion_features)} motions; pass one for each.")
         if attention_mask is None:
-            lengths = [motion_features.shape[1]] * len(motion_features)
-        else:
-            lengths = attention_mask.sum(-1).tolist()
+            attention_mask = torch.ones(motion_features.shape[:2])
+        lengths = attention_mask.sum(-1).long().tolist()
         joints = self._features.decode(self.denormalize(motion_features.float())).cpu().numpy()
         if self._features.skeleton.unit == "mm":
             joints = joints / 1000
@@ -153,7 +154,7 @@ class MotionFeatureExtractor(FeatureExtractionMixin):
         return features / features.new_tensor(self.std) if self.std is not None else features
 
     def denormalize(self, features: Tensor) -> Tensor:
-        """features * std + mean, (..., dim)."""
+        """Features * std + mean, (..., dim)."""
         if features.shape[-1] != self.dim:
             raise ValueError(f"Features of {self.skeleton} are {self.dim} wide, got shape {tuple(features.shape)}.")
         if self.std is not None:

@@ -196,7 +196,7 @@ class HumanML3DRepresentation:
         return heading, torch.stack((path[..., 0], features[..., 3], path[..., 2]), dim=-1)
 
     def _checked(self, joints: Tensor | np.ndarray) -> Tensor:
-        joints = torch.as_tensor(joints)
+        joints = torch.as_tensor(np.asarray(joints) if not torch.is_tensor(joints) else joints)
         if joints.ndim < 3 or joints.shape[-2:] != (len(self.skeleton), 3):
             raise ValueError(
                 f"joints must have shape (..., frames, {len(self.skeleton)}, 3) for skeleton {self.skeleton.name!r}, got "

@@ -87,8 +87,8 @@ class DiffusionObjective(nn.Module):
             motion_features (`torch.Tensor`): Clean normalised features, (batch, frames, dim).
             attention_mask (`torch.Tensor`): (batch, frames), 1 on real frames.
             seeds (`torch.Tensor`): (batch,) int64.
-            **text (`torch.Tensor`): `input_ids` and `text_mask` for a text encoder that is trained, `text_states` and perhaps `text_mask` for
-                one that is not.
+            **text (`torch.Tensor`): `input_ids` and `text_mask` for a text encoder that is trained, `text_states` and perhaps
+                `text_mask` for one that is not.
 
         Returns:
             `dict`: `loss`, the mean over clips of the squared error over their real frames.
@@ -141,7 +141,9 @@ class DiffusionCollator:
                 for start in range(0, len(captions), 256):
                     batch = captions[start : start + 256]
                     states, mask = pipeline.encode_prompt(batch)
-                    for caption, state, valid in zip(batch, states.cpu(), mask.cpu() if mask is not None else [None] * len(batch), strict=True):
+                    for caption, state, valid in zip(
+                        batch, states.cpu(), mask.cpu() if mask is not None else [None] * len(batch), strict=True
+                    ):
                         self.cache[caption] = state if valid is None else state[valid.bool()]
 
     def __call__(self, examples: Sequence[dict[str, Any]]) -> dict[str, Tensor]:
@@ -187,7 +189,11 @@ class DiffusionTrainer(Trainer):
         captions = None if args.train_text_encoder else sorted({text for texts in train_dataset.captions for text in texts})
         objective = DiffusionObjective(pipeline, args.condition_dropout, args.train_text_encoder)
         super().__init__(
-            model=objective, args=args, train_dataset=train_dataset, data_collator=DiffusionCollator(pipeline, captions), callbacks=callbacks
+            model=objective,
+            args=args,
+            train_dataset=train_dataset,
+            data_collator=DiffusionCollator(pipeline, captions),
+            callbacks=callbacks,
         )
         self.ema = EMAModel(objective.parameters(), decay=args.ema_decay, foreach=True) if args.ema_decay else None
         if self.ema is not None:

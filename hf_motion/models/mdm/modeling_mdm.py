@@ -225,6 +225,7 @@ class MDMBlock(nn.Module):
         merge: str,
         implementation: AttentionImplementation,
     ) -> Tensor:
+        """One block. (batch, frames, hidden_size) in and out."""
         hidden = self.self_attention_norm(hidden + self.dropout(self.self_attention(hidden, frame_mask, implementation)))
         if self.cross_attention is not None:
             keys, values = self.cross_attention.keys_values(condition.text) if cached is None else cached
@@ -243,6 +244,7 @@ class SelfAttention(nn.Module):
         self.out = nn.Linear(hidden_size, hidden_size)
 
     def forward(self, hidden: Tensor, mask: Tensor | None, implementation: AttentionImplementation) -> Tensor:
+        """(batch, frames, hidden_size) in and out; `mask` is additive, (batch, 1, 1, frames)."""
         query, key, value = self.qkv(hidden).unflatten(-1, (3, self.num_heads, -1)).permute(2, 0, 3, 1, 4)
         dropout = self.dropout if self.training else 0.0
         return self.out(attend(query, key, value, mask, dropout, implementation).transpose(1, 2).flatten(2))
@@ -263,6 +265,7 @@ class CrossAttention(nn.Module):
         self.out = nn.Linear(hidden_size, hidden_size)
 
     def keys_values(self, text: Tensor) -> tuple[Tensor, Tensor]:
+        """The text's part of keys and values, each (batch, tokens, hidden_size)."""
         return self.kv(text).chunk(2, dim=-1)
 
     def forward(
@@ -275,6 +278,7 @@ class CrossAttention(nn.Module):
         mask: Tensor | None,
         implementation: AttentionImplementation,
     ) -> Tensor:
+        """(batch, frames, hidden_size) in and out; `time` is (batch, 1, hidden_size)."""
         if merge == "add":
             time_key, time_value = F.linear(time, self.kv.weight).chunk(2, dim=-1)
             keys, values = keys + time_key, values + time_value

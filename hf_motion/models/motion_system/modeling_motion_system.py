@@ -70,7 +70,7 @@ class MotionSystem(PreTrainedModel):
         if isinstance(dtype, str) and dtype != "auto":
             dtype = getattr(torch, dtype)
         if isinstance(dtype, torch.dtype):
-            options["torch_dtype"] = dtype
+            options["dtype"] = dtype
         return cls.from_pipeline(MotionDiffusionPipeline.load(pretrained_model_name_or_path, **options))
 
     def save_pretrained(self, save_directory: str | os.PathLike, *args: Any, **kwargs: Any) -> None:

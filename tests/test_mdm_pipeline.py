@@ -1,0 +1,130 @@
+"""`MDMPipeline`."""
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from diffusers import DDIMScheduler, DPMSolverMultistepScheduler, UniPCMultistepScheduler
+from mixins.pipeline import MotionPipelineMixin
+from tiny import seeded, tiny_pipeline
+
+from hf_motion import MDMPipeline, MotionFeatureExtractor
+
+
+class TestMDMPipeline(MotionPipelineMixin):
+    def build(self) -> MDMPipeline:
+        return tiny_pipeline()
+
+
+class TestMDMPipelineOfTokens(MotionPipelineMixin):
+    def build(self) -> MDMPipeline:
+        return tiny_pipeline("distilbert", time_token=True)
+
+
+@pytest.mark.parametrize("encoder", ["clip", "distilbert", "t5"])
+def test_any_text_encoder(encoder: str) -> None:
+    pipe = tiny_pipeline(encoder)
+    walks, runs = pipe(["a person walks", "a person runs"], num_frames=8, generator=[seeded(), seeded()]).motions
+    assert np.abs(walks.joints - runs.joints).max() > 1e-5
+
+
+def test_encoder_without_a_pooled_output() -> None:
+    with pytest.raises(ValueError, match="T5EncoderModel has no pooled output"):
+        tiny_pipeline("t5", text_conditioning="pooled")("a")
+
+
+@pytest.mark.parametrize("scheduler", [DDIMScheduler, DPMSolverMultistepScheduler, UniPCMultistepScheduler])
+def test_schedulers_are_swapped_in_one_line(scheduler: Any) -> None:
+    pipe = tiny_pipeline(steps=50)
+    pipe.scheduler = scheduler.from_config(pipe.scheduler.config)
+    first, again = (pipe("a", num_frames=8, num_inference_steps=4, generator=seeded()).motions[0] for _ in range(2))
+    np.testing.assert_array_equal(first.joints, again.joints)
+
+
+def test_guidance_is_what_the_paper_says() -> None:
+    """x = unconditional + s (conditional - unconditional), and no second half where s is one."""
+    pipe = tiny_pipeline(steps=1)
+    rows = []
+    forward = pipe.denoiser.forward
+
+    def spy(sample: torch.Tensor, *args: Any, **kwargs: Any) -> Any:
+        rows.append(len(sample))
+        return forward(sample, *args, **kwargs)
+
+    pipe.denoiser.forward = spy
+    zero, one, two = (
+        pipe("a", num_frames=6, guidance_scale=scale, generator=seeded(), output_type="latent").motions for scale in (0, 1, 2)
+    )
+    assert rows == [2, 1, 2]
+    torch.testing.assert_close(two, zero + 2 * (one - zero), atol=1e-5, rtol=1e-4)
+
+
+def test_each_prompt_is_encoded_once() -> None:
+    pipe = tiny_pipeline()
+    seen = []
+    pipe.text_encoder.register_forward_pre_hook(lambda module, args, kwargs: seen.append(len(kwargs["input_ids"])), with_kwargs=True)
+    pipe(["a", "b", "a"], num_frames=5, num_motions_per_prompt=3)
+    assert seen == [2]
+
+
+def test_long_prompts_are_cut() -> None:
+    pipe = tiny_pipeline()
+    long = "a person walks " * 50
+    assert pipe.tokenize([long])["input_ids"].shape[1] == 22
+    assert len(pipe(long, num_frames=5).motions) == 1
+
+
+def test_default_length_and_latents() -> None:
+    pipe = tiny_pipeline()
+    assert len(pipe("a").motions[0]) == 40  # six seconds are more than this one can
+    latents = torch.randn(1, 40, 263, generator=seeded())
+    first, again = (pipe("a", num_frames=7, latents=latents, generator=seeded()).motions[0] for _ in range(2))
+    np.testing.assert_array_equal(first.joints, again.joints)
+
+
+def test_output_types() -> None:
+    pipe = tiny_pipeline()
+    motion, features, latent = (
+        pipe("a", num_frames=7, generator=seeded(), output_type=kind).motions for kind in ("motion", "features", "latent")
+    )
+    assert latent.shape == (1, 7, 263)
+    torch.testing.assert_close(features[0], pipe.feature_extractor.denormalize(latent)[0])
+    np.testing.assert_array_equal(motion[0].joints, pipe.feature_extractor.features.decode(features[0]).numpy())
+
+
+def test_checkpoint_without_its_feature_extractor(tmp_path: Path) -> None:
+    tiny_pipeline().save_pretrained(tmp_path)
+    shutil.rmtree(tmp_path / "feature_extractor")
+    with pytest.raises(ValueError, match="mean and std"):
+        MDMPipeline.from_pretrained(tmp_path)
+    assert MDMPipeline.from_pretrained(tmp_path, feature_extractor=MotionFeatureExtractor()).feature_extractor.mean is None
+
+
+def test_only_safetensors_are_loaded(tmp_path: Path) -> None:
+    pipe = tiny_pipeline()
+    pipe.save_pretrained(tmp_path)
+    weights = tmp_path / "denoiser" / "diffusion_pytorch_model.safetensors"
+    torch.save(pipe.denoiser.state_dict(), weights.with_suffix(".bin"))
+    weights.unlink()
+    with pytest.raises(OSError, match="safetensors"):
+        MDMPipeline.from_pretrained(tmp_path)
+
+
+def test_component_swap(tmp_path: Path) -> None:
+    tiny_pipeline().save_pretrained(tmp_path)
+    other = tiny_pipeline(num_layers=1)
+    pipe = MDMPipeline.from_pretrained(tmp_path, denoiser=other.denoiser)
+    assert pipe.denoiser is other.denoiser
+
+
+def test_index_names_stable_classes(tmp_path: Path) -> None:
+    pipe = tiny_pipeline()
+    pipe.save_pretrained(tmp_path)
+    index = MDMPipeline.load_config(tmp_path)
+    assert index["denoiser"] == ["hf_motion.components", "MDMDenoiser"]
+    assert index["feature_extractor"] == ["hf_motion.components", "MotionFeatureExtractor"]
+    assert index["scheduler"] == ["diffusers", "DDPMScheduler"]
+    assert index["max_text_tokens"] == 22
