@@ -6,7 +6,8 @@ Measured against the published code, same random weights, same noise, float32, 8
   without the text projected beforehand: trans_enc 1.1e-6; trans_dec 1.3e-6; trans_dec with emb_trans_dec 1.5e-6; trans_dec with DistilBERT
   1.4e-6 (emb_policy add), 1.0e-6 (concat), 1.3e-6 (add, emb_trans_dec); KIT-ML's trans_enc 1.2e-6;
 * 50 guided steps (scale 2.5, 60 frames, the whole `MDMPipeline` with `DDPMScheduler`): trans_enc 5.0e-6, with padded frames 4.4e-6;
-  trans_dec with emb_trans_dec 4.2e-6; trans_dec with DistilBERT 3.7e-6 (padded, add) and 3.5e-6 (concat).
+  trans_dec with emb_trans_dec 4.2e-6; trans_dec with DistilBERT 3.7e-6 (padded, add) and 3.5e-6 (concat);
+* 1000 guided steps of a small trans_enc 1.0e-4 (the scheduler's coefficients are float32, not float64); 50 linear ones 3.1e-6.
 
 `fixtures/mdm_golden.safetensors` keeps the same comparison for tiny models. Its metadata maps each model to its `args.json`; tensors are
 `MODEL/weights/PUBLISHED NAME` (float16) and `MODEL/INPUT OR OUTPUT`. To make it again:

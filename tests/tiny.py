@@ -17,7 +17,7 @@ CAPTIONS = [caption["text"] for row in pd.read_parquet(FIXTURES / "clips.parquet
 def tiny_pipeline(encoder: str = "clip", steps: int = 5, max_frames: int = 40, **denoiser: Any) -> MDMPipeline:
     """An MDM pipeline of a few thousand weights, always the same."""
     torch.manual_seed(0)
-    tokenizer = train_clip_tokenizer(CAPTIONS, 300)
+    tokenizer = train_clip_tokenizer(CAPTIONS, 600)
     size = {"vocab_size": len(tokenizer), "num_hidden_layers": 1}
     if encoder == "clip":
         options = {"hidden_size": 8, "intermediate_size": 16, "num_attention_heads": 2, "max_position_embeddings": 22}

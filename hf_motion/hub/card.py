@@ -2,8 +2,42 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
+from huggingface_hub import ModelCard, ModelCardData
 
-def write_model_card(folder: Path) -> None:
-    """Write a card if there is none."""
+_TEMPLATE = Path(__file__).parent / "card_template.md"
+
+
+def write_model_card(folder: Path, license: str | None = None, datasets: list[str] | None = None) -> None:
+    """Write `README.md` for a saved pipeline, unless it has one.
+
+    Args:
+        folder (`pathlib.Path`): A folder with a `model_index.json`.
+        license (`str`, *optional*): Licence of the weights; the card asks for one if it is not given.
+        datasets (`list[str]`, *optional*): Hub names of the training data.
+    """
+    path = folder / "README.md"
+    if path.exists():
+        return
+    index = json.loads((folder / "model_index.json").read_text())
+    extractor = json.loads((folder / "feature_extractor" / "preprocessor_config.json").read_text())
+    components = "\n".join(f"| `{name}` | `{value[1]}` |" for name, value in sorted(index.items()) if isinstance(value, list))
+    data = ModelCardData(
+        library_name="hf_motion",
+        pipeline_tag="text-to-motion",
+        tags=["text-to-motion", "human-motion", index["_class_name"]],
+        license=license,
+        datasets=datasets,
+    )
+    ModelCard.from_template(
+        data,
+        template_path=str(_TEMPLATE),
+        pipeline_class=index["_class_name"],
+        components=components,
+        skeleton=extractor["skeleton"],
+        representation=extractor["representation"],
+        max_frames=extractor["max_frames"],
+        license_note=f"Licence: {license}." if license else "Licence: not stated. Say here what the training data allows.",
+    ).save(path)

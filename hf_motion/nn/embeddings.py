@@ -10,5 +10,7 @@ from torch import Tensor
 
 def sinusoidal_table(positions: int, width: int) -> Tensor:
     """Sine and cosine of position times frequency, interleaved (Vaswani et al. 2017), (positions, width) float32."""
-    angles = torch.arange(positions)[:, None] * torch.exp(torch.arange(0, width, 2) * (-math.log(10000.0) / width))
+    # The dtype is spelled out: while a checkpoint is loaded in bf16, that is torch's default.
+    frequencies = torch.exp(torch.arange(0, width, 2, dtype=torch.float32) * (-math.log(10000.0) / width))
+    angles = torch.arange(positions, dtype=torch.float32)[:, None] * frequencies
     return torch.stack((angles.sin(), angles.cos()), dim=-1).flatten(1)

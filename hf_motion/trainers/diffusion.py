@@ -183,8 +183,6 @@ class DiffusionTrainer(Trainer):
     ) -> None:
         self.pipeline = pipeline
         pipeline.text_encoder.requires_grad_(args.train_text_encoder)
-        if torch.device(args.device).type == "cpu":
-            pipeline.denoiser.attention_implementation = "eager"
         pipeline.to(args.device)
         captions = None if args.train_text_encoder else sorted({text for texts in train_dataset.captions for text in texts})
         objective = DiffusionObjective(pipeline, args.condition_dropout, args.train_text_encoder)

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
+from itertools import pairwise
 from typing import Any
 
 from diffusers import DDPMScheduler
+from tokenizers.pre_tokenizers import ByteLevel
 from transformers import AutoTokenizer, CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer, PreTrainedModel
 from transformers.models.auto import AutoConfig, AutoModel
 
 from ..models.mdm import MDMDenoiser
 from ..pipelines.mdm import MDMPipeline
 from ..representation import MotionFeatureExtractor
+
+_WORD_END = "</w>"
 
 
 def new_mdm_pipeline(
@@ -87,7 +92,58 @@ def text_width(encoder: PreTrainedModel) -> int:
 
 
 def train_clip_tokenizer(captions: Iterable[str], vocab_size: int) -> CLIPTokenizer:
-    """A CLIP tokenizer whose word pieces are learned from captions; any other word is spelled out."""
-    tokenizer = CLIPTokenizer().train_new_from_iterator(captions, vocab_size=vocab_size)
+    """A CLIP tokenizer whose word pieces are learned from captions; any other word is spelled out.
+
+    The same captions always give the same tokenizer. The trainer of the `tokenizers` library breaks ties by the order of a hash map, so
+    its ids differ from run to run, and a training that is resumed would read other words.
+
+    Args:
+        captions (`Iterable[str]`): Texts.
+        vocab_size (`int`): Number of tokens: two special ones, 512 for bytes (inside and at the end of a word), the rest word pieces.
+
+    Returns:
+        `CLIPTokenizer`: Lower-casing, byte-level, as CLIP's own.
+
+    Raises:
+        ValueError: If `vocab_size` leaves no room for the bytes.
+    """
+    alphabet = sorted(ByteLevel.alphabet())
+    vocab = ["<|startoftext|>", "<|endoftext|>", *alphabet, *(symbol + _WORD_END for symbol in alphabet)]
+    if vocab_size < len(vocab):
+        raise ValueError(f"vocab_size must be at least {len(vocab)} to spell any text, got {vocab_size}.")
+    backend = CLIPTokenizer().backend_tokenizer
+    words = Counter(
+        word for caption in captions for word, _ in backend.pre_tokenizer.pre_tokenize_str(backend.normalizer.normalize_str(caption))
+    )
+    merges = _learn_merges(words, vocab_size - len(vocab))
+    vocab += ["".join(pair) for pair in merges]
+    tokenizer = CLIPTokenizer(vocab={token: index for index, token in enumerate(vocab)}, merges=merges)
     tokenizer.model_max_length = 77
     return tokenizer
+
+
+def _learn_merges(words: Counter[str], count: int) -> list[tuple[str, str]]:
+    """Byte-pair merges, most frequent pair first, equal ones in alphabetical order (Sennrich et al. 2016)."""
+    spelled = {word: (*word[:-1], word[-1] + _WORD_END) for word in words}
+    merges: list[tuple[str, str]] = []
+    while len(merges) < count:
+        pairs: Counter[tuple[str, str]] = Counter()
+        for word, symbols in spelled.items():
+            for pair in pairwise(symbols):
+                pairs[pair] += words[word]
+        if not pairs:
+            break
+        best = min(pairs, key=lambda pair: (-pairs[pair], pair))
+        merges.append(best)
+        spelled = {word: _merge(symbols, best) for word, symbols in spelled.items()}
+    return merges
+
+
+def _merge(symbols: tuple[str, ...], pair: tuple[str, str]) -> tuple[str, ...]:
+    merged: list[str] = []
+    for symbol in symbols:
+        if merged and (merged[-1], symbol) == pair:
+            merged[-1] += symbol
+        else:
+            merged.append(symbol)
+    return tuple(merged)

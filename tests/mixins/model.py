@@ -22,7 +22,6 @@ class DenoiserMixin:
         torch.manual_seed(0)
         return self.model_class(**self.variants[variant]).eval()
 
-
     def test_shape_and_determinism(self, model: ModelMixin) -> None:
         inputs = self.inputs(model)
         output = model(**inputs).sample
@@ -36,6 +35,9 @@ class DenoiserMixin:
         again = self.model_class.from_pretrained(tmp_path).eval()
         inputs = self.inputs(model)
         assert torch.equal(model(**inputs).sample, again(**inputs).sample)
+        half = self.model_class.from_pretrained(tmp_path, dtype=torch.bfloat16)
+        for (name, buffer), exact in zip(half.named_buffers(), model.buffers(), strict=True):
+            torch.testing.assert_close(buffer.float(), exact, atol=4e-3, rtol=0, msg=f"{name} was made in bf16")
 
     def test_padding_does_not_change_valid_frames(self, model: ModelMixin) -> None:
         inputs = self.inputs(model, frames=9)
@@ -58,6 +60,7 @@ class DenoiserMixin:
 
     def test_eager_attention_equals_fused(self, model: ModelMixin) -> None:
         inputs = self.inputs(model)
+        model.attention_implementation = "sdpa"
         fused = model(**inputs).sample
         model.attention_implementation = "eager"
         torch.testing.assert_close(model(**inputs).sample, fused, atol=1e-5, rtol=1e-5)

@@ -96,7 +96,7 @@ class MDMDenoiser(ModelMixin, ConfigMixin):
     ) -> None:
         super().__init__()
         _check_options(arch, text_conditioning, time_token, condition_merge, hidden_size, num_attention_heads)
-        self.attention_implementation: AttentionImplementation = "sdpa"
+        self.attention_implementation: AttentionImplementation = "auto"
         cross_attention = arch == "trans_dec"
         self.time_first = arch == "trans_enc" or time_token
         self.input_projection = nn.Linear(num_features, hidden_size)
