@@ -117,7 +117,7 @@ def _one_thread() -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def clip() -> tuple:
-    tokenizer = train_clip_tokenizer(CAPTIONS, 300)
+    tokenizer = train_clip_tokenizer(CAPTIONS, 600)
     special = {name: getattr(tokenizer, name) for name in ("bos_token_id", "eos_token_id", "pad_token_id")}
     sizes = {"hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "projection_dim": CLIP_WIDTH}
     config = CLIPTextConfig(vocab_size=len(tokenizer), **sizes, **special)

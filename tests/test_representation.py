@@ -6,13 +6,13 @@ constants and `kit_lengths` as target. To make it again, run that code's `proces
 directions from its own raw offsets and lengths from ours) and save what comes back.
 """
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
-from dataclasses import replace
 from safetensors.numpy import load_file
 
 from hf_motion import HumanML3DRepresentation

@@ -39,7 +39,7 @@ def attend(
         implementation = "eager" if slow_when_fused else "sdpa"
     if implementation == "sdpa":
         return F.scaled_dot_product_attention(query, key, value, attn_mask=mask, dropout_p=dropout)
-    batch, heads, queries, width = query.shape
+    batch, heads, _, width = query.shape
     if mask is None:
         bias, beta = query.new_zeros(1, 1, 1), 0.0
     else:

@@ -1,0 +1,89 @@
+"""`hf-motion`."""
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tiny import tiny_pipeline
+from typer.testing import CliRunner
+
+from hf_motion import Motion
+from hf_motion.cli import app
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> str:
+    folder = tmp_path_factory.mktemp("model")
+    tiny_pipeline(steps=2).save_pretrained(folder)
+    return str(folder)
+
+
+def run(*arguments: object, code: int = 0) -> str:
+    result = CliRunner().invoke(app, ["generate", *map(str, arguments)])
+    assert result.exit_code == code, result.output + str(result.exception)
+    return result.output
+
+
+def test_one_file(model: str, tmp_path: Path) -> None:
+    target = tmp_path / "wave.bvh"
+    output = run("a person waves", "--model", model, "-o", target, "--num-frames", 9, "--seed", 0)
+    assert str(target) in output
+    assert len(Motion.load(target)) == 9
+
+
+def test_a_folder_in_several_formats(model: str, tmp_path: Path) -> None:
+    run("a person waves", "Someone RUNS!", "--model", model, "-o", tmp_path, "-f", "npz", "-f", "html", "--seconds", 0.5, "--seed", 1)
+    names = ["000-a-person-waves.html", "000-a-person-waves.npz", "001-someone-runs.html", "001-someone-runs.npz"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == names
+    assert len(Motion.load(tmp_path / names[1])) == 10
+
+
+def test_many_prompts_from_a_file_are_batched_and_reproducible(model: str, tmp_path: Path) -> None:
+    prompts = tmp_path / "prompts.txt"
+    prompts.write_text("walk\n\nrun\njump\n")
+    for name, batch in (("a", 16), ("b", 2)):
+        pattern = f"{tmp_path}/{name}/{{index}}-{{prompt}}-{{seed}}.npz"
+        options = ["--num-samples", 2, "--batch-size", batch, "--seed", 5, "--num-frames", 6]
+        run("--prompt-file", prompts, "--model", model, "-o", pattern, *options)
+    names = sorted(path.name for path in (tmp_path / "a").iterdir())
+    assert names == ["0-walk-5.npz", "1-walk-5.npz", "2-run-5.npz", "3-run-5.npz", "4-jump-5.npz", "5-jump-5.npz"]
+    for name in names:
+        first, second = (Motion.load(tmp_path / run / name) for run in "ab")
+        np.testing.assert_allclose(first.joints, second.joints, atol=1e-4)
+
+
+def test_dtype_and_steps(model: str, tmp_path: Path) -> None:
+    options = ["--dtype", "bfloat16", "--num-inference-steps", 1, "--guidance-scale", 1, "--device", "cpu"]
+    run("a", "--model", model, "-o", tmp_path / "a.npz", "--num-frames", 5, *options)
+    assert len(Motion.load(tmp_path / "a.npz")) == 5
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "No prompt"),
+        (["a", "b", "-o", "x.bvh"], "cannot all be 'x.bvh'"),
+        (["a", "-o", "x.fbx"], "Cannot write '.fbx'"),
+        (["a", "-o", "x-{name}.bvh"], r"unknown fields \['name'\]"),
+        (["a", "b", "-o", "x-{seed}.bvh"], "same name"),
+        (["a", "-o", "x.bvh", "-f", "npz"], "names a format already"),
+        (["a", "--seconds", "1", "--num-frames", "5"], "not both"),
+        (["a", "--num-frames", "0"], "from 1 to 40, got 0"),
+        (["a", "--num-frames", "-3"], "from 1 to 40, got -3"),
+        (["a", "--seconds", "100"], "from 1 to 40, got 2000"),
+        (["a", "--device", "abacus"], "Device 'abacus' is not usable"),
+        (["a", "--guidance-scale", "-2"], "guidance_scale"),
+        (["a", "-o", "/dev/null/x"], "Cannot write into"),
+        (["--prompt-file", "none.txt"], "none.txt"),
+    ],
+)
+def test_refusals_leave_nothing(model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str], message: str) -> None:
+    monkeypatch.chdir(tmp_path)
+    output = " ".join(run(*arguments, "--model", model, code=1).split())
+    assert re.search(message, output), output
+    assert not [path for path in tmp_path.rglob("*") if path.is_file()]
+
+
+def test_missing_model(tmp_path: Path, hub) -> None:
+    assert "org/none" in run("a", "--model", "org/none", "-o", tmp_path, code=1)

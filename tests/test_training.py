@@ -1,0 +1,258 @@
+"""Training: the objective, exact resumption, averaging, interruption and process counts."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import torch
+from safetensors.torch import load_file
+from tiny import CAPTIONS, FIXTURES, seeded, tiny_pipeline
+
+from hf_motion import MDMPipeline
+from hf_motion.data.motion_text import LengthBucketSampler, MotionTextDataset, load_motion_rows, mirror_text
+from hf_motion.trainers.callbacks import SampleMotionsCallback
+from hf_motion.trainers.diffusion import DiffusionTrainer, DiffusionTrainingArguments, last_checkpoint
+
+CLIPS = FIXTURES / "clips.parquet"
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture(scope="module")
+def rows():
+    return load_motion_rows(str(CLIPS), "train")
+
+
+def make_trainer(rows, folder: Path, train_text_encoder: bool = True, callbacks=None, **options) -> DiffusionTrainer:
+    pipeline = tiny_pipeline(dropout=0.0, attention_dropout=0.0)
+    dataset = MotionTextDataset(rows, pipeline.feature_extractor, mirror=True, show_progress=False)
+    settings = {
+        "max_steps": 4, "save_steps": 2, "logging_steps": 1, "per_device_train_batch_size": 2, "report_to": "none", "use_cpu": True,
+        "disable_tqdm": True, "learning_rate": 1e-2, "ema_decay": 0.9, "train_text_encoder": train_text_encoder, "epoch_size": 6,
+    }  # fmt: skip
+    arguments = DiffusionTrainingArguments(output_dir=str(folder), **{**settings, **options})
+    return DiffusionTrainer(pipeline, arguments, dataset, callbacks=callbacks)
+
+
+def losses(folder: Path) -> list[float]:
+    state = json.loads((last_checkpoint(folder) / "trainer_state.json").read_text())
+    return [entry["loss"] for entry in state["log_history"] if "loss" in entry]
+
+
+@pytest.mark.parametrize("train_text_encoder", [True, False])
+def test_resumed_equals_uninterrupted(rows, tmp_path: Path, train_text_encoder: bool) -> None:
+    whole = make_trainer(rows, tmp_path / "whole", train_text_encoder)
+    whole.train()
+    whole.save_pipeline(tmp_path / "pipeline")
+    shutil.copytree(tmp_path / "whole" / "checkpoint-2", tmp_path / "parts" / "checkpoint-2")
+    resumed = make_trainer(rows, tmp_path / "parts", train_text_encoder)
+    resumed.train(resume_from_checkpoint=str(last_checkpoint(tmp_path / "parts")))
+    for name in ("model", "ema"):
+        first, second = (load_file(tmp_path / run / "checkpoint-4" / f"{name}.safetensors") for run in ("whole", "parts"))
+        assert first.keys() == second.keys()
+        assert all(torch.equal(first[key], second[key]) for key in first), name
+    assert losses(tmp_path / "whole") == losses(tmp_path / "parts")
+
+    saved = MDMPipeline.from_pretrained(tmp_path / "pipeline")
+    ema = load_file(tmp_path / "whole" / "checkpoint-4" / "ema.safetensors")
+    assert all(torch.equal(value, ema[f"denoiser.{name}"]) for name, value in saved.denoiser.named_parameters())
+    assert not torch.equal(ema["denoiser.input_projection.weight"], whole.model.denoiser.input_projection.weight)
+    assert len(saved("a person walks", num_frames=5, generator=seeded()).motions[0]) == 5
+    assert any(name.startswith("text_encoder.") for name in ema) == train_text_encoder
+
+
+def test_it_learns(rows, tmp_path: Path) -> None:
+    trainer = make_trainer(rows, tmp_path, max_steps=60, save_steps=60, warmup_steps=5)
+    trainer.train()
+    curve = losses(tmp_path)
+    assert sum(curve[-10:]) < 0.8 * sum(curve[:10])
+
+
+def test_loss_does_not_depend_on_the_batch(rows, tmp_path: Path) -> None:
+    trainer = make_trainer(rows, tmp_path)
+    trainer.model.eval()
+    dataset, collate = trainer.train_dataset, trainer.data_collator
+    examples = [dataset[clip, seed] for clip, seed in ((0, 11), (3, 12), (5, 13))]
+    together = trainer.model(**collate(examples))["loss"]
+    alone = torch.stack([trainer.model(**collate([example]))["loss"] for example in examples])
+    torch.testing.assert_close(together, alone.mean(), atol=1e-5, rtol=1e-5)
+
+
+def test_frozen_encoder_is_run_before_training(rows, tmp_path: Path) -> None:
+    frozen = make_trainer(rows, tmp_path, train_text_encoder=False)
+    learned = make_trainer(rows, tmp_path, train_text_encoder=True)
+    examples = [frozen.train_dataset[1, 7], frozen.train_dataset[2, 8]]
+    batch = frozen.data_collator(examples)
+    assert "text_states" in batch
+    assert "input_ids" in learned.data_collator(examples)
+    torch.testing.assert_close(frozen.model(**batch)["loss"], learned.model(**learned.data_collator(examples))["loss"])
+    assert not any(name.startswith("text_encoder") for name, _ in frozen.model.named_parameters())
+
+
+def test_killed_while_saving(rows, tmp_path: Path) -> None:
+    make_trainer(rows, tmp_path).train()
+    assert last_checkpoint(tmp_path).name == "checkpoint-4"
+    torn = tmp_path / "checkpoint-4" / "trainer_state.json"
+    torn.write_text(torn.read_text()[:100])
+    assert last_checkpoint(tmp_path).name == "checkpoint-2"
+    torn.unlink()
+    assert last_checkpoint(tmp_path).name == "checkpoint-2"
+    assert last_checkpoint(tmp_path / "nothing") is None
+    resumed = make_trainer(rows, tmp_path)
+    resumed.train(resume_from_checkpoint=str(last_checkpoint(tmp_path)))
+    assert last_checkpoint(tmp_path).name == "checkpoint-4"
+
+
+def test_samples_are_drawn_while_training(rows, tmp_path: Path) -> None:
+    pipeline = tiny_pipeline(dropout=0.0, attention_dropout=0.0)
+    dataset = MotionTextDataset(rows, pipeline.feature_extractor, show_progress=False)
+    arguments = DiffusionTrainingArguments(
+        output_dir=str(tmp_path), max_steps=2, per_device_train_batch_size=2, report_to="none", use_cpu=True, disable_tqdm=True
+    )
+    callback = SampleMotionsCallback(pipeline, ["a person walks"], every=2, num_frames=8)
+    trainer = DiffusionTrainer(pipeline, arguments, dataset, callbacks=[callback])
+    before = pipeline.denoiser.input_projection.weight.clone()
+    trainer.train()
+    assert sorted(path.name for path in (tmp_path / "samples").iterdir()) == ["step-0000002.mp4", "step-0000002.png"]
+    assert not torch.equal(before, pipeline.denoiser.input_projection.weight)
+
+
+TINY_YAML = """
+denoiser: {hidden_size: 16, num_layers: 1, num_attention_heads: 2, intermediate_size: 16, dropout: 0.0, attention_dropout: 0.0}
+text_encoder: {vocab_size: 600, hidden_size: 8, num_hidden_layers: 1, num_attention_heads: 2}
+train_text_encoder: true
+max_steps: 3
+save_steps: 3
+logging_steps: 1
+learning_rate: 0.01
+use_cpu: true
+report_to: none
+"""
+
+
+def launch(launcher: list[str], folder: Path, batch: int) -> list[float]:
+    config = folder / "tiny.yaml"
+    folder.mkdir()
+    config.write_text(TINY_YAML)
+    script = [str(ROOT / "training" / "train_diffusion.py"), "--config", str(config), "--dataset", str(CLIPS)]
+    options = ["--output_dir", str(folder / "run"), "--per_device_train_batch_size", str(batch)]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])}
+    result = subprocess.run([*launcher, *script, *options], capture_output=True, text=True, env=environment, check=False)
+    assert result.returncode == 0, result.stderr[-3000:]
+    assert MDMPipeline.from_pretrained(folder / "run" / "pipeline").feature_extractor.mean is not None
+    return losses(folder / "run")
+
+
+def test_two_processes_equal_one_with_twice_the_batch(tmp_path: Path) -> None:
+    accelerate = [sys.executable, "-m", "accelerate.commands.launch"]
+    two = ["--config_file", str(ROOT / "training" / "accelerate" / "cpu_2.yaml"), "--main_process_port", "0"]
+    one = launch([sys.executable], tmp_path / "one", batch=4)
+    both = launch([*accelerate, *two], tmp_path / "two", batch=2)
+    assert len(one) == 3
+    assert one == pytest.approx(both, rel=1e-4)
+
+
+def test_sampler_is_the_same_for_any_batching_and_lifts_the_rare() -> None:
+    lengths = list(range(10, 110))
+    sampler = LengthBucketSampler(lengths, [1.0] * 99 + [99.0], batch_size=8, seed=3, epoch_size=400)
+    first = list(sampler)
+    assert first == list(sampler)
+    assert len(first) == len(sampler) == 400
+    sampler.set_epoch(1)
+    assert list(sampler) != first
+    assert 0.4 < sum(clip == 99 for clip, _ in first) / 400 < 0.6
+    spread = [
+        max(lengths[clip] for clip, _ in first[i : i + 8]) - min(lengths[clip] for clip, _ in first[i : i + 8]) for i in range(0, 400, 8)
+    ]
+    assert sum(spread) / len(spread) < 30
+
+
+def test_dataset_draws_by_seed_alone(rows) -> None:
+    pipeline = tiny_pipeline(max_frames=30)
+    dataset = MotionTextDataset(rows, pipeline.feature_extractor, mirror=True, min_frames=10, show_progress=False)
+    for index in ((0, 5), (4, 6)):
+        first, again = dataset[index], dataset[index]
+        assert torch.equal(first["motion_features"], again["motion_features"])
+        assert first["caption"] == again["caption"]
+    assert max(dataset.lengths) == 30
+    texts = {dataset[0, seed]["caption"] for seed in range(20)}
+    assert len(texts) > 1
+    assert {mirror_text(text) for text in texts} >= {dataset[1, seed]["caption"] for seed in range(20)}
+
+
+def test_statistics(rows) -> None:
+    pipeline = tiny_pipeline()
+    extractor = pipeline.feature_extractor
+    extractor.mean = extractor.std = None
+    dataset = MotionTextDataset(rows, extractor, show_progress=False)
+    dataset.fit_statistics()
+    features = torch.cat(dataset.features)
+    assert features.mean(0).abs().max() < 1e-3
+    for part in extractor.features.slices.values():
+        assert len(set(extractor.std[part])) == 1
+        assert 0.5 < features[:, part].std(0).mean() < 1.5
+
+
+def broken(tmp_path: Path, **changes: object) -> str:
+    frame = pd.read_parquet(CLIPS).iloc[:3].copy()
+    for name, value in changes.items():
+        frame[name] = [value, *frame[name].iloc[1:]]
+    frame.to_parquet(tmp_path / "broken.parquet")
+    return str(tmp_path / "broken.parquet")
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"joints": [1.0, 2.0]}, "'bnr_dataset-2_raise-up-left-hand_normal_001' is unreadable: joints are not 37 x 22 x 3"),
+        ({"joints": [float("nan")] * (37 * 66)}, "NaN"),
+        ({"captions": []}, "no caption"),
+    ],
+)
+def test_unreadable_rows(tmp_path: Path, changes: dict, message: str) -> None:
+    rows = load_motion_rows(broken(tmp_path, **changes))
+    extractor = tiny_pipeline().feature_extractor
+    with pytest.raises(ValueError, match=message):
+        MotionTextDataset(rows, extractor, show_progress=False)
+    dataset = MotionTextDataset(rows, extractor, strict=False, show_progress=False)
+    assert (len(dataset), dataset.skipped["unreadable"]) == (2, 1)
+
+
+def test_bad_sources(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match=r"No \.parquet file"):
+        load_motion_rows(str(tmp_path))
+    with pytest.raises(ValueError, match=r"no rows of split 'dev'; its splits are \['test', 'train'\]"):
+        load_motion_rows(str(CLIPS), "dev")
+    pd.DataFrame({"id": ["a"]}).to_parquet(tmp_path / "a.parquet")
+    with pytest.raises(ValueError, match="lacks the columns"):
+        load_motion_rows(str(tmp_path))
+    with pytest.raises(ValueError, match="No usable clip"):
+        MotionTextDataset(load_motion_rows(str(CLIPS)), tiny_pipeline().feature_extractor, min_frames=500, show_progress=False)
+
+
+@pytest.mark.parametrize(("name", "value"), [("condition_dropout", 1.0), ("ema_decay", 1.0), ("ema_decay", -0.1)])
+def test_bad_arguments(tmp_path: Path, name: str, value: float) -> None:
+    with pytest.raises(ValueError, match=name):
+        DiffusionTrainingArguments(output_dir=str(tmp_path), use_cpu=True, **{name: value})
+
+
+@pytest.mark.parametrize(
+    ("text", "mirrored"),
+    [
+        ("walks to the Left, then right", "walks to the Right, then left"),
+        ("turns clockwise", "turns counterclockwise"),
+        ("is left alone", "is right alone"),
+        ("leftover brightness", "leftover brightness"),
+    ],
+)
+def test_mirrored_texts(text: str, mirrored: str) -> None:
+    assert mirror_text(text) == mirrored
+    assert mirror_text(mirrored) == text
+
+
+def test_captions_of_the_fixture_are_real() -> None:
+    assert len(set(CAPTIONS)) > 10
