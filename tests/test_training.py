@@ -165,9 +165,8 @@ def test_sampler_is_the_same_for_any_batching_and_lifts_the_rare() -> None:
     sampler.set_epoch(1)
     assert list(sampler) != first
     assert 0.4 < sum(clip == 99 for clip, _ in first) / 400 < 0.6
-    spread = [
-        max(lengths[clip] for clip, _ in first[i : i + 8]) - min(lengths[clip] for clip, _ in first[i : i + 8]) for i in range(0, 400, 8)
-    ]
+    batches = [[lengths[clip] for clip, _ in first[start : start + 8]] for start in range(0, 400, 8)]
+    spread = [max(batch) - min(batch) for batch in batches]
     assert sum(spread) / len(spread) < 30
 
 

@@ -1,0 +1,171 @@
+"""Prints how fast things are, everything in one run.
+
+    python tests/benchmarks/run.py [--only sampling embedded import features video] [--rounds 3]
+
+Alternatives are measured in turn, so that a noisy machine is noisy to all of them; times are medians, ratios are of medians.
+"""
+
+import argparse
+import copy
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+from plain_mdm import PlainMDM, sample
+from transformers import CLIPTextConfig, CLIPTextModelWithProjection
+
+from hf_motion import HumanML3DRepresentation, MDMDenoiser, MDMPipeline, Motion, load_embedded_pipeline
+from hf_motion.trainers.new_pipeline import mdm_scheduler
+
+
+def seconds(action: Callable[[], object]) -> float:
+    start = time.perf_counter()
+    action()
+    return time.perf_counter() - start
+
+
+def in_turn(rounds: int, **actions: Callable[[], object]) -> dict[str, float]:
+    """Median seconds of each action, measured in turn after one unmeasured round."""
+    times: dict[str, list[float]] = {name: [] for name in actions}
+    for index in range(rounds + 1):
+        for name, action in actions.items():
+            elapsed = seconds(action)
+            if index:
+                times[name].append(elapsed)
+    return {name: statistics.median(values) for name, values in times.items()}
+
+
+def published_size() -> MDMPipeline:
+    """A pipeline of the published size with random weights, on the embedded checkpoint's tokenizer and statistics."""
+    torch.manual_seed(0)
+    small = load_embedded_pipeline()
+    options = {"hidden_size": 512, "intermediate_size": 2048, "num_hidden_layers": 12, "num_attention_heads": 8}
+    encoder = CLIPTextModelWithProjection(CLIPTextConfig(vocab_size=len(small.tokenizer), projection_dim=512, **options)).eval()
+    return MDMPipeline(MDMDenoiser().eval(), encoder, small.tokenizer, mdm_scheduler(), small.feature_extractor, max_text_tokens=22)
+
+
+def bench_sampling(rounds: int) -> None:
+    print("\nSampling, 8 layers x 512, 196 frames, 50 steps, guidance 2.5, random weights")
+    exact = published_size()
+    exact.set_progress_bar_config(disable=True)
+    rough = copy.deepcopy(exact).to(torch.bfloat16)
+    plain = PlainMDM(exact.denoiser).eval()
+    for batch in (1, 32):
+        prompts = [f"a person walks {index} steps" for index in range(batch)]
+        noise = torch.randn(batch, 196, 263, generator=torch.Generator().manual_seed(1))
+        generators = lambda count=batch: [torch.Generator().manual_seed(seed) for seed in range(count)]  # noqa: E731
+
+        def run(pipe: MDMPipeline, prompts: list[str] = prompts, noise: torch.Tensor = noise, make: Callable = generators) -> torch.Tensor:
+            return pipe(prompts, 196, latents=noise, generator=make(), output_type="latent").motions
+
+        def reference(prompts: list[str] = prompts, noise: torch.Tensor = noise, make: Callable = generators) -> torch.Tensor:
+            with torch.no_grad():
+                text, _ = exact.encode_prompt(prompts)
+            return sample(plain, exact.scheduler, noise, text, 2.5, make())
+
+        expected, ours, bf16 = reference(), run(exact), run(rough)
+        print(f"  batch {batch}: float32 differs from the reference by {(ours - expected).abs().max():.1e} (normalised features)")
+        joints = [exact.feature_extractor.decode(latents) for latents in (ours, bf16)]
+        apart = np.mean([np.linalg.norm(a.joints - b.joints, axis=-1).mean() for a, b in zip(*joints, strict=True)])
+        print(f"  batch {batch}: bfloat16 is {apart * 100:.2f} cm from float32, mean over joints and frames")
+        turns = rounds if batch == 1 else 1
+        times = in_turn(turns, reference=reference, float32=lambda: run(exact), bfloat16=lambda: run(rough))
+        for name, value in times.items():
+            print(f"  batch {batch}: {name:10} {value:7.2f} s   {times['reference'] / value:5.2f} x the reference")
+
+
+def bench_embedded(rounds: int) -> None:
+    print("\nThe embedded checkpoint, one prompt to a Motion of 6 s, after loading")
+    pipes = {name: load_embedded_pipeline(dtype=getattr(torch, name)) for name in ("float32", "bfloat16")}
+    for pipe in pipes.values():
+        pipe.set_progress_bar_config(disable=True)
+
+    def run(name: str) -> Motion:
+        return pipes[name]("a person walks forward and turns left", 120, generator=torch.Generator().manual_seed(0)).motions[0]
+
+    exact, rough = run("float32"), run("bfloat16")
+    for name, value in in_turn(2 * rounds, **{name: lambda name=name: run(name) for name in pipes}).items():
+        print(f"  {name:10} {value:6.3f} s")
+    print(f"  bfloat16 is {100 * np.linalg.norm(exact.joints - rough.joints, axis=-1).mean():.2f} cm from float32 on the same noise")
+
+
+def bench_import(rounds: int) -> None:
+    print("\nImporting, each in a fresh interpreter")
+    statements = {
+        "from transformers import AutoModel": "from transformers import AutoModel",
+        "import hf_motion": "import hf_motion",
+        "import hf_motion; from transformers import AutoModel": "import hf_motion; from transformers import AutoModel",
+    }
+    run = lambda code: subprocess.run([sys.executable, "-c", code], check=True)  # noqa: E731
+    times = in_turn(2 * rounds, **{name: lambda code=code: run(code) for name, code in statements.items()})
+    base = times["from transformers import AutoModel"]
+    for name, value in times.items():
+        print(f"  {value:6.2f} s  {value / base:5.2f} x  {name}")
+
+
+def bench_features(rounds: int) -> None:
+    print("\nFeatures (the published code takes 16 ms to encode 170 frames)")
+    representation = HumanML3DRepresentation()
+    joints = torch.randn(1, 170, 22, 3, generator=torch.Generator().manual_seed(0)).cumsum(1) * 0.02
+    many = joints.expand(64, -1, -1, -1).contiguous()
+    features, many_features = representation.encode(joints), representation.encode(many)
+    actions = {
+        "encode, one clip": (lambda: representation.encode(joints), 170),
+        "encode, 64 clips": (lambda: representation.encode(many), 64 * 170),
+        "decode, one clip": (lambda: representation.decode(features), 169),
+        "decode, 64 clips": (lambda: representation.decode(many_features), 64 * 169),
+    }
+    times = in_turn(10 * rounds, **{name: action for name, (action, _) in actions.items()})
+    for name, value in times.items():
+        frames = actions[name][1]
+        print(f"  {name}: {1000 * value * 170 / frames:6.2f} ms per 170 frames, {1e6 * value / frames:6.1f} ms per 1,000 frames")
+
+
+def bench_video(rounds: int) -> None:
+    print("\nWriting a motion of 196 frames")
+    pipe = load_embedded_pipeline()
+    pipe.set_progress_bar_config(disable=True)
+    motion = pipe("a person walks forward", 196, generator=torch.Generator().manual_seed(0)).motions[0]
+    with tempfile.TemporaryDirectory() as folder:
+        suffixes = (".mp4", ".gif", ".png", ".html", ".bvh", ".npz")
+        times = in_turn(rounds, **{suffix: lambda suffix=suffix: motion.save(Path(folder) / f"m{suffix}") for suffix in suffixes})
+    for suffix, value in times.items():
+        print(f"  {suffix:6} {value:6.3f} s")
+
+
+BENCHMARKS = {
+    "sampling": bench_sampling,
+    "embedded": bench_embedded,
+    "import": bench_import,
+    "features": bench_features,
+    "video": bench_video,
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--only", nargs="+", choices=BENCHMARKS, default=list(BENCHMARKS))
+    parser.add_argument("--rounds", type=int, default=3)
+    arguments = parser.parse_args()
+    flags = [name for name in ("avx2", "avx512f", "avx512_bf16", "amx_bf16") if name in cpu_flags()]
+    print(f"{platform.machine()} {' '.join(flags)}, {torch.get_num_threads()} threads, torch {torch.__version__}")
+    print(f"load before: {os.getloadavg()[0]:.1f}")
+    for name in arguments.only:
+        BENCHMARKS[name](arguments.rounds)
+
+
+def cpu_flags() -> set[str]:
+    path = Path("/proc/cpuinfo")
+    return set(path.read_text().split()) if path.exists() else set()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,48 @@
+"""What the README shows works."""
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from hf_motion.cli import app
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text()
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", README, flags=re.DOTALL)
+
+
+def test_python_blocks_run_in_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> None:
+    monkeypatch.chdir(tmp_path)
+    namespace: dict = {}
+    for block in blocks("python"):
+        exec(compile(block, "README.md", "exec"), namespace)
+    shown = re.search(r"# (Motion\(.*\))", README)[1]
+    assert shown in capsys.readouterr().out
+    assert {path.suffix for path in tmp_path.iterdir()} == {".bvh", ".html", ".png"}
+    assert [len(motion) for motion in namespace["motions"]] == [60, 120]
+    assert namespace["joints"].shape == (79, 22, 3)
+
+
+def test_commands_exist() -> None:
+    help_text = CliRunner().invoke(app, ["generate", "--help"], env={"COLUMNS": "200", "NO_COLOR": "1", "TERM": "dumb"}).output
+    makefile = (ROOT / "Makefile").read_text()
+    for line in "\n".join(blocks("bash")).splitlines():
+        words = shlex.split(line, comments=True)
+        if words[0] == "make":
+            assert f"\n{words[1]}:" in makefile
+        for word in words[1:]:
+            if words[0] == "hf-motion" and word.startswith("--"):
+                assert word in help_text
+            if word.startswith("training/"):
+                assert (ROOT / word).is_file()
+
+
+def test_links_lead_somewhere() -> None:
+    for target in re.findall(r"\]\(([^)#]+)\)", README):
+        assert (ROOT / target).exists(), target
