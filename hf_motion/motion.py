@@ -170,7 +170,7 @@ def _checked_joints(joints: Any, skeleton: Skeleton) -> np.ndarray:
     if hasattr(joints, "detach"):
         joints = joints.detach().cpu().float().numpy()
     try:
-        joints = np.ascontiguousarray(joints, dtype=np.float32)
+        joints = np.require(joints, np.float32, ["C", "W"])
     except (TypeError, ValueError) as error:
         raise ValueError(f"joints must be an array of numbers of shape (frames, joints, 3): {error}.") from error
     if joints.ndim != 3 or joints.shape[-1] != 3 or not len(joints):

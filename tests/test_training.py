@@ -207,9 +207,11 @@ def broken(tmp_path: Path, **changes: object) -> str:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"joints": [1.0, 2.0]}, "'bnr_dataset-2_raise-up-left-hand_normal_001' is unreadable: joints are not 37 x 22 x 3"),
+        ({"joints": [1.0, 2.0]}, "'bnr_dataset-2_raise-up-left-hand_normal_001' is unreadable: cannot reshape"),
         ({"joints": [float("nan")] * (37 * 66)}, "NaN"),
         ({"captions": []}, "no caption"),
+        ({"captions": None}, "unreadable"),
+        ({"fps": 0}, "fps must be a positive"),
     ],
 )
 def test_unreadable_rows(tmp_path: Path, changes: dict, message: str) -> None:

@@ -6,6 +6,7 @@ import random
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from torch.nn.utils.rnn import pad_sequence
 from torch.utils.data import Dataset, Sampler
 from tqdm.auto import tqdm
 
+from ..motion import Motion
 from ..representation import MotionFeatureExtractor
 from ..skeletons import get_skeleton
 
@@ -66,27 +68,27 @@ def load_motion_rows(source: str, split: str | None = None) -> Any:
     return rows
 
 
-def read_row(row: dict[str, Any], joints: int) -> tuple[np.ndarray, float, list[str]]:
-    """Joint positions (frames, joints, 3), frame rate and captions of a row.
+def read_row(row: dict[str, Any], skeleton: str) -> tuple[Motion, list[str]]:
+    """The motion and the captions of a row.
 
     Raises:
         ValueError: If the row's numbers do not fit together, are not finite, or it has no caption; the message names the row.
     """
     try:
-        positions = np.asarray(row["joints"], dtype=np.float32).reshape(row["n_frames"], joints, 3)
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"Row {row['id']!r} is unreadable: joints are not {row['n_frames']} x {joints} x 3 numbers.") from error
-    if not np.isfinite(positions).all():
-        raise ValueError(f"Row {row['id']!r} has NaN or infinite joints.")
-    captions = [caption["text"].strip() for caption in row["captions"] or [] if caption.get("text", "").strip()]
+        joints = np.asarray(row["joints"], dtype=np.float32).reshape(row["n_frames"], len(get_skeleton(skeleton)), 3)
+        motion = Motion(joints, fps=row["fps"], skeleton=skeleton)
+        captions = [caption["text"].strip() for caption in row["captions"] if caption["text"].strip()]
+    except (TypeError, ValueError, KeyError, AttributeError) as error:
+        raise ValueError(f"Row {row['id']!r} is unreadable: {error}") from error
     if not captions:
         raise ValueError(f"Row {row['id']!r} has no caption.")
-    return positions, float(row["fps"]), captions
+    return motion, captions
 
 
-def mirror_joints(joints: np.ndarray, skeleton: str) -> np.ndarray:
-    """The clip seen in a mirror: x negated, left and right joints exchanged. (..., joints, 3)."""
-    return joints[..., list(get_skeleton(skeleton).mirror), :] * np.array([-1, 1, 1], joints.dtype)
+def mirror_motion(motion: Motion) -> Motion:
+    """The motion seen in a mirror: x negated, left and right joints and the sides in its text exchanged."""
+    joints = motion.joints[:, list(motion.skeleton.mirror)] * np.array([-1, 1, 1], np.float32)
+    return replace(motion, joints=joints, text=mirror_text(motion.text) if motion.text else None)
 
 
 def mirror_text(text: str) -> str:
@@ -132,15 +134,18 @@ class MotionTextDataset(Dataset):
         show_progress: bool = True,
     ) -> None:
         self.feature_extractor = feature_extractor
-        self.features: list[Tensor] = []
         self.captions: list[list[str]] = []
         self.skipped: Counter[str] = Counter()
-        clips = self._read(rows, mirror, min_frames, strict, show_progress)
-        for start in tqdm(range(0, len(clips), _ENCODE_BATCH), desc="Encoding motions", disable=not show_progress):
-            self.features += _encode([clip for clip, _ in clips[start : start + _ENCODE_BATCH]], feature_extractor)
-        self.captions = [captions for _, captions in clips]
-        if not self.features:
+        motions = self._read(rows, mirror, min_frames, strict, show_progress)
+        if not motions:
             raise ValueError(f"No usable clip among {len(rows)} rows; left out: {dict(self.skipped)}. Lower min_frames?")
+        # Clips of like length together, so that little is padded.
+        order = sorted(range(len(motions)), key=lambda index: len(motions[index]))
+        self.features: list[Tensor] = [torch.empty(0)] * len(motions)
+        for start in tqdm(range(0, len(order), _ENCODE_BATCH), desc="Encoding motions", disable=not show_progress):
+            batch = order[start : start + _ENCODE_BATCH]
+            for index, features in zip(batch, feature_extractor.encode([motions[index] for index in batch]), strict=True):
+                self.features[index] = features.clone()
 
     def __len__(self) -> int:
         return len(self.features)
@@ -184,40 +189,25 @@ class MotionTextDataset(Dataset):
         self.feature_extractor.mean, self.feature_extractor.std = mean.float().tolist(), std.float().tolist()
         self.features = [self.feature_extractor.normalize(features) for features in self.features]
 
-    def _read(
-        self, rows: Any, mirror: bool, min_frames: int, strict: bool, show_progress: bool
-    ) -> list[tuple[tuple[np.ndarray, float], list[str]]]:
-        skeleton = self.feature_extractor.skeleton
-        clips = []
+    def _read(self, rows: Any, mirror: bool, min_frames: int, strict: bool, show_progress: bool) -> list[Motion]:
+        motions = []
         for row in tqdm(rows, desc="Reading motions", disable=not show_progress):
             try:
-                joints, fps, captions = read_row(row, len(get_skeleton(skeleton)))
+                motion, captions = read_row(row, self.feature_extractor.skeleton)
             except ValueError:
                 if strict:
                     raise
                 self.skipped["unreadable"] += 1
                 continue
-            if len(joints) * self.feature_extractor.fps / fps <= min_frames:
+            if motion.duration * self.feature_extractor.fps <= min_frames:
                 self.skipped["too short"] += 1
                 continue
-            clips.append(((joints, fps), captions))
+            motions.append(motion)
+            self.captions.append(captions)
             if mirror:
-                clips.append(((mirror_joints(joints, skeleton), fps), [mirror_text(caption) for caption in captions]))
-        return clips
-
-
-def _encode(clips: Sequence[tuple[np.ndarray, float]], extractor: MotionFeatureExtractor) -> list[Tensor]:
-    """Features of whole clips, not cut to the extractor's `max_frames`."""
-    whole = MotionFeatureExtractor.from_dict({**extractor.to_dict(), "max_frames": 10**9})
-    by_rate: dict[float, list[int]] = {}
-    for index, (_, fps) in enumerate(clips):
-        by_rate.setdefault(fps, []).append(index)
-    features: list[Tensor] = [torch.empty(0)] * len(clips)
-    for fps, indices in by_rate.items():
-        batch = whole([clips[index][0] for index in indices], fps=fps)
-        for index, padded, mask in zip(indices, batch["motion_features"], batch["attention_mask"], strict=True):
-            features[index] = padded[: int(mask.sum())].clone()
-    return features
+                motions.append(mirror_motion(motion))
+                self.captions.append([mirror_text(caption) for caption in captions])
+        return motions
 
 
 class LengthBucketSampler(Sampler[tuple[int, int]]):

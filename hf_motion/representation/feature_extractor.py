@@ -102,17 +102,36 @@ class MotionFeatureExtractor(FeatureExtractionMixin):
         Raises:
             ValueError: If the list is empty, or a clip has the wrong joints, NaN, or fewer than two frames.
         """
+        clips = [features[: self.max_frames] for features in self.encode(motions, fps)]
+        lengths = torch.tensor([len(clip) for clip in clips])
+        mask = torch.arange(int(lengths.max())) < lengths[:, None]
+        return BatchFeature({"motion_features": pad_sequence(clips, batch_first=True), "attention_mask": mask.long()})
+
+    def encode(
+        self, motions: Motion | Tensor | np.ndarray | Sequence[Motion | Tensor | np.ndarray], fps: float | None = None
+    ) -> list[Tensor]:
+        """Encode and normalise whole clips, neither padded nor cut.
+
+        Args:
+            motions (`Motion`, array or a list of them): As for a call.
+            fps (`float`, *optional*): Frame rate of bare arrays.
+
+        Returns:
+            `list[torch.Tensor]`: (frames, dim) float32, one frame fewer than the clip has at the extractor's frame rate.
+
+        Raises:
+            ValueError: As for a call.
+        """
         if isinstance(motions, Motion) or (hasattr(motions, "ndim") and motions.ndim == 3):
             motions = [motions]
         if len(motions) == 0:
             raise ValueError("Got an empty list of motions; pass at least one.")
         clips = [self._joints(motion, fps) for motion in motions]
-        lengths = torch.tensor([min(len(clip) - 1, self.max_frames) for clip in clips])
-        if lengths.min() < 1:
-            raise ValueError(f"Motion {int(lengths.argmin())} has a single frame at {self.fps:g} fps; features need at least two.")
-        features = self.normalize(self._features.encode(_stack_repeating_last(clips))[:, : int(lengths.max())])
-        mask = torch.arange(features.shape[1]) < lengths[:, None]
-        return BatchFeature({"motion_features": features * mask[..., None], "attention_mask": mask.long()})
+        lengths = [len(clip) - 1 for clip in clips]
+        if min(lengths) < 1:
+            raise ValueError(f"Motion {lengths.index(0)} has a single frame at {self.fps:g} fps; features need at least two.")
+        features = self.normalize(self._features.encode(_stack_repeating_last(clips)))
+        return [clip[:length] for clip, length in zip(features, lengths, strict=True)]
 
     def decode(
         self, motion_features: Tensor, attention_mask: Tensor | None = None, texts: Sequence[str | None] | None = None
