@@ -15,6 +15,9 @@ from importlib.machinery import ModuleSpec
 from types import ModuleType
 from typing import Any
 
+PIPELINES = {"MDMPipeline": "hf_motion.pipelines.mdm"}
+"""Pipeline classes that a `model_index.json` may name, and the module of each."""
+
 
 def register() -> None:
     """Register everything, each thing as soon as the module that holds its registry is there."""

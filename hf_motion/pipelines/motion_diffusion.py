@@ -20,7 +20,7 @@ from .. import components
 from ..checkpoints import EMBEDDED, say_licence
 from ..hub.remote import write_remote_door
 from ..motion import Motion
-from . import PIPELINES
+from ..registration import PIPELINES
 
 _SNAPSHOT_OPTIONS = ("cache_dir", "force_download", "local_files_only", "proxies", "revision", "token")
 
@@ -63,7 +63,7 @@ class MotionDiffusionPipeline(DiffusionPipeline):
             raise ValueError(
                 f"{str(name)!r} holds a {class_name!r}; this version of hf_motion knows {list(PIPELINES)}. Is a newer one out?"
             )
-        pipeline_class = getattr(import_module(PIPELINES[class_name], __package__), class_name)
+        pipeline_class = getattr(import_module(PIPELINES[class_name]), class_name)
         return pipeline_class.from_pretrained(folder, **{key: kwargs[key] for key in kwargs if key not in _SNAPSHOT_OPTIONS})
 
     @classmethod

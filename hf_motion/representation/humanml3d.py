@@ -20,7 +20,6 @@ from .rotations import (
     quaternion_between,
     quaternion_conjugate,
     quaternion_multiply,
-    quaternion_rotate,
     quaternion_to_matrix,
 )
 
@@ -84,6 +83,11 @@ class HumanML3DRepresentation:
         ends = np.cumsum(list(widths.values())).tolist()
         self.slices: dict[str, slice] = {name: slice(end - width, end) for (name, width), end in zip(widths.items(), ends, strict=True)}
         self.dim: int = ends[-1]
+        # Row j sums the bones from the root to joint j.
+        self._ancestors = torch.eye(joints - 1)
+        for joint, parent in enumerate(self.skeleton.parents[1:]):
+            if parent:
+                self._ancestors[joint] += self._ancestors[parent - 1]
         # KIT-ML is measured in millimetres and published with this threshold; HumanML3D in metres.
         self.contact_threshold = 0.05 if self.skeleton.unit == "mm" else 0.002
 
@@ -132,7 +136,7 @@ class HumanML3DRepresentation:
         right_hip, left_hip, right_shoulder, left_shoulder = self.skeleton.facing
         first = joints[..., 0, :, :]
         across = first[..., right_hip, :] - first[..., left_hip, :] + first[..., right_shoulder, :] - first[..., left_shoulder, :]
-        return quaternion_rotate(self._to_forward(_horizontal_normal(across))[..., None, None, :], joints)
+        return _turn(self._to_forward(_horizontal_normal(across))[..., None, None, :], joints)
 
     def retarget(self, joints: Tensor) -> Tensor:
         """Bones brought to the reference lengths with their directions kept; the path is scaled with the legs.
@@ -155,10 +159,8 @@ class HumanML3DRepresentation:
             joints[..., 0, leg, :] - joints[..., 0, [skeleton.parents[joint] for joint in leg], :], dim=-1
         ).sum(-1)
         scale = lengths[leg].sum() / source_leg.clamp_min(1e-6)
-        placed = [joints[..., 0, :] * scale[..., None, None]]
-        for joint, parent in enumerate(parents, start=1):
-            placed.append(placed[parent] + bones[..., joint - 1, :])
-        return torch.stack(placed, dim=-2)
+        root = joints[..., :1, :] * scale[..., None, None, None]
+        return torch.cat((root, root + self._ancestors.to(joints) @ bones), dim=-2)
 
     def decode(self, features: Tensor | np.ndarray) -> Tensor:
         """Joint positions of features, from the root motion and the `positions` slice.
@@ -181,7 +183,7 @@ class HumanML3DRepresentation:
         features = features.float()
         heading, root = self.root_trajectory(features)
         local = features[..., self.slices["positions"]].unflatten(-1, (-1, 3))
-        joints = quaternion_rotate(quaternion_conjugate(heading)[..., None, :], local)
+        joints = _turn(quaternion_conjugate(heading)[..., None, :], local)
         joints = joints + F.pad(root[..., [0, 2]], (0, 1))[..., None, [0, 2, 1]]
         return torch.cat((root[..., None, :], joints), dim=-2)
 
@@ -192,11 +194,11 @@ class HumanML3DRepresentation:
         heading = torch.stack((half_angle.cos(), zero, half_angle.sin(), zero), dim=-1)
         velocity = F.pad(features[..., :-1, 1:3], (0, 0, 1, 0))
         velocity = torch.stack((velocity[..., 0], zero, velocity[..., 1]), dim=-1)
-        path = quaternion_rotate(quaternion_conjugate(heading), velocity).cumsum(-2)
+        path = _turn(quaternion_conjugate(heading), velocity).cumsum(-2)
         return heading, torch.stack((path[..., 0], features[..., 3], path[..., 2]), dim=-1)
 
     def _checked(self, joints: Tensor | np.ndarray) -> Tensor:
-        joints = torch.as_tensor(np.asarray(joints) if not torch.is_tensor(joints) else joints)
+        joints = joints if torch.is_tensor(joints) else torch.from_numpy(np.require(joints, requirements="W"))
         if joints.ndim < 3 or joints.shape[-2:] != (len(self.skeleton), 3):
             raise ValueError(
                 f"joints must have shape (..., frames, {len(self.skeleton)}, 3) for skeleton {self.skeleton.name!r}, got "
@@ -233,10 +235,10 @@ class HumanML3DRepresentation:
     def _features(self, joints: Tensor, heading: Tensor, rotations: Tensor) -> Tensor:
         root_turn = quaternion_multiply(heading[..., 1:, :], quaternion_conjugate(heading[..., :-1, :]))
         displacement = joints[..., 1:, :, :] - joints[..., :-1, :, :]
-        root_velocity = quaternion_rotate(heading[..., 1:, :], displacement[..., 0, :])
+        root_velocity = _turn(heading[..., 1:, :], displacement[..., 0, :])
         offset = joints * joints.new_tensor((1.0, 0.0, 1.0))
-        local = quaternion_rotate(heading[..., None, :], joints - offset[..., :1, :])
-        velocities = quaternion_rotate(heading[..., :-1, None, :], displacement)
+        local = _turn(heading[..., None, :], joints - offset[..., :1, :])
+        velocities = _turn(heading[..., :-1, None, :], displacement)
         contacts = displacement[..., list(self.skeleton.feet), :].square().sum(-1) < self.contact_threshold
         return torch.cat(
             (
@@ -250,6 +252,14 @@ class HumanML3DRepresentation:
             ),
             dim=-1,
         )
+
+
+def _turn(heading: Tensor, vectors: Tensor) -> Tensor:
+    """Rotate vectors (..., 3) by quaternions (..., 4) about the vertical axis."""
+    w, y = heading[..., 0], heading[..., 2]
+    cosine, sine = w * w - y * y, 2 * w * y
+    x, height, z = vectors.unbind(-1)
+    return torch.stack((cosine * x + sine * z, height.expand(torch.broadcast_shapes(height.shape, w.shape)), cosine * z - sine * x), dim=-1)
 
 
 def _horizontal_normal(across: Tensor) -> Tensor:
