@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 import string
-import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
+
+from .utils.files import check_writable
 
 _SUFFIXES = (".bvh", ".npz", ".mp4", ".gif", ".png", ".html")
 _FIELDS = ("index", "prompt", "seed")
@@ -69,7 +70,7 @@ def run(request: GenerationRequest) -> list[Path]:
     if request.seconds is not None and request.num_frames is not None:
         raise ValueError("Give the length as seconds or as num_frames, not both.")
     for folder in {path.parent for paths in targets for path in paths}:
-        _check_writable(folder)
+        check_writable(folder)
 
     pipe = _load(request)
     frames = request.num_frames
@@ -125,16 +126,6 @@ def _targets(request: GenerationRequest, prompts: list[str]) -> list[list[Path]]
 
 def _slug(prompt: str) -> str:
     return re.sub(r"[^a-z0-9]+", "-", prompt.lower()).strip("-")[:60] or "motion"
-
-
-def _check_writable(folder: Path) -> None:
-    """Find out before minutes of work, not after."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
-            pass
-    except OSError as error:
-        raise OSError(f"Cannot write into {str(folder)!r}: {error}. Choose another --output.") from error
 
 
 def _load(request: GenerationRequest):

@@ -3,8 +3,10 @@
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pandas as pd
@@ -134,14 +136,20 @@ report_to: none
 """
 
 
+def command(launcher: list[str], folder: Path, *options: str) -> list[str]:
+    folder.mkdir(exist_ok=True)
+    (folder / "tiny.yaml").write_text(TINY_YAML)
+    script = [str(ROOT / "training" / "train_diffusion.py"), "--config", str(folder / "tiny.yaml"), "--dataset", str(CLIPS)]
+    return [*launcher, *script, "--output_dir", str(folder / "run"), *options]
+
+
+def environment() -> dict[str, str]:
+    return {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])}
+
+
 def launch(launcher: list[str], folder: Path, batch: int) -> list[float]:
-    config = folder / "tiny.yaml"
-    folder.mkdir()
-    config.write_text(TINY_YAML)
-    script = [str(ROOT / "training" / "train_diffusion.py"), "--config", str(config), "--dataset", str(CLIPS)]
-    options = ["--output_dir", str(folder / "run"), "--per_device_train_batch_size", str(batch)]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])}
-    result = subprocess.run([*launcher, *script, *options], capture_output=True, text=True, env=environment, check=False)
+    line = command(launcher, folder, "--per_device_train_batch_size", str(batch))
+    result = subprocess.run(line, capture_output=True, text=True, env=environment(), check=False)
     assert result.returncode == 0, result.stderr[-3000:]
     assert MDMPipeline.from_pretrained(folder / "run" / "pipeline").feature_extractor.mean is not None
     return losses(folder / "run")
@@ -154,6 +162,32 @@ def test_two_processes_equal_one_with_twice_the_batch(tmp_path: Path) -> None:
     both = launch([*accelerate, *two], tmp_path / "two", batch=2)
     assert len(one) == 3
     assert one == pytest.approx(both, rel=1e-4)
+
+
+@pytest.mark.parametrize("stop", [signal.SIGKILL, signal.SIGINT])
+def test_stopped_training_goes_on(tmp_path: Path, stop: signal.Signals) -> None:
+    endless = command([sys.executable], tmp_path, "--max_steps", "100000", "--save_steps", "3")
+    with subprocess.Popen(endless, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, env=environment()) as process:
+        patience = time.monotonic() + 120
+        while last_checkpoint(tmp_path / "run") is None and time.monotonic() < patience:
+            time.sleep(0.05)
+        process.send_signal(stop)
+        _, errors = process.communicate(timeout=60)
+    reached = int(last_checkpoint(tmp_path / "run").name.rpartition("-")[2])
+    if stop == signal.SIGINT:
+        assert "the same command goes on from there" in errors
+    line = command([sys.executable], tmp_path, "--max_steps", str(reached + 2), "--save_steps", str(reached + 2))
+    result = subprocess.run(line, capture_output=True, text=True, env=environment(), check=False)
+    assert result.returncode == 0, result.stderr[-3000:]
+    assert last_checkpoint(tmp_path / "run").name == f"checkpoint-{reached + 2}"
+    assert (tmp_path / "run" / "pipeline" / "model_index.json").is_file()
+
+
+def test_folder_that_cannot_be_written(tmp_path: Path) -> None:
+    (tmp_path / "run").write_text("in the way")
+    result = subprocess.run(command([sys.executable], tmp_path), capture_output=True, text=True, env=environment(), check=False)
+    assert result.returncode != 0
+    assert "Choose another output folder" in result.stderr
 
 
 def test_sampler_is_the_same_for_any_batching_and_lifts_the_rare() -> None:

@@ -21,6 +21,7 @@ from hf_motion.pipelines.mdm import MDMPipeline
 from hf_motion.trainers.callbacks import SampleMotionsCallback
 from hf_motion.trainers.diffusion import DiffusionTrainer, DiffusionTrainingArguments, last_checkpoint
 from hf_motion.trainers.new_pipeline import new_mdm_pipeline
+from hf_motion.utils.files import check_writable
 
 
 @dataclass
@@ -43,6 +44,7 @@ class ScriptArguments:
 
 
 def main(script: ScriptArguments, args: DiffusionTrainingArguments) -> None:
+    check_writable(args.output_dir)
     set_seed(args.seed)
     rows = load_motion_rows(script.dataset, script.split)
     pipeline = MDMPipeline.from_pretrained(script.pipeline) if script.pipeline else None

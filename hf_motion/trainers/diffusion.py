@@ -112,16 +112,17 @@ class DiffusionObjective(nn.Module):
 
     def _draw(self, features: Tensor, attention_mask: Tensor, seeds: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Noise on real frames, diffusion steps, and whether to keep the text, each from its example's seed."""
-        noise = torch.zeros(features.shape, dtype=features.dtype)
-        timesteps = torch.empty(len(features), dtype=torch.long)
-        keep = torch.empty(len(features), dtype=torch.bool)
+        device = features.device
+        noise = torch.zeros_like(features)
+        timesteps = torch.empty(len(features), dtype=torch.long, device=device)
+        keep = torch.empty(len(features), dtype=torch.bool, device=device)
         steps = self.pipeline.scheduler.config.num_train_timesteps
         for index, (seed, length) in enumerate(zip(seeds.tolist(), attention_mask.sum(1).tolist(), strict=True)):
-            generator = torch.Generator().manual_seed(seed)
-            timesteps[index] = torch.randint(steps, (), generator=generator)
-            keep[index] = torch.rand((), generator=generator) >= self.condition_dropout
-            noise[index, :length] = torch.randn(length, features.shape[-1], generator=generator)
-        return noise.to(features.device), timesteps.to(features.device), keep.to(features.device)
+            generator = torch.Generator(device).manual_seed(seed)
+            timesteps[index] = torch.randint(steps, (), generator=generator, device=device)
+            keep[index] = torch.rand((), generator=generator, device=device) >= self.condition_dropout
+            noise[index, :length] = torch.randn(length, features.shape[-1], generator=generator, device=device)
+        return noise, timesteps, keep
 
 
 class DiffusionCollator:

@@ -50,6 +50,23 @@ def atomic_path(path: str | os.PathLike) -> Iterator[Path]:
             temporary.unlink()
 
 
+def check_writable(folder: str | os.PathLike) -> None:
+    """Make a folder if need be and find out whether files can be written into it: before minutes of work, not after.
+
+    Args:
+        folder (`str` or `os.PathLike`): The folder.
+
+    Raises:
+        OSError: If it cannot be made or written to.
+    """
+    try:
+        Path(folder).mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise OSError(f"Cannot write into {str(folder)!r}: {error}. Choose another output folder.") from error
+
+
 def write_json(path: str | os.PathLike, content: dict[str, Any]) -> None:
     """Write a JSON file, whole or not at all."""
     with atomic_path(path) as temporary:

@@ -81,6 +81,11 @@ class DenoiserMixin:
         assert rough.dtype == torch.bfloat16
         assert (rough.float() - exact).abs().max() < 0.1 * exact.abs().max()
 
+    def test_compiles_as_one_graph(self, model: ModelMixin) -> None:
+        inputs = self.inputs(model)
+        compiled = torch.compile(model, backend="eager", fullgraph=True)
+        torch.testing.assert_close(compiled(**inputs).sample, model(**inputs).sample)
+
     def test_wrong_width(self, model: ModelMixin) -> None:
         inputs = self.inputs(model)
         inputs["sample"] = inputs["sample"][..., :-1]
