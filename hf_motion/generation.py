@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import math
+import os
 import re
 import string
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
+from tqdm.auto import tqdm
 
+from .pipelines.motion_diffusion import spawn_generators
 from .utils.files import check_writable
+
+if TYPE_CHECKING:
+    from .pipelines.text_to_motion import TextToMotionPipeline
 
 _SUFFIXES = (".bvh", ".npz", ".mp4", ".gif", ".png", ".html")
 _FIELDS = ("index", "prompt", "seed")
@@ -27,7 +35,7 @@ class GenerationRequest:
         formats (`list[str]`): Formats for a folder, `["bvh"]` by default.
         seconds (`float`, *optional*): Length.
         num_frames (`int`, *optional*): Length; not together with `seconds`.
-        seed (`int`, *optional*): Seed.
+        seed (`int`, *optional*): Seed; drawn if not given, and shown where a pattern has `{seed}`.
         guidance_scale (`float`): Guidance.
         num_inference_steps (`int`, *optional*): Steps.
         num_samples (`int`): Motions per prompt.
@@ -66,22 +74,29 @@ def run(request: GenerationRequest) -> list[Path]:
         OSError: If a file cannot be read or written, or the model is not there.
     """
     prompts = [prompt for prompt in _prompts(request) for _ in range(request.num_samples)]
-    targets = _targets(request, prompts)
+    seed = request.seed if request.seed is not None else torch.seed() % 2**31
+    targets = _targets(request, prompts, seed)
     if request.seconds is not None and request.num_frames is not None:
         raise ValueError("Give the length as seconds or as num_frames, not both.")
+    if request.seconds is not None and not (math.isfinite(request.seconds) and request.seconds > 0):
+        raise ValueError(f"seconds must be a positive number, got {request.seconds}.")
     for folder in {path.parent for paths in targets for path in paths}:
         check_writable(folder)
 
-    pipe = _load(request)
+    pipe = _load(request, many=len(prompts) > 1)
     frames = request.num_frames
     if request.seconds is not None:
-        frames = round(request.seconds * pipe.model.pipeline.feature_extractor.fps)
-    seed = request.seed if request.seed is not None else torch.seed() % 2**31
-    motions = pipe(
-        prompts, frames, generator=torch.Generator().manual_seed(seed), batch_size=request.batch_size, show_progress=len(prompts) > 1,
-        guidance_scale=request.guidance_scale, num_inference_steps=request.num_inference_steps,
-    )  # fmt: skip
-    return [motion.save(path) for motion, paths in zip(motions, targets, strict=True) for path in paths]
+        frames = max(1, round(request.seconds * pipe.model.pipeline.feature_extractor.fps))
+    generators = spawn_generators(torch.Generator().manual_seed(seed), len(prompts), pipe.model.device)
+    written = []
+    for start in tqdm(range(0, len(prompts), request.batch_size), desc="Generating", disable=len(prompts) == 1):
+        part = slice(start, start + request.batch_size)
+        motions = pipe(
+            prompts[part], frames, generator=generators[part], batch_size=request.batch_size,
+            guidance_scale=request.guidance_scale, num_inference_steps=request.num_inference_steps,
+        )  # fmt: skip
+        written += [motion.save(path) for motion, paths in zip(motions, targets[part], strict=True) for path in paths]
+    return written
 
 
 def _prompts(request: GenerationRequest) -> list[str]:
@@ -97,9 +112,10 @@ def _prompts(request: GenerationRequest) -> list[str]:
     return prompts
 
 
-def _targets(request: GenerationRequest, prompts: list[str]) -> list[list[Path]]:
+def _targets(request: GenerationRequest, prompts: list[str], seed: int) -> list[list[Path]]:
     """Files of each motion."""
-    suffix = Path(request.output).suffix.lower()
+    folder = request.output.endswith(("/", os.sep)) or Path(request.output).is_dir()
+    suffix = "" if folder else Path(request.output).suffix.lower()
     fields = [name for _, name, _, _ in string.Formatter().parse(request.output) if name is not None]
     unknown = sorted(set(fields) - set(_FIELDS))
     if unknown:
@@ -117,7 +133,6 @@ def _targets(request: GenerationRequest, prompts: list[str]) -> list[list[Path]]
         raise ValueError(
             f"{len(prompts)} motions cannot all be {request.output!r}; give a folder, or a pattern such as 'wave-{{index}}.bvh'."
         )
-    seed = "random" if request.seed is None else request.seed
     names = [pattern.format(index=index, prompt=_slug(prompt), seed=seed) for index, prompt in enumerate(prompts)]
     if len(set(names)) < len(names):
         raise ValueError(f"Output pattern {request.output!r} gives several motions the same name; add {{index}} to it.")
@@ -128,7 +143,7 @@ def _slug(prompt: str) -> str:
     return re.sub(r"[^a-z0-9]+", "-", prompt.lower()).strip("-")[:60] or "motion"
 
 
-def _load(request: GenerationRequest):
+def _load(request: GenerationRequest, many: bool) -> TextToMotionPipeline:
     from transformers import pipeline
     from transformers.utils import logging
 
@@ -141,5 +156,5 @@ def _load(request: GenerationRequest):
     except (RuntimeError, AssertionError) as error:
         raise ValueError(f"Device {device!r} is not usable here: {error}") from error
     pipe = pipeline("text-to-motion", model=request.model or str(EMBEDDED), device=device, dtype=getattr(torch, request.dtype))
-    pipe.model.pipeline.set_progress_bar_config(disable=len(request.prompts) * request.num_samples > 1)
+    pipe.model.pipeline.set_progress_bar_config(disable=many)
     return pipe

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import os
 import zipfile
+import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from numbers import Real
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +16,11 @@ import numpy as np
 
 from .skeletons import HUMANML3D_22, Skeleton, get_skeleton
 from .utils.files import atomic_path
+
+# What numpy and zipfile raise on damaged files; NotImplementedError and RuntimeError for odd compression and encryption flags.
+_UNREADABLE = (
+    OSError, ValueError, EOFError, TypeError, AttributeError, NotImplementedError, RuntimeError, zlib.error, zipfile.BadZipFile,
+)  # fmt: skip
 
 
 @dataclass(eq=False)
@@ -46,9 +54,7 @@ class Motion:
     def __post_init__(self) -> None:
         self.skeleton = get_skeleton(self.skeleton)
         self.joints = _checked_joints(self.joints, self.skeleton)
-        if not (np.isscalar(self.fps) and np.isfinite(self.fps) and self.fps > 0):
-            raise ValueError(f"fps must be a positive number of frames per second, got {self.fps!r}.")
-        self.fps = float(self.fps)
+        self.fps = check_fps(self.fps)
 
     def __len__(self) -> int:
         return len(self.joints)
@@ -88,8 +94,7 @@ class Motion:
         Raises:
             ValueError: If `fps` is not positive.
         """
-        if not (np.isfinite(fps) and fps > 0):
-            raise ValueError(f"fps must be a positive number of frames per second, got {fps!r}.")
+        fps = check_fps(fps)
         if fps == self.fps or len(self) == 1:
             return replace(self, fps=fps)
         left, weight = resampling_weights(len(self), self.fps, fps)
@@ -147,6 +152,17 @@ class Motion:
         from .rendering import player_html
 
         return player_html([self])
+
+
+def check_fps(fps: Any) -> float:
+    """A frame rate as a float.
+
+    Raises:
+        ValueError: If it is not a positive finite number.
+    """
+    if isinstance(fps, bool) or not isinstance(fps, Real) or not (math.isfinite(fps) and fps > 0):
+        raise ValueError(f"fps must be a positive number of frames per second, got {fps!r}.")
+    return float(fps)
 
 
 def resampling_weights(frames: int, source_fps: float, target_fps: float) -> tuple[np.ndarray, np.ndarray]:
@@ -221,7 +237,7 @@ def _read_npz(path: Path) -> Motion:
             f"{str(path)!r} has no array {error}; a motion file holds joints, fps, skeleton, joint_names, parents and text. "
             "Files of bare arrays are read with numpy and wrapped: Motion(numpy.load(path), fps=20)."
         ) from error
-    except (OSError, ValueError, EOFError, TypeError, AttributeError, zipfile.BadZipFile) as error:
+    except _UNREADABLE as error:
         raise ValueError(f"{str(path)!r} is not a readable motion file (truncated or another format): {error}.") from error
     try:
         known = get_skeleton(name)

@@ -53,6 +53,15 @@ def test_many_prompts_from_a_file_are_batched_and_reproducible(model: str, tmp_p
         np.testing.assert_allclose(first.joints, second.joints, atol=1e-4)
 
 
+def test_folder_with_a_dot_and_a_seed_of_its_own(model: str, tmp_path: Path) -> None:
+    run("a", "--model", model, "-o", f"{tmp_path}/v2.0/", "-f", "npz", "--num-frames", 5)
+    run("a", "--model", model, "-o", f"{tmp_path}/{{seed}}.npz", "--num-frames", 5)
+    (named,) = tmp_path.glob("*.npz")
+    run("a", "--model", model, "-o", tmp_path / "again.npz", "--num-frames", 5, "--seed", named.stem)
+    np.testing.assert_array_equal(Motion.load(named).joints, Motion.load(tmp_path / "again.npz").joints)
+    assert (tmp_path / "v2.0" / "000-a.npz").is_file()
+
+
 def test_dtype_and_steps(model: str, tmp_path: Path) -> None:
     options = ["--dtype", "bfloat16", "--num-inference-steps", 1, "--guidance-scale", 1, "--device", "cpu"]
     run("a", "--model", model, "-o", tmp_path / "a.npz", "--num-frames", 5, *options)
@@ -72,6 +81,8 @@ def test_dtype_and_steps(model: str, tmp_path: Path) -> None:
         (["a", "--num-frames", "0"], "from 1 to 40, got 0"),
         (["a", "--num-frames", "-3"], "from 1 to 40, got -3"),
         (["a", "--seconds", "100"], "from 1 to 40, got 2000"),
+        (["a", "--seconds", "inf"], "seconds must be a positive number"),
+        (["a", "--seconds", "-1"], "seconds must be a positive number"),
         (["a", "--device", "abacus"], "Device 'abacus' is not usable"),
         (["a", "--guidance-scale", "-2"], "guidance_scale"),
         (["a", "-o", "/dev/null/x"], "Cannot write into"),

@@ -79,7 +79,12 @@ def test_saved_again_through_every_class(folder: Path, tmp_path: Path, expected:
 
 def test_task_pushes_the_model(hub: Hub, folder: Path) -> None:
     pipeline("text-to-motion", model=str(folder)).push_to_hub("org/other")
-    assert {"config.json", "hf_motion_remote.py", "README.md", "model_index.json"} <= set(hub.files("org/other"))
+    files = hub.files("org/other")
+    assert {"config.json", "hf_motion_remote.py", "README.md", "model_index.json"} <= set(files)
+    card = ModelCard(files["README.md"].decode())
+    assert card.data.pipeline_tag == "text-to-motion"
+    tiny_pipeline().push_to_hub("org/named")
+    assert 'model="org/named"' in hub.files("org/named")["README.md"].decode()
 
 
 def test_card(folder: Path) -> None:
@@ -90,6 +95,35 @@ def test_card(folder: Path) -> None:
     (folder / "README.md").write_text("mine")
     tiny_pipeline().save_pretrained(folder)
     assert (folder / "README.md").read_text() == "mine"
+
+
+def test_saved_files_keep_the_card_and_forget_where_they_came_from(folder: Path, tmp_path: Path) -> None:
+    (folder / "README.md").write_text("---\nlicense: cc-by-nc-4.0\n---\nmine")
+    pipe = MDMPipeline.from_pretrained(folder)
+    pipe.denoiser = tiny_pipeline(num_layers=1).denoiser
+    pipe.feature_extractor = MotionFeatureExtractor(mean=[0.0] * 263, std=[1.0] * 263)
+    pipe.save_pretrained(tmp_path / "again")
+    assert "cc-by-nc-4.0" in (tmp_path / "again" / "README.md").read_text()
+    for path in (tmp_path / "again").rglob("*.json"):
+        assert str(tmp_path) not in path.read_text(), path
+    index = json.loads((tmp_path / "again" / "model_index.json").read_text())
+    assert index["denoiser"] == ["hf_motion.components", "MDMDenoiser"]
+    assert index["feature_extractor"] == ["hf_motion.components", "MotionFeatureExtractor"]
+
+
+def test_float32_unless_asked_otherwise(folder: Path, tmp_path: Path) -> None:
+    MDMPipeline.from_pretrained(folder, dtype=torch.float16).save_pretrained(tmp_path / "half")
+    for model in (MotionSystem.from_pretrained(tmp_path / "half"), pipeline("text-to-motion", model=str(tmp_path / "half")).model):
+        assert {parameter.dtype for parameter in model.parameters()} == {torch.float32}
+    assert MDMPipeline.from_pretrained(folder, use_safetensors=True).text_encoder.dtype == torch.float32
+    with pytest.raises(ValueError, match="safetensors only"):
+        MDMPipeline.from_pretrained(folder, use_safetensors=False)
+
+
+def test_feature_extractor_without_statistics(folder: Path) -> None:
+    (folder / "feature_extractor" / "preprocessor_config.json").write_text('{"skeleton": "humanml3d-22"}')
+    with pytest.raises(ValueError, match="no mean and std"):
+        MDMPipeline.from_pretrained(folder)
 
 
 def test_remote_door_and_lazy_import(folder: Path) -> None:
@@ -129,6 +163,7 @@ def test_task_takes_lists_lengths_and_batches(folder: Path) -> None:
     for one, other in zip(whole, parts, strict=True):
         np.testing.assert_allclose(one.joints, other.joints, atol=1e-4)
     assert len(text_to_motion(["a"], 3)) == 1
+    assert len(text_to_motion("a", 3, num_motions_per_prompt=3, generator=[seeded(seed) for seed in range(3)])) == 3
 
 
 @pytest.mark.parametrize(
@@ -139,6 +174,8 @@ def test_task_takes_lists_lengths_and_batches(folder: Path) -> None:
         (["a"], {"num_frames": [1, 2]}, "2 entries for 1 texts"),
         ("a", {"num_frames": 500}, "from 1 to 40"),
         ("a", {"temperature": 1}, "temperature"),
+        ("a", {"batch_size": -1}, "batch_size must be at least 1"),
+        ("a", {"generator": 3}, "torch.Generator"),
     ],
 )
 def test_task_refuses(folder: Path, texts: object, options: dict, message: str) -> None:

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from diffusers import DDIMScheduler, DPMSolverMultistepScheduler, UniPCMultistepScheduler
+from accelerate import cpu_offload
+from diffusers import DDIMScheduler, DPMSolverMultistepScheduler, EulerDiscreteScheduler, HeunDiscreteScheduler, UniPCMultistepScheduler
 from mixins.pipeline import MotionPipelineMixin
 from tiny import seeded, tiny_pipeline
 
@@ -36,7 +37,17 @@ def test_encoder_without_a_pooled_output() -> None:
         tiny_pipeline("t5", text_conditioning="pooled")("a")
 
 
-@pytest.mark.parametrize("scheduler", [DDIMScheduler, DPMSolverMultistepScheduler, UniPCMultistepScheduler])
+def test_offloaded_weights() -> None:
+    expected = tiny_pipeline("distilbert")("a", num_frames=6, generator=seeded()).motions[0]
+    pipe = tiny_pipeline("distilbert")
+    cpu_offload(pipe.denoiser, torch.device("cpu"))
+    motion = pipe("a", num_frames=np.int64(6), generator=seeded()).motions[0]
+    np.testing.assert_allclose(motion.joints, expected.joints, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "scheduler", [DDIMScheduler, DPMSolverMultistepScheduler, EulerDiscreteScheduler, HeunDiscreteScheduler, UniPCMultistepScheduler]
+)
 def test_schedulers_are_swapped_in_one_line(scheduler: Any) -> None:
     pipe = tiny_pipeline(steps=50)
     pipe.scheduler = scheduler.from_config(pipe.scheduler.config)

@@ -1,5 +1,6 @@
 """`Motion`."""
 
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -84,6 +85,8 @@ def test_unknown_suffix_names_the_known_ones(tmp_path: Path) -> None:
         ("walk", {}, "array of numbers"),
         (np.zeros((3, 22, 3)), {"fps": 0}, "positive"),
         (np.zeros((3, 22, 3)), {"fps": float("nan")}, "positive"),
+        (np.zeros((3, 22, 3)), {"fps": "20"}, "positive"),
+        (np.zeros((3, 22, 3)), {"fps": True}, "positive"),
         (np.zeros((3, 22, 3)), {"skeleton": "smpl-24"}, "Unknown skeleton 'smpl-24'. Known skeletons: humanml3d-22, kit-21"),
     ],
 )
@@ -98,6 +101,17 @@ def test_damaged_npz(tmp_path: Path, keep: int) -> None:
     path.write_bytes(path.read_bytes()[:keep])
     with pytest.raises(ValueError, match=r"a\.npz"):
         Motion.load(path)
+
+
+def test_flipped_bytes(tmp_path: Path) -> None:
+    whole = standing(5).save(tmp_path / "a.npz").read_bytes()
+    draw = np.random.default_rng(0)
+    for _ in range(300):
+        damaged = bytearray(whole)
+        damaged[draw.integers(len(whole))] ^= 1 << int(draw.integers(8))
+        (tmp_path / "b.npz").write_bytes(damaged)
+        with suppress(ValueError):
+            Motion.load(tmp_path / "b.npz")
 
 
 def test_npz_of_something_else_and_pickles(tmp_path: Path) -> None:

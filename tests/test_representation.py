@@ -107,6 +107,12 @@ def test_bad_joints(representation: HumanML3DRepresentation, joints: np.ndarray,
         representation.encode(joints)
 
 
+@pytest.mark.parametrize("fps", [0, -5, float("inf"), float("nan")])
+def test_bad_frame_rates(representation: HumanML3DRepresentation, fps: float) -> None:
+    with pytest.raises(ValueError, match="fps must be a positive"):
+        representation.encode(np.zeros((5, 22, 3)), fps=fps)
+
+
 def test_bad_features_and_skeletons(representation: HumanML3DRepresentation) -> None:
     with pytest.raises(ValueError, match="263 wide"):
         representation.decode(torch.zeros(4, 251))

@@ -46,11 +46,12 @@ class ScriptArguments:
 def main(script: ScriptArguments, args: DiffusionTrainingArguments) -> None:
     check_writable(args.output_dir)
     set_seed(args.seed)
-    rows = load_motion_rows(script.dataset, script.split)
+    push, args.push_to_hub = args.push_to_hub, False  # Trainer would push its raw states
+    with args.main_process_first(desc="reading the data set"):
+        rows = load_motion_rows(script.dataset, script.split)
     pipeline = MDMPipeline.from_pretrained(script.pipeline) if script.pipeline else None
     extractor = pipeline.feature_extractor if pipeline else MotionFeatureExtractor(max_frames=script.max_frames)
-    with args.main_process_first(desc="reading the data set"):
-        dataset = MotionTextDataset(rows, extractor, script.mirror, script.min_frames, script.strict, not args.disable_tqdm)
+    dataset = MotionTextDataset(rows, extractor, script.mirror, script.min_frames, script.strict, not args.disable_tqdm)
     if pipeline is None:
         dataset.fit_statistics()
         captions = [text for texts in dataset.captions for text in texts]
@@ -67,9 +68,8 @@ def main(script: ScriptArguments, args: DiffusionTrainingArguments) -> None:
     except KeyboardInterrupt:
         found = last_checkpoint(args.output_dir)
         raise SystemExit(f"Stopped. The last checkpoint is {found}; the same command goes on from there.") from None
-    trainer.save_pipeline(Path(args.output_dir) / "pipeline")
-    if args.push_to_hub and trainer.is_world_process_zero():
-        pipeline.push_to_hub(args.hub_model_id or Path(args.output_dir).name, token=args.hub_token)
+    repo_id = (args.hub_model_id or Path(args.output_dir).name) if push else None
+    trainer.save_pipeline(Path(args.output_dir) / "pipeline", repo_id, args.hub_token)
 
 
 if __name__ == "__main__":

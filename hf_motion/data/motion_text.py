@@ -22,13 +22,14 @@ from ..representation import MotionFeatureExtractor
 from ..skeletons import get_skeleton
 
 _ENCODE_BATCH = 64
+_WAY_OUT = "Repair or drop the row, or skip and count such rows with strict=False."
 _OTHER_SIDE = {
     "left": "right", "leftward": "rightward", "leftwards": "rightwards", "clockwise": "counterclockwise",
     "lefthand": "righthand", "lefthanded": "righthanded",
 }  # fmt: skip
 _OTHER_SIDE.update({right: left for left, right in _OTHER_SIDE.items()})
 _WORD = re.compile(r"[^\W\d_]+")
-_SIDE_WORD = re.compile(rf"\b({'|'.join(_OTHER_SIDE)})\b", re.IGNORECASE)
+_SIDE_WORD = re.compile(rf"\b((?:counter|anti)[- ]?clockwise|{'|'.join(_OTHER_SIDE)})\b", re.IGNORECASE)
 
 
 def load_motion_rows(source: str, split: str | None = None) -> Any:
@@ -44,7 +45,7 @@ def load_motion_rows(source: str, split: str | None = None) -> Any:
 
     Raises:
         FileNotFoundError: If the folder has no parquet file.
-        ValueError: If a column is missing, or no row is of the wanted split.
+        ValueError: If a file is not parquet, a column is missing, or no row is of the wanted split.
     """
     from datasets import load_dataset
 
@@ -53,6 +54,8 @@ def load_motion_rows(source: str, split: str | None = None) -> Any:
         files = [path] if path.is_file() else sorted(path.rglob("*.parquet"))
         if not files:
             raise FileNotFoundError(f"No .parquet file in {source!r}.")
+        for file in files:
+            _check_parquet(file)
         rows = load_dataset("parquet", data_files=[str(file) for file in files], split="train")
     else:
         rows = load_dataset(source, split=split or "train")
@@ -68,6 +71,15 @@ def load_motion_rows(source: str, split: str | None = None) -> Any:
     return rows
 
 
+def _check_parquet(file: Path) -> None:
+    from pyarrow import ArrowException, parquet
+
+    try:
+        parquet.read_metadata(file)
+    except (ArrowException, OSError) as error:
+        raise ValueError(f"{str(file)!r} is not a readable parquet file (truncated or another format): {error}") from error
+
+
 def read_row(row: dict[str, Any], skeleton: str) -> tuple[Motion, list[str]]:
     """The motion and the captions of a row.
 
@@ -79,9 +91,9 @@ def read_row(row: dict[str, Any], skeleton: str) -> tuple[Motion, list[str]]:
         motion = Motion(joints, fps=row["fps"], skeleton=skeleton)
         captions = [caption["text"].strip() for caption in row["captions"] if caption["text"].strip()]
     except (TypeError, ValueError, KeyError, AttributeError) as error:
-        raise ValueError(f"Row {row['id']!r} is unreadable: {error}") from error
+        raise ValueError(f"Row {row['id']!r} is unreadable: {error} {_WAY_OUT}") from error
     if not captions:
-        raise ValueError(f"Row {row['id']!r} has no caption.")
+        raise ValueError(f"Row {row['id']!r} has no caption. {_WAY_OUT}")
     return motion, captions
 
 
@@ -100,7 +112,7 @@ def mirror_text(text: str) -> str:
     """
 
     def swap(match: re.Match[str]) -> str:
-        word = _OTHER_SIDE[match[0].lower()]
+        word = _OTHER_SIDE.get(match[0].lower(), "clockwise")
         return word.capitalize() if match[0][0].isupper() else word
 
     return _SIDE_WORD.sub(swap, text)
@@ -199,7 +211,7 @@ class MotionTextDataset(Dataset):
                     raise
                 self.skipped["unreadable"] += 1
                 continue
-            if motion.duration * self.feature_extractor.fps <= min_frames:
+            if motion.duration * self.feature_extractor.fps <= max(min_frames, 1):
                 self.skipped["too short"] += 1
                 continue
             motions.append(motion)

@@ -10,13 +10,12 @@ from huggingface_hub import ModelCard, ModelCardData
 _TEMPLATE = Path(__file__).parent / "card_template.md"
 
 
-def write_model_card(folder: Path, license: str | None = None, datasets: list[str] | None = None) -> None:
+def write_model_card(folder: Path, repo_id: str | None = None) -> None:
     """Write `README.md` for a saved pipeline, unless it has one.
 
     Args:
         folder (`pathlib.Path`): A folder with a `model_index.json`.
-        license (`str`, *optional*): Licence of the weights; the card asks for one if it is not given.
-        datasets (`list[str]`, *optional*): Hub names of the training data.
+        repo_id (`str`, *optional*): Where it is going to be, for the examples.
     """
     path = folder / "README.md"
     if path.exists():
@@ -28,8 +27,6 @@ def write_model_card(folder: Path, license: str | None = None, datasets: list[st
         library_name="hf_motion",
         pipeline_tag="text-to-motion",
         tags=["text-to-motion", "human-motion", index["_class_name"]],
-        license=license,
-        datasets=datasets,
     )
     ModelCard.from_template(
         data,
@@ -39,5 +36,5 @@ def write_model_card(folder: Path, license: str | None = None, datasets: list[st
         skeleton=extractor["skeleton"],
         representation=extractor["representation"],
         max_frames=extractor["max_frames"],
-        license_note=f"Licence: {license}." if license else "Licence: not stated. Say here what the training data allows.",
+        repository=repo_id or "<this repository>",
     ).save(path)

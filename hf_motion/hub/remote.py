@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 from ..utils.files import atomic_path, write_json
@@ -10,6 +11,13 @@ _DOOR = '''"""Lets transformers load this checkpoint with trust_remote_code=True
 
 from hf_motion import MotionSystem, MotionSystemConfig, TextToMotionPipeline  # noqa: F401
 '''
+
+
+def forget_origin(path: Path) -> None:
+    """Drop from a JSON file where its content was loaded from: often a path of somebody's machine."""
+    content = json.loads(path.read_text(encoding="utf-8"))
+    if isinstance(content, dict) and {"_name_or_path", "name_or_path"} & content.keys():
+        write_json(path, {name: value for name, value in content.items() if name not in ("_name_or_path", "name_or_path")})
 
 
 def write_remote_door(folder: Path, pipeline_class: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -13,7 +14,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from ..models.mdm import MDMDenoiser
 from ..motion import Motion
 from ..representation import MotionFeatureExtractor
-from .motion_diffusion import MotionDiffusionPipeline, MotionPipelineOutput, check_prompts
+from .motion_diffusion import MotionDiffusionPipeline, MotionPipelineOutput, check_prompts, spawn_generators
 
 _OUTPUT_TYPES = ("motion", "features", "latent")
 
@@ -62,12 +63,15 @@ class MDMPipeline(MotionDiffusionPipeline):
         tokens = self.tokenizer(list(texts), padding=True, truncation=limit is not None, max_length=limit, return_tensors="pt")
         return {name: tokens[name] for name in ("input_ids", "attention_mask")}
 
-    def encode_tokens(self, input_ids: Tensor, attention_mask: Tensor) -> tuple[Tensor, Tensor | None]:
+    def encode_tokens(
+        self, input_ids: Tensor, attention_mask: Tensor, text_encoder: PreTrainedModel | None = None
+    ) -> tuple[Tensor, Tensor | None]:
         """Text as the denoiser takes it.
 
         Args:
             input_ids (`torch.Tensor`): (batch, tokens).
             attention_mask (`torch.Tensor`): (batch, tokens).
+            text_encoder (`PreTrainedModel`, *optional*): Used instead of the pipeline's: in training it may be wrapped.
 
         Returns:
             `tuple[torch.Tensor, torch.Tensor | None]`: (batch, text_dim) and None for a pooled denoiser, (batch, tokens, text_dim) and the
@@ -76,7 +80,7 @@ class MDMPipeline(MotionDiffusionPipeline):
         Raises:
             ValueError: If the denoiser wants a pooled vector and the encoder has none.
         """
-        output = self.text_encoder(input_ids=input_ids, attention_mask=attention_mask)
+        output = (text_encoder or self.text_encoder)(input_ids=input_ids, attention_mask=attention_mask)
         if self.denoiser.config.text_conditioning == "tokens":
             return output.last_hidden_state, attention_mask
         for name in ("text_embeds", "pooler_output"):
@@ -120,7 +124,8 @@ class MDMPipeline(MotionDiffusionPipeline):
             guidance_scale (`float`, defaults to 2.5): How strongly to follow the text; 1 turns guidance off and halves the work.
             num_motions_per_prompt (`int`, defaults to 1): Repetitions of each prompt.
             generator (`torch.Generator` or a list with one per motion, *optional*): Makes the result reproducible. A motion depends on its
-                prompt, its length and its place in the batch, not on the other prompts.
+                prompt, its length and its place in the batch, not on the other prompts. A CPU generator gives the same noise on any
+                device; one on the model's device saves the copies.
             latents (`torch.Tensor`, *optional*): Initial noise, (motions, max_frames, features).
             output_type (`str`, defaults to `"motion"`): `"motion"`, `"features"` or `"latent"`.
             return_dict (`bool`, defaults to `True`): Return a `MotionPipelineOutput` rather than a tuple.
@@ -147,7 +152,7 @@ class MDMPipeline(MotionDiffusionPipeline):
             text_mask = text_mask.repeat(2, 1) if text_mask is not None else None
         condition = self.denoiser.encode_condition(states, text_mask)
 
-        generators = self._generators(generator, len(prompts))
+        generators = spawn_generators(generator, len(prompts), device)
         latents = self.prepare_latents(generators, latents)
         attention_mask = (torch.arange(frames, device=device) < torch.tensor(lengths, device=device)[:, None]).long()
         model_mask = None if min(lengths) == frames else attention_mask.repeat(1 + guided, 1)
@@ -171,8 +176,6 @@ class MDMPipeline(MotionDiffusionPipeline):
         return MotionPipelineOutput(motions) if return_dict else (motions,)
 
     def _step_options(self, generators: list[torch.Generator]) -> dict[str, Any]:
-        import inspect
-
         return {"generator": generators} if "generator" in inspect.signature(self.scheduler.step).parameters else {}
 
     def _decode(

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+import shutil
+import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import import_module
+from numbers import Integral
 from pathlib import Path
 from typing import Any
 
@@ -13,15 +16,16 @@ import torch
 from diffusers import DiffusionPipeline
 from diffusers.utils import BaseOutput
 from diffusers.utils.torch_utils import randn_tensor
-from huggingface_hub import snapshot_download
+from huggingface_hub import create_repo, snapshot_download, upload_folder
 from torch import Tensor
 
 from .. import components
 from ..checkpoints import EMBEDDED, say_licence
-from ..hub.remote import write_remote_door
+from ..hub.remote import forget_origin, write_remote_door
 from ..motion import Motion
 from ..registration import PIPELINES
 
+_PUSH_OPTIONS = ("private", "token", "commit_message", "create_pr")
 _SNAPSHOT_OPTIONS = ("cache_dir", "force_download", "local_files_only", "proxies", "revision", "token")
 
 
@@ -44,6 +48,8 @@ class MotionDiffusionPipeline(DiffusionPipeline):
     `transformers.pipeline("text-to-motion", model=...)` after `import hf_motion`, and the same with `trust_remote_code=True` and no
     import.
     """
+
+    _source: Path | None = None
 
     @classmethod
     def load(cls, name: str | os.PathLike, **kwargs: Any) -> MotionDiffusionPipeline:
@@ -86,7 +92,18 @@ class MotionDiffusionPipeline(DiffusionPipeline):
                 "std that its numbers are measured with. Save it again with save_pretrained, or pass "
                 "feature_extractor=MotionFeatureExtractor(...)."
             )
+        if kwargs.pop("use_safetensors", True) is False:
+            raise ValueError("Weights load from safetensors only, got use_safetensors=False. hf_motion.conversion converts pickled files.")
+        if kwargs.get("dtype") is None and kwargs.get("torch_dtype") is None:
+            kwargs["dtype"] = torch.float32
         pipeline = super().from_pretrained(folder, use_safetensors=True, **kwargs)
+        extractor = pipeline.feature_extractor
+        if "feature_extractor" not in kwargs and (extractor.mean is None or extractor.std is None):
+            raise ValueError(
+                f"The feature extractor of {str(pretrained_model_name_or_path)!r} has no mean and std: its numbers cannot be turned "
+                "into joints. Pass feature_extractor=MotionFeatureExtractor(mean=..., std=...) with those that it was trained with."
+            )
+        pipeline._source = folder
         if folder.resolve() == EMBEDDED.resolve():
             say_licence()
         return pipeline
@@ -104,6 +121,9 @@ class MotionDiffusionPipeline(DiffusionPipeline):
     def register_modules(self, **kwargs: Any) -> None:
         """Register components; ours are recorded under `hf_motion.components`."""
         super().register_modules(**kwargs)
+        self._record(**kwargs)
+
+    def _record(self, **kwargs: Any) -> None:
         stable = {
             name: ("hf_motion.components", type(module).__name__)
             for name, module in kwargs.items()
@@ -112,17 +132,69 @@ class MotionDiffusionPipeline(DiffusionPipeline):
         self.register_to_config(**stable)
 
     def save_pretrained(self, save_directory: str | os.PathLike, *args: Any, **kwargs: Any) -> None:
-        """Save every component, the root `config.json` that transformers needs, the one-line remote door and a model card."""
+        """Save every component, the root `config.json` that transformers needs, the one-line remote door and a model card.
+
+        The card of the checkpoint that was loaded is kept, its licence with it; otherwise one is generated.
+
+        Args:
+            save_directory (`str` or `os.PathLike`): Folder.
+            *args: As for `diffusers.DiffusionPipeline.save_pretrained`.
+            **kwargs: The same; with `push_to_hub=True` those of `push_to_hub`.
+        """
+        push = kwargs.pop("push_to_hub", False)
+        hub = {name: kwargs.pop(name) for name in ("repo_id", *_PUSH_OPTIONS) if name in kwargs}
+        self._save(Path(save_directory), None, *args, **kwargs)
+        if push:
+            self.push_to_hub(hub.pop("repo_id", Path(save_directory).name), **hub)
+
+    def push_to_hub(
+        self,
+        repo_id: str,
+        *,
+        private: bool | None = None,
+        token: str | None = None,
+        commit_message: str | None = None,
+        create_pr: bool = False,
+        **kwargs: Any,
+    ) -> str:
+        """Upload the pipeline as a complete repository.
+
+        diffusers' own method would replace the card by one of its own.
+
+        Args:
+            repo_id (`str`): `"name"` or `"organization/name"`; made if it is not there.
+            private (`bool`, *optional*): Whether a new repository is private.
+            token (`str`, *optional*): Access token.
+            commit_message (`str`, *optional*): Message, `"Upload <class>"` by default.
+            create_pr (`bool`, defaults to `False`): Open a pull request rather than commit.
+            **kwargs: As for `save_pretrained`.
+
+        Returns:
+            `str`: Address of the commit.
+        """
+        repo_id = create_repo(repo_id, private=private, token=token, exist_ok=True).repo_id
+        with tempfile.TemporaryDirectory() as folder:
+            self._save(Path(folder), repo_id, **kwargs)
+            return upload_folder(
+                repo_id=repo_id,
+                folder_path=folder,
+                token=token,
+                commit_message=commit_message or f"Upload {type(self).__name__}",
+                create_pr=create_pr,
+            )
+
+    def _save(self, folder: Path, repo_id: str | None, *args: Any, **kwargs: Any) -> None:
         from ..hub.card import write_model_card
 
-        push_to_hub = kwargs.pop("push_to_hub", False)
-        hub = {name: kwargs.pop(name) for name in ("repo_id", "private", "token", "commit_message", "create_pr") if name in kwargs}
-        super().save_pretrained(save_directory, *args, **kwargs)
-        folder = Path(save_directory)
+        self._record(**self.components)
+        super().save_pretrained(folder, *args, **kwargs)
+        for path in folder.rglob("*.json"):
+            forget_origin(path)
         write_remote_door(folder, pipeline_class=type(self).__name__)
-        write_model_card(folder)
-        if push_to_hub:
-            self.push_to_hub(hub.pop("repo_id", folder.name), **hub)
+        card = self._source / "README.md" if self._source is not None else None
+        if card is not None and card.is_file() and not (folder / "README.md").exists():
+            shutil.copy(card, folder / "README.md")
+        write_model_card(folder, repo_id)
 
     def _lengths(self, num_frames: int | Sequence[int] | None, prompts: int) -> list[int]:
         limit = self.feature_extractor.max_frames
@@ -131,23 +203,15 @@ class MotionDiffusionPipeline(DiffusionPipeline):
         if isinstance(num_frames, (list, tuple)) and len(num_frames) != prompts:
             raise ValueError(f"num_frames has {len(num_frames)} entries for {prompts} prompts; pass one number, or one per prompt.")
         lengths = list(num_frames) if isinstance(num_frames, (list, tuple)) else [num_frames] * prompts
-        for length in lengths:
-            if isinstance(length, bool) or not isinstance(length, int) or not 1 <= length <= limit:
+        for index, length in enumerate(lengths):
+            whole = isinstance(length, Integral) and not isinstance(length, bool)
+            if not whole or not 1 <= length <= limit:
                 raise ValueError(
                     f"num_frames must be whole numbers from 1 to {limit}, got {length!r}. At {self.feature_extractor.fps:g} frames per "
                     f"second this model makes up to {limit / self.feature_extractor.fps:.1f} s."
                 )
+            lengths[index] = int(length)
         return lengths
-
-    def _generators(self, generator: torch.Generator | list[torch.Generator] | None, count: int) -> list[torch.Generator]:
-        """One generator per sample, so that a sample does not depend on what else is in the batch."""
-        if isinstance(generator, (list, tuple)):
-            if len(generator) != count:
-                raise ValueError(f"Got {len(generator)} generators for {count} samples; pass one, or one for each sample.")
-            return list(generator)
-        device = generator.device if generator is not None else self._execution_device
-        seeds = torch.randint(2**62, (count,), generator=generator, device=device).tolist()
-        return [torch.Generator(device).manual_seed(seed) for seed in seeds]
 
     def prepare_latents(self, generators: list[torch.Generator], latents: Tensor | None = None) -> Tensor:
         """Initial noise, (batch, max_frames, dim) float32.
@@ -161,6 +225,36 @@ class MotionDiffusionPipeline(DiffusionPipeline):
         elif tuple(latents.shape) != shape:
             raise ValueError(f"latents must have shape {shape} (samples, max_frames, features), got {tuple(latents.shape)}.")
         return latents.to(self._execution_device, torch.float32) * self.scheduler.init_noise_sigma
+
+
+def spawn_generators(
+    generator: torch.Generator | Sequence[torch.Generator] | None, count: int, device: torch.device
+) -> list[torch.Generator]:
+    """One generator per sample, so that a sample does not depend on what else is made with it.
+
+    Args:
+        generator (`torch.Generator` or a list of them, *optional*): One gives the seeds of all; a list is taken as it is; None draws from
+            torch's global state. A CPU generator gives the same noise whatever device the model is on.
+        count (`int`): Number of samples.
+        device (`torch.device`): Where generators are made if none is given.
+
+    Returns:
+        `list[torch.Generator]`: `count` generators.
+
+    Raises:
+        ValueError: If a list has another length, or something is not a generator.
+    """
+    if isinstance(generator, (list, tuple)):
+        if len(generator) != count:
+            raise ValueError(f"Got {len(generator)} generators for {count} samples; pass one, or one for each sample.")
+        return list(generator)
+    if generator is not None and not isinstance(generator, torch.Generator):
+        raise ValueError(
+            f"generator must be a torch.Generator or a list of them, got {generator!r}. For a seed: torch.Generator().manual_seed(0)."
+        )
+    device = generator.device if generator is not None else device
+    seeds = [int(torch.randint(2**62, (), generator=generator, device=device)) for _ in range(count)]
+    return [torch.Generator(device).manual_seed(seed) for seed in seeds]
 
 
 def check_prompts(prompt: str | Sequence[str]) -> list[str]:

@@ -11,7 +11,7 @@ from tqdm.auto import tqdm
 from transformers import Pipeline
 
 from ..motion import Motion
-from .motion_diffusion import check_prompts
+from .motion_diffusion import check_prompts, spawn_generators
 
 _BATCH_SIZE = 16
 
@@ -56,7 +56,7 @@ class TextToMotionPipeline(Pipeline):
             **options: The model's own, such as `guidance_scale` or `num_inference_steps`.
 
         Returns:
-            `Motion` for a string, `list[Motion]` for a list.
+            `Motion` for a string, `list[Motion]` for a list, or for a string with several motions per prompt.
 
         Raises:
             ValueError: If a text is not a string, the list is empty, or an option does not fit.
@@ -65,18 +65,20 @@ class TextToMotionPipeline(Pipeline):
         options = {**self._forward_params, **options}
         num_frames = options.pop("num_frames", None) if num_frames is None else num_frames
         batch_size = batch_size or self._batch_size or _BATCH_SIZE
+        if batch_size < 1:
+            raise ValueError(f"batch_size must be at least 1, got {batch_size}.")
         per_prompt = isinstance(num_frames, (list, tuple))
         if per_prompt and len(num_frames) != len(prompts):
             raise ValueError(f"num_frames has {len(num_frames)} entries for {len(prompts)} texts; pass one number, or one per text.")
-        if isinstance(generator, (list, tuple)) and len(generator) != len(prompts):
-            raise ValueError(f"Got {len(generator)} generators for {len(prompts)} texts; pass one, or one for each text.")
+        repeats = options.get("num_motions_per_prompt", 1)
+        generators = spawn_generators(generator, len(prompts) * repeats, self.model.device)
         motions: list[Motion] = []
         for start in tqdm(range(0, len(prompts), batch_size), desc="Generating", disable=not show_progress):
             part = slice(start, start + batch_size)
             frames = list(num_frames[part]) if per_prompt else num_frames
-            draws = list(generator[part]) if isinstance(generator, (list, tuple)) else generator
+            draws = generators[start * repeats : (start + batch_size) * repeats]
             motions += self.model.generate_motion(prompts[part], frames, generator=draws, **options)
-        return motions[0] if isinstance(texts, str) else motions
+        return motions[0] if isinstance(texts, str) and len(motions) == 1 else motions
 
     def save_pretrained(self, save_directory: str | os.PathLike, **kwargs: Any) -> None:
         """Save the model. transformers' own method would add an entry to `config.json` that makes every later load demand trust."""

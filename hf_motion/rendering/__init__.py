@@ -10,14 +10,14 @@ if TYPE_CHECKING:
     from .contact_sheet import save_contact_sheet
     from .frames import render_frames
     from .player import player_html, save_player
-    from .video import save_video
+    from .video import require_video, save_video
 
 _MODULES = {
-    "player_html": "player", "render_frames": "frames", "save_contact_sheet": "contact_sheet", "save_player": "player",
-    "save_video": "video",
+    "player_html": "player", "render_frames": "frames", "require_video": "video", "save_contact_sheet": "contact_sheet",
+    "save_player": "player", "save_video": "video",
 }  # fmt: skip
 
-__all__ = ["player_html", "render_frames", "save_contact_sheet", "save_player", "save_video"]
+__all__ = ["player_html", "render_frames", "require_video", "save_contact_sheet", "save_player", "save_video"]
 
 
 def __getattr__(name: str) -> Any:

@@ -50,11 +50,22 @@ def save_video(
     _write_mp4(motions, path, size)
 
 
-def _write_mp4(motions: list[Motion], path: Path, size: tuple[int, int]) -> None:
+def require_video() -> Any:
+    """PyAV, which with Pillow is all that an `.mp4` needs.
+
+    Raises:
+        ImportError: If one of them is not installed; the message says how to.
+    """
+    pillow()
     try:
         import av
     except ImportError as error:
         raise ImportError("Writing .mp4 needs PyAV. Install it with `pip install hf-motion[render]`, or write a .gif.") from error
+    return av
+
+
+def _write_mp4(motions: list[Motion], path: Path, size: tuple[int, int]) -> None:
+    av = require_video()
     name, options = _codec(av)
     film = Film(motions, size)
     with atomic_path(path) as temporary, av.open(str(temporary), "w", format="mp4", options={"movflags": "+faststart"}) as container:

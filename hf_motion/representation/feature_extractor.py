@@ -30,6 +30,7 @@ class MotionFeatureExtractor(FeatureExtractionMixin):
         mean (`list[float]`, *optional*): Mean per feature. Without it features are not shifted.
         std (`list[float]`, *optional*): Standard deviation per feature, all positive. Without it features are not scaled.
         uniform_skeleton (`bool`, defaults to `True`): Retarget clips to the reference skeleton first.
+        fps (`float`, *optional*): Frame rate of the features, the data set's own by default.
         max_frames (`int`, defaults to 196): Longer clips are cut, as the published loaders do.
 
     Raises:
@@ -56,6 +57,7 @@ class MotionFeatureExtractor(FeatureExtractionMixin):
         mean: Sequence[float] | None = None,
         std: Sequence[float] | None = None,
         uniform_skeleton: bool = True,
+        fps: float | None = None,
         max_frames: int = 196,
         **kwargs: Any,
     ) -> None:
@@ -68,7 +70,7 @@ class MotionFeatureExtractor(FeatureExtractionMixin):
         self.skeleton = get_skeleton(skeleton).name
         self.uniform_skeleton = uniform_skeleton
         self.max_frames = max_frames
-        self._features = REPRESENTATIONS[representation](skeleton, uniform_skeleton=uniform_skeleton)
+        self._features = REPRESENTATIONS[representation](skeleton, uniform_skeleton=uniform_skeleton, fps=fps)
         self.fps = self._features.fps
         self.mean = _statistics("mean", mean, self.dim)
         self.std = _statistics("std", std, self.dim)
@@ -183,13 +185,12 @@ class MotionFeatureExtractor(FeatureExtractionMixin):
     def to_dict(self) -> dict[str, Any]:
         """The saved configuration."""
         output = super().to_dict()
-        for derived in ("_features", "fps"):
-            output.pop(derived, None)
+        output.pop("_features", None)
         return output
 
     def _joints(self, motion: Motion | Tensor | np.ndarray, fps: float | None) -> Tensor:
         if not isinstance(motion, Motion):
-            motion = Motion(motion, fps=fps or self.fps, skeleton=self.skeleton)
+            motion = Motion(motion, fps=self.fps if fps is None else fps, skeleton=self.skeleton)
         if motion.skeleton.name != self.skeleton:
             raise ValueError(
                 f"This checkpoint works on skeleton {self.skeleton!r}, the motion has {motion.skeleton.name!r}. Map its joints first."

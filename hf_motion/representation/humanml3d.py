@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ..motion import resampling_weights
+from ..motion import check_fps, resampling_weights
 from ..skeletons import Skeleton, get_skeleton
 from .rotations import (
     matrix_to_rotation_6d,
@@ -50,6 +50,7 @@ class HumanML3DRepresentation:
         skeleton (`str` or `Skeleton`, defaults to `"humanml3d-22"`): A skeleton with `rest_directions`, `facing` and `feet`.
         uniform_skeleton (`bool`, defaults to `True`): Retarget clips to the skeleton's `rest_lengths` before features are taken,
             as the published data does. Needs `rest_lengths`; without them it is `False`.
+        fps (`float`, *optional*): Frame rate of the features, the skeleton's own by default.
 
     Raises:
         ValueError: If the skeleton is unknown or lacks the fields that the features need.
@@ -65,7 +66,7 @@ class HumanML3DRepresentation:
         (torch.Size([2, 40, 263]), torch.Size([2, 40, 22, 3]))
     """
 
-    def __init__(self, skeleton: str | Skeleton = "humanml3d-22", uniform_skeleton: bool = True) -> None:
+    def __init__(self, skeleton: str | Skeleton = "humanml3d-22", uniform_skeleton: bool = True, fps: float | None = None) -> None:
         self.skeleton = get_skeleton(skeleton)
         missing = [name for name in ("rest_directions", "chains", "facing", "feet", "leg", "fps") if getattr(self.skeleton, name) is None]
         if missing:
@@ -74,7 +75,7 @@ class HumanML3DRepresentation:
                 "Use 'humanml3d-22' or 'kit-21', or give your skeleton these fields."
             )
         self.uniform_skeleton = uniform_skeleton and self.skeleton.rest_lengths is not None
-        self.fps = float(self.skeleton.fps)
+        self.fps = check_fps(self.skeleton.fps if fps is None else fps)
         joints = len(self.skeleton)
         widths = {
             "root_rotation": 1, "root_velocity": 2, "root_height": 1, "positions": 3 * (joints - 1),
@@ -109,7 +110,7 @@ class HumanML3DRepresentation:
             ValueError: If the shape does not fit, there are fewer than two frames, or a value is NaN or infinite.
         """
         joints = self._checked(joints)
-        if fps is not None and fps != self.fps:
+        if fps is not None and check_fps(fps) != self.fps and joints.shape[-3] > 1:
             left, weight = resampling_weights(joints.shape[-3], fps, self.fps)
             weight = torch.from_numpy(weight).to(joints)[:, None, None]
             joints = joints[..., left, :, :] * (1 - weight) + joints[..., left + 1, :, :] * weight

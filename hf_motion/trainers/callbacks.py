@@ -11,6 +11,7 @@ from diffusers.training_utils import EMAModel
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from ..pipelines.motion_diffusion import MotionDiffusionPipeline
+from ..rendering import require_video
 from .averaging import averaged_weights
 
 
@@ -26,6 +27,8 @@ class SampleMotionsCallback(TrainerCallback):
 
     def __init__(self, pipeline: MotionDiffusionPipeline, prompts: Sequence[str], every: int, num_frames: int | None = None) -> None:
         self.pipeline, self.prompts, self.every, self.num_frames = pipeline, list(prompts), every, num_frames
+        if every and prompts:
+            require_video()  # now rather than at the first drawing, hours later
         self.ema: EMAModel | None = None
 
     def on_step_end(

@@ -10,10 +10,11 @@ from typing import Any
 
 import torch
 from diffusers.training_utils import EMAModel
-from safetensors.torch import load_file, save_file
+from safetensors import safe_open
+from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.utils.data import Sampler
-from transformers import Trainer, TrainerCallback, TrainingArguments
+from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
 from ..data.motion_text import LengthBucketSampler, MotionTextDataset, collate_motion_text
@@ -95,7 +96,7 @@ class DiffusionObjective(nn.Module):
         """
         scheduler = self.pipeline.scheduler
         if self.text_encoder is not None:
-            states, text_mask = self.pipeline.encode_tokens(text["input_ids"], text["text_mask"])
+            states, text_mask = self.pipeline.encode_tokens(text["input_ids"], text["text_mask"], self.text_encoder)
         else:
             states, text_mask = text["text_states"], text.get("text_mask")
         noise, timesteps, keep = self._draw(motion_features, attention_mask, seeds)
@@ -183,7 +184,11 @@ class DiffusionTrainer(Trainer):
         callbacks: list[TrainerCallback] | None = None,
     ) -> None:
         self.pipeline = pipeline
+        if args.n_gpu > 1:
+            raise ValueError(f"One process cannot train on {args.n_gpu} GPUs. Start one process for each with `accelerate launch`.")
         pipeline.text_encoder.requires_grad_(args.train_text_encoder)
+        if not args.train_text_encoder:
+            pipeline.text_encoder.eval()
         pipeline.to(args.device)
         captions = None if args.train_text_encoder else sorted({text for texts in train_dataset.captions for text in texts})
         objective = DiffusionObjective(pipeline, args.condition_dropout, args.train_text_encoder)
@@ -194,6 +199,7 @@ class DiffusionTrainer(Trainer):
             data_collator=DiffusionCollator(pipeline, captions),
             callbacks=callbacks,
         )
+        self.add_callback(_EpochCallback(self))
         self.ema = EMAModel(objective.parameters(), decay=args.ema_decay, foreach=True) if args.ema_decay else None
         if self.ema is not None:
             self.add_callback(EMACallback(self.ema, objective))
@@ -204,13 +210,32 @@ class DiffusionTrainer(Trainer):
     def _get_train_sampler(self, train_dataset: MotionTextDataset | None = None) -> Sampler:
         dataset = train_dataset if train_dataset is not None else self.train_dataset
         batch_size = self.args.train_batch_size * self.args.gradient_accumulation_steps * self.args.world_size
-        return LengthBucketSampler(
+        self.sampler = LengthBucketSampler(
             dataset.lengths, dataset.balanced_weights(self.args.balance), batch_size, self.args.seed, self.args.epoch_size
         )
+        return self.sampler
+
+    def train(self, resume_from_checkpoint: str | None = None, **kwargs: Any) -> Any:
+        """Train to `max_steps`; a run that has got there is only loaded.
+
+        Args:
+            resume_from_checkpoint (`str`, *optional*): Checkpoint to go on from.
+            **kwargs: As for `transformers.Trainer.train`.
+
+        Returns:
+            `TrainOutput`, or None if there was nothing left to do.
+        """
+        if resume_from_checkpoint and _global_step(resume_from_checkpoint) >= self.args.max_steps > 0:
+            self._load_from_checkpoint(resume_from_checkpoint)
+            output = None
+        else:
+            output = super().train(resume_from_checkpoint=resume_from_checkpoint, **kwargs)
+        self.model.eval()
+        return output
 
     def _save(self, output_dir: str | None = None, state_dict: dict[str, Tensor] | None = None) -> None:
         super()._save(output_dir, state_dict)
-        if self.ema is not None:
+        if self.ema is not None and self.args.should_save:
             names = [name for name, _ in self.model.named_parameters()]
             weights = {name: weight.contiguous() for name, weight in zip(names, self.ema.shadow_params, strict=True)}
             step = {"optimization_step": str(self.ema.optimization_step)}
@@ -219,17 +244,41 @@ class DiffusionTrainer(Trainer):
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: nn.Module | None = None) -> None:
         super()._load_from_checkpoint(resume_from_checkpoint, model)
         if self.ema is not None:
-            weights = load_file(Path(resume_from_checkpoint) / _EMA_NAME)
-            self.ema.shadow_params = [weights[name].to(self.args.device) for name, _ in self.model.named_parameters()]
-            state = json.loads((Path(resume_from_checkpoint) / "trainer_state.json").read_text())
-            self.ema.optimization_step = state["global_step"]
+            path = Path(resume_from_checkpoint) / _EMA_NAME
+            if not path.is_file():
+                raise ValueError(f"{resume_from_checkpoint!r} was saved without averaged weights. Go on with ema_decay=0, or start anew.")
+            with safe_open(path, framework="pt") as file:
+                self.ema.shadow_params = [file.get_tensor(name).to(self.args.device) for name, _ in self.model.named_parameters()]
+                self.ema.optimization_step = int(file.metadata()["optimization_step"])
 
-    def save_pipeline(self, folder: str | Path) -> None:
-        """Save the finished pipeline, with the averaged weights if there are any, as a complete repository."""
+    def save_pipeline(self, folder: str | Path, repo_id: str | None = None, token: str | None = None) -> None:
+        """Save the finished pipeline, with the averaged weights if there are any, as a complete repository.
+
+        Args:
+            folder (`str` or `pathlib.Path`): Where to.
+            repo_id (`str`, *optional*): Push it to the Hub too.
+            token (`str`, *optional*): Access token.
+        """
         if not self.is_world_process_zero():
             return
         with averaged_weights(self.ema, self.model):
             self.pipeline.save_pretrained(folder)
+            if repo_id is not None:
+                self.pipeline.push_to_hub(repo_id, token=token)
+
+
+class _EpochCallback(TrainerCallback):
+    """Tells the sampler its epoch: on several processes, a resumed run's data loader hides it from those who would."""
+
+    def __init__(self, trainer: DiffusionTrainer) -> None:
+        self.trainer = trainer
+
+    def on_epoch_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+        self.trainer.sampler.set_epoch(int(state.epoch or 0))
+
+
+def _global_step(checkpoint: str | Path) -> int:
+    return json.loads((Path(checkpoint) / "trainer_state.json").read_text())["global_step"]
 
 
 def last_checkpoint(output_dir: str | Path) -> Path | None:
@@ -240,7 +289,7 @@ def last_checkpoint(output_dir: str | Path) -> Path | None:
 
     def complete(folder: Path) -> bool:
         try:
-            return json.loads((folder / "trainer_state.json").read_text())["global_step"] >= 0
+            return _global_step(folder) >= 0
         except (OSError, ValueError, KeyError):
             return False
 

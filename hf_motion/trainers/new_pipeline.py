@@ -75,8 +75,8 @@ def load_text_encoder(name: str) -> PreTrainedModel:
     """A pretrained text encoder; of a CLIP checkpoint only the text half, with its projection."""
     config = AutoConfig.from_pretrained(name)
     if config.model_type in ("clip", "clip_text_model"):
-        return CLIPTextModelWithProjection.from_pretrained(name)
-    model = AutoModel.from_pretrained(name)
+        return CLIPTextModelWithProjection.from_pretrained(name, use_safetensors=True)
+    model = AutoModel.from_pretrained(name, use_safetensors=True)
     return model.get_encoder() if config.is_encoder_decoder else model
 
 

@@ -93,6 +93,7 @@ class MotionPipelineMixin:
             ("a", {"num_inference_steps": 0}, "num_inference_steps"),
             ("a", {"guidance_scale": -1}, "guidance_scale"),
             ("a", {"guidance_scale": float("nan")}, "guidance_scale"),
+            ("a", {"generator": 3}, "torch.Generator"),
             ("a", {"output_type": "pil"}, "'motion', 'features', 'latent'"),
             ("a", {"generator": [torch.Generator()] * 2}, "2 generators for 1"),
             ("a", {"latents": torch.zeros(1, 4, 263)}, r"latents must have shape \(1, 40, 263\)"),

@@ -12,6 +12,7 @@ import torch
 from diffusers.configuration_utils import ConfigMixin, register_to_config
 from diffusers.models.modeling_utils import ModelMixin
 from diffusers.utils import BaseOutput
+from diffusers.utils.accelerate_utils import apply_forward_hook
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -110,6 +111,7 @@ class MDMDenoiser(ModelMixin, ConfigMixin):
         self.embedding_dropout = nn.Dropout(dropout)
         self.register_buffer("positions", sinusoidal_table(_MAX_POSITIONS, hidden_size), persistent=False)
 
+    @apply_forward_hook
     def encode_condition(
         self, encoder_hidden_states: Tensor, encoder_attention_mask: Tensor | None = None, cache_keys_values: bool = True
     ) -> MDMCondition:
@@ -175,7 +177,7 @@ class MDMDenoiser(ModelMixin, ConfigMixin):
             if encoder_hidden_states is None:
                 raise ValueError("Pass encoder_hidden_states or a condition made by `encode_condition`; zeros stand for no text.")
             condition = self.encode_condition(encoder_hidden_states, encoder_attention_mask, cache_keys_values=False)
-        timestep = torch.as_tensor(timestep, device=sample.device).expand(len(sample))
+        timestep = torch.as_tensor(timestep, device=sample.device).round().long().expand(len(sample))
         time = self.time_projection(self.positions[timestep].to(self.dtype))[:, None]
 
         hidden = self.input_projection(sample.to(self.dtype))
@@ -280,7 +282,8 @@ class CrossAttention(nn.Module):
     ) -> Tensor:
         """(batch, frames, hidden_size) in and out; `time` is (batch, 1, hidden_size)."""
         if merge == "add":
-            time_key, time_value = F.linear(time, self.kv.weight).chunk(2, dim=-1)
+            # The layer's linear part, through the layer itself, so that adapters and offloading see it.
+            time_key, time_value = (self.kv(time) - self.kv(torch.zeros_like(time[:1]))).chunk(2, dim=-1)
             keys, values = keys + time_key, values + time_value
         else:
             time_key, time_value = self.kv(time).chunk(2, dim=-1)

@@ -75,7 +75,8 @@ class MotionSystem(PreTrainedModel):
 
     def save_pretrained(self, save_directory: str | os.PathLike, *args: Any, **kwargs: Any) -> None:
         """Save the pipeline, see `MotionDiffusionPipeline.save_pretrained`."""
-        kwargs = {name: value for name, value in kwargs.items() if name in ("push_to_hub", "repo_id", "private", "token", "variant")}
+        for name in ("state_dict", "is_main_process", "save_function", "save_peft_format"):
+            kwargs.pop(name, None)  # transformers' own, which its pipelines pass
         self.pipeline.save_pretrained(save_directory, **kwargs)
 
     def push_to_hub(self, repo_id: str, **kwargs: Any) -> str:
