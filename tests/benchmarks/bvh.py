@@ -2,7 +2,7 @@
 
     python tests/benchmarks/bvh.py [--dataset tests/fixtures/clips.parquet]
 
-Each clip is written, read back, and compared with its joints once bones have one length each (what a BVH file can hold), and with its joints
+Each clip is written, read back, and compared with its joints once bones have one length each (what a BVH file can hold), and with them
 as they were.
 """
 
