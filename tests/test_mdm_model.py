@@ -47,6 +47,17 @@ class TestMDMDenoiser(DenoiserMixin):
         condition = model.encode_condition(inputs.pop("encoder_hidden_states"), inputs.pop("encoder_attention_mask", None))
         torch.testing.assert_close(model(**inputs, condition=condition).sample, expected, atol=1e-6, rtol=1e-5)
 
+    def test_texts_on_the_same_sample_equal_a_repeated_batch(self, model: MDMDenoiser) -> None:
+        inputs = self.inputs(model)
+        inputs["attention_mask"] = torch.tensor([[1] * 9, [1] * 5 + [0] * 4])
+        text, mask = inputs.pop("encoder_hidden_states"), inputs.pop("encoder_attention_mask", None)
+        both = model.encode_condition(torch.cat((torch.zeros_like(text), text)), mask.repeat(2, 1) if mask is not None else None)
+        shared = model(**inputs, condition=both).sample
+        repeated = model(**{name: torch.cat((value, value)) for name, value in inputs.items()}, condition=both).sample
+        torch.testing.assert_close(shared, repeated, atol=1e-6, rtol=1e-5)
+        with pytest.raises(ValueError, match="4 texts, which is not a multiple of 3"):
+            model(torch.zeros(3, 9, 263), 0, condition=both)
+
     def test_text_and_step_matter(self, model: MDMDenoiser) -> None:
         inputs = self.inputs(model)
         output = model(**inputs).sample

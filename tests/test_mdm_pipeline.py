@@ -59,13 +59,13 @@ def test_guidance_is_what_the_paper_says() -> None:
     """x = unconditional + s (conditional - unconditional), and no second half where s is one."""
     pipe = tiny_pipeline(steps=1)
     rows = []
-    forward = pipe.denoiser.forward
+    forward = pipe.denoiser.output_projection.forward
 
-    def spy(sample: torch.Tensor, *args: Any, **kwargs: Any) -> Any:
-        rows.append(len(sample))
-        return forward(sample, *args, **kwargs)
+    def spy(hidden: torch.Tensor) -> torch.Tensor:
+        rows.append(len(hidden))
+        return forward(hidden)
 
-    pipe.denoiser.forward = spy
+    pipe.denoiser.output_projection.forward = spy
     zero, one, two = (
         pipe("a", num_frames=6, guidance_scale=scale, generator=seeded(), output_type="latent").motions for scale in (0, 1, 2)
     )

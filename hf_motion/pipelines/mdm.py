@@ -155,13 +155,12 @@ class MDMPipeline(MotionDiffusionPipeline):
         generators = spawn_generators(generator, len(prompts), device)
         latents = self.prepare_latents(generators, latents)
         attention_mask = (torch.arange(frames, device=device) < torch.tensor(lengths, device=device)[:, None]).long()
-        model_mask = None if min(lengths) == frames else attention_mask.repeat(1 + guided, 1)
+        model_mask = None if min(lengths) == frames else attention_mask
         step_options = self._step_options(generators)
 
         self.scheduler.set_timesteps(num_inference_steps or min(50, self.scheduler.config.num_train_timesteps), device=device)
         for index, timestep in enumerate(self.progress_bar(self.scheduler.timesteps)):
             sample = self.scheduler.scale_model_input(latents, timestep)[:, :frames]
-            sample = torch.cat((sample, sample)) if guided else sample
             prediction = self.denoiser(sample, timestep, attention_mask=model_mask, condition=condition).sample.float()
             if guided:
                 unconditional, conditional = prediction.chunk(2)

@@ -1,6 +1,6 @@
 """Prints how fast things are, everything in one run.
 
-    python tests/benchmarks/run.py [--only sampling embedded import features video] [--rounds 3]
+    python tests/benchmarks/run.py [--only sampling embedded import features video] [--rounds 3] [--steps 50]
 
 Alternatives are measured in turn, so that a noisy machine is noisy to all of them; times are medians, ratios are of medians.
 """
@@ -32,54 +32,59 @@ def seconds(action: Callable[[], object]) -> float:
     return time.perf_counter() - start
 
 
-def in_turn(rounds: int, **actions: Callable[[], object]) -> dict[str, float]:
-    """Median seconds of each action, measured in turn after one unmeasured round."""
+def in_turn(rounds: int, warm_up: bool = True, **actions: Callable[[], object]) -> dict[str, float]:
+    """Median seconds of each action, measured in turn, by default after one unmeasured round."""
     times: dict[str, list[float]] = {name: [] for name in actions}
-    for index in range(rounds + 1):
+    for index in range(rounds + warm_up):
         for name, action in actions.items():
             elapsed = seconds(action)
-            if index:
+            if index >= warm_up:
                 times[name].append(elapsed)
     return {name: statistics.median(values) for name, values in times.items()}
 
 
-def published_size() -> MDMPipeline:
+def published_size(steps: int) -> MDMPipeline:
     """A pipeline of the published size with random weights, on the embedded checkpoint's tokenizer and statistics."""
     torch.manual_seed(0)
     small = load_embedded_pipeline()
     options = {"hidden_size": 512, "intermediate_size": 2048, "num_hidden_layers": 12, "num_attention_heads": 8}
     encoder = CLIPTextModelWithProjection(CLIPTextConfig(vocab_size=len(small.tokenizer), projection_dim=512, **options)).eval()
-    return MDMPipeline(MDMDenoiser().eval(), encoder, small.tokenizer, mdm_scheduler(), small.feature_extractor, max_text_tokens=22)
+    return MDMPipeline(MDMDenoiser().eval(), encoder, small.tokenizer, mdm_scheduler(steps), small.feature_extractor, max_text_tokens=22)
 
 
-def bench_sampling(rounds: int) -> None:
-    print("\nSampling, 8 layers x 512, 196 frames, 50 steps, guidance 2.5, random weights")
-    exact = published_size()
+def bench_sampling(rounds: int, steps: int) -> None:
+    print(f"\nSampling, 8 layers x 512, 196 frames, {steps} steps, guidance 2.5, random weights")
+    exact = published_size(steps)
     exact.set_progress_bar_config(disable=True)
     rough = copy.deepcopy(exact).to(torch.bfloat16)
     plain = PlainMDM(exact.denoiser).eval()
-    for batch in (1, 32):
+    for batch, turns in ((1, rounds), (32, 1)):
         prompts = [f"a person walks {index} steps" for index in range(batch)]
         noise = torch.randn(batch, 196, 263, generator=torch.Generator().manual_seed(1))
-        generators = lambda count=batch: [torch.Generator().manual_seed(seed) for seed in range(count)]  # noqa: E731
+        latents: dict[str, torch.Tensor] = {}
 
-        def run(pipe: MDMPipeline, prompts: list[str] = prompts, noise: torch.Tensor = noise, make: Callable = generators) -> torch.Tensor:
-            return pipe(prompts, 196, latents=noise, generator=make(), output_type="latent").motions
+        def run(name: str, pipe: MDMPipeline, prompts: list[str] = prompts, noise: torch.Tensor = noise, made: dict = latents) -> None:
+            draws = [torch.Generator().manual_seed(seed) for seed in range(len(prompts))]
+            if name == "reference":
+                with torch.no_grad():
+                    text, _ = exact.encode_prompt(prompts)
+                made[name] = sample(plain, pipe.scheduler, noise, text, 2.5, draws)
+            else:
+                made[name] = pipe(prompts, 196, latents=noise, generator=draws, output_type="latent").motions
 
-        def reference(prompts: list[str] = prompts, noise: torch.Tensor = noise, make: Callable = generators) -> torch.Tensor:
-            with torch.no_grad():
-                text, _ = exact.encode_prompt(prompts)
-            return sample(plain, exact.scheduler, noise, text, 2.5, make())
-
-        expected, ours, bf16 = reference(), run(exact), run(rough)
-        print(f"  batch {batch}: float32 differs from the reference by {(ours - expected).abs().max():.1e} (normalised features)")
-        joints = [exact.feature_extractor.decode(latents) for latents in (ours, bf16)]
-        apart = np.mean([np.linalg.norm(a.joints - b.joints, axis=-1).mean() for a, b in zip(*joints, strict=True)])
-        print(f"  batch {batch}: bfloat16 is {apart * 100:.2f} cm from float32, mean over joints and frames")
-        turns = rounds if batch == 1 else 1
-        times = in_turn(turns, reference=reference, float32=lambda: run(exact), bfloat16=lambda: run(rough))
+        actions = {
+            "reference": lambda: run("reference", exact),
+            "float32": lambda: run("float32", exact),
+            "bfloat16": lambda: run("bfloat16", rough),
+        }
+        times = in_turn(turns, warm_up=batch == 1, **actions)
         for name, value in times.items():
             print(f"  batch {batch}: {name:10} {value:7.2f} s   {times['reference'] / value:5.2f} x the reference")
+        apart = (latents["float32"] - latents["reference"]).abs().max()
+        print(f"  batch {batch}: float32 differs from the reference by {apart:.1e} (normalised features)")
+        joints = [exact.feature_extractor.decode(latents[name]) for name in ("float32", "bfloat16")]
+        apart = np.mean([np.linalg.norm(a.joints - b.joints, axis=-1).mean() for a, b in zip(*joints, strict=True)])
+        print(f"  batch {batch}: bfloat16 is {apart * 100:.2f} cm from float32, mean over joints and frames")
 
 
 def bench_embedded(rounds: int) -> None:
@@ -154,12 +159,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", nargs="+", choices=BENCHMARKS, default=list(BENCHMARKS))
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--steps", type=int, default=50, help="diffusion steps of the sampling benchmark")
     arguments = parser.parse_args()
     flags = [name for name in ("avx2", "avx512f", "avx512_bf16", "amx_bf16") if name in cpu_flags()]
     print(f"{platform.machine()} {' '.join(flags)}, {torch.get_num_threads()} threads, torch {torch.__version__}")
     print(f"load before: {os.getloadavg()[0]:.1f}")
     for name in arguments.only:
-        BENCHMARKS[name](arguments.rounds)
+        options = {"steps": arguments.steps} if name == "sampling" else {}
+        BENCHMARKS[name](arguments.rounds, **options)
 
 
 def cpu_flags() -> set[str]:

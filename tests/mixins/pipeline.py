@@ -58,7 +58,9 @@ class MotionPipelineMixin:
         again = type(pipe).from_pretrained(tmp_path)
         again.set_progress_bar_config(disable=True)
         expected = pipe("a person walks", num_frames=10, generator=self.seeded()).motions[0]
-        np.testing.assert_array_equal(again("a person walks", num_frames=10, generator=self.seeded()).motions[0].joints, expected.joints)
+        # Loaded weights may lie otherwise in memory, which changes the last bit of a matrix product.
+        motion = again("a person walks", num_frames=10, generator=self.seeded()).motions[0]
+        np.testing.assert_allclose(motion.joints, expected.joints, atol=1e-5)
 
     def test_bfloat16(self, pipe: Any) -> None:
         exact = pipe("a person walks", num_frames=10, generator=self.seeded(), output_type="features").motions[0]

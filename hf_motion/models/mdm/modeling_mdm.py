@@ -162,11 +162,12 @@ class MDMDenoiser(ModelMixin, ConfigMixin):
             encoder_hidden_states (`torch.Tensor`, *optional*): Text, see `encode_condition`. Not needed with `condition`.
             encoder_attention_mask (`torch.Tensor`, *optional*): (batch, tokens), 1 on real tokens.
             attention_mask (`torch.Tensor`, *optional*): (batch, frames), 1 on real frames.
-            condition (`MDMCondition`, *optional*): Result of `encode_condition`.
+            condition (`MDMCondition`, *optional*): Result of `encode_condition`. Its batch may be a multiple of that of `sample`, as for
+                guidance: `sample` is then repeated, and what does not depend on the text is computed once.
             return_dict (`bool`, defaults to `True`): Return a `MDMDenoiserOutput` rather than a tuple.
 
         Returns:
-            `MDMDenoiserOutput`: `sample`, (batch, frames, num_features); zero on padded frames.
+            `MDMDenoiserOutput`: `sample`, (batch of the condition, frames, num_features); zero on padded frames.
 
         Raises:
             ValueError: If neither a text nor a condition is given, or `sample` has the wrong width.
@@ -179,6 +180,11 @@ class MDMDenoiser(ModelMixin, ConfigMixin):
             condition = self.encode_condition(encoder_hidden_states, encoder_attention_mask, cache_keys_values=False)
         timestep = torch.as_tensor(timestep, device=sample.device).round().long().expand(len(sample))
         time = self.time_projection(self.positions[timestep].to(self.dtype))[:, None]
+        copies = len(condition.text) // len(sample)
+        if copies * len(sample) != len(condition.text):
+            raise ValueError(f"The condition holds {len(condition.text)} texts, which is not a multiple of {len(sample)} samples.")
+        if self.config.arch == "trans_enc":
+            sample, time, attention_mask, copies = _repeat(copies, sample), _repeat(copies, time), _repeat(copies, attention_mask), 1
 
         hidden = self.input_projection(sample.to(self.dtype))
         if self.time_first:
@@ -187,8 +193,11 @@ class MDMDenoiser(ModelMixin, ConfigMixin):
         hidden = self.embedding_dropout(hidden + self.positions[: hidden.shape[1]].to(hidden.dtype))
         frame_mask = self._frame_mask(attention_mask, hidden.dtype)
         for index, block in enumerate(self.blocks):
+            hidden = block.mix_frames(hidden, frame_mask, self.attention_implementation)
+            if index == 0:
+                hidden, time, frame_mask, attention_mask = (_repeat(copies, x) for x in (hidden, time, frame_mask, attention_mask))
             cached = condition.keys_values[index] if condition.keys_values is not None else None
-            hidden = block(hidden, frame_mask, condition, time, cached, self.config.condition_merge, self.attention_implementation)
+            hidden = block.read_text(hidden, condition, time, cached, self.config.condition_merge, self.attention_implementation)
         output = self.output_projection(hidden[:, 1:] if self.time_first else hidden)
         if attention_mask is not None:
             output = output * attention_mask[..., None].to(output.dtype)
@@ -217,18 +226,20 @@ class MDMBlock(nn.Module):
         self.mlp_norm = nn.LayerNorm(hidden_size)
         self.dropout = nn.Dropout(dropout)
 
-    def forward(
+    def mix_frames(self, hidden: Tensor, frame_mask: Tensor | None, implementation: AttentionImplementation) -> Tensor:
+        """Frames look at frames. (batch, frames, hidden_size) in and out."""
+        return self.self_attention_norm(hidden + self.dropout(self.self_attention(hidden, frame_mask, implementation)))
+
+    def read_text(
         self,
         hidden: Tensor,
-        frame_mask: Tensor | None,
         condition: MDMCondition,
         time: Tensor,
         cached: tuple[Tensor, Tensor] | None,
         merge: str,
         implementation: AttentionImplementation,
     ) -> Tensor:
-        """One block. (batch, frames, hidden_size) in and out."""
-        hidden = self.self_attention_norm(hidden + self.dropout(self.self_attention(hidden, frame_mask, implementation)))
+        """Frames look at the text, if the block does, and pass the feed-forward layers. (batch, frames, hidden_size) in and out."""
         if self.cross_attention is not None:
             keys, values = self.cross_attention.keys_values(condition.text) if cached is None else cached
             attended = self.cross_attention(hidden, keys, values, time, merge, condition.mask, implementation)
@@ -294,6 +305,10 @@ class CrossAttention(nn.Module):
         query, keys, values = (x.unflatten(-1, (self.num_heads, -1)).transpose(1, 2) for x in (self.q(hidden), keys, values))
         dropout = self.dropout if self.training else 0.0
         return self.out(attend(query, keys, values, mask, dropout, implementation).transpose(1, 2).flatten(2))
+
+
+def _repeat(copies: int, tensor: Tensor | None) -> Tensor | None:
+    return tensor if tensor is None or copies == 1 else tensor.repeat(copies, *[1] * (tensor.ndim - 1))
 
 
 def _check_options(
