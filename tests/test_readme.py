@@ -34,6 +34,8 @@ def test_commands_exist() -> None:
     makefile = (ROOT / "Makefile").read_text()
     for line in "\n".join(blocks("bash")).splitlines():
         words = shlex.split(line, comments=True)
+        if not words:
+            continue
         if words[0] == "make":
             assert f"\n{words[1]}:" in makefile
         for word in words[1:]:

@@ -28,7 +28,7 @@ from hf_motion.skeletons import KIT_21
 
 FIXTURES = Path(__file__).parent / "fixtures"
 GOLDEN = load_file(FIXTURES / "humanml3d_golden.safetensors")
-CLIPS = {row.id: row.joints.reshape(-1, 22, 3) for row in pd.read_parquet(FIXTURES / "clips.parquet").itertuples()}
+CLIPS = {row.id: row.joints.reshape(-1, 22, 3).copy() for row in pd.read_parquet(FIXTURES / "clips.parquet").itertuples()}
 
 
 @pytest.fixture(scope="module")

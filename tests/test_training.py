@@ -204,10 +204,16 @@ def test_two_processes_equal_one_with_twice_the_batch(tmp_path: Path) -> None:
     assert launch([*accelerate, *two], tmp_path / "two", batch=2) == both
 
 
+def mind_interrupts() -> None:
+    """A test run in the background of a shell hands on that interrupts are ignored."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 @pytest.mark.parametrize("stop", [signal.SIGKILL, signal.SIGINT])
 def test_stopped_training_goes_on(tmp_path: Path, stop: signal.Signals) -> None:
     endless = command([sys.executable], tmp_path, "--max_steps", "100000", "--save_steps", "3")
-    with subprocess.Popen(endless, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, env=environment()) as process:
+    pipes = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE, "text": True}
+    with subprocess.Popen(endless, **pipes, env=environment(), preexec_fn=mind_interrupts) as process:
         patience = time.monotonic() + 120
         while last_checkpoint(tmp_path / "run") is None and time.monotonic() < patience:
             time.sleep(0.05)
