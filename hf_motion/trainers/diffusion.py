@@ -36,6 +36,8 @@ class DiffusionTrainingArguments(TrainingArguments):
         train_text_encoder (`bool`, defaults to `False`): Train the text encoder too. A frozen one is run once per caption, before training.
         balance (`float`, defaults to 0.0): How much to lift rare actions, see `MotionTextDataset.balanced_weights`.
         epoch_size (`int`, *optional*): Examples per epoch, the number of clips by default.
+        feature_weights (`dict[str, float]`, *optional*): Weight of slices of the features in the loss, by the names of
+            `MotionFeatureExtractor.features.slices`; slices without one weigh 1. The published loss is unweighted.
     """
 
     condition_dropout: float = field(default=0.1, metadata={"help": "Probability of training an example without its text."})
@@ -43,6 +45,9 @@ class DiffusionTrainingArguments(TrainingArguments):
     train_text_encoder: bool = field(default=False, metadata={"help": "Train the text encoder too."})
     balance: float = field(default=0.0, metadata={"help": "How much to lift rare actions: 0 not at all, 1 fully."})
     epoch_size: int | None = field(default=None, metadata={"help": "Examples per epoch, the number of clips by default."})
+    feature_weights: dict[str, float] | str | None = field(
+        default=None, metadata={"help": "Weight of slices of the features in the loss, such as {root_height: 2}; the rest weigh 1."}
+    )
 
     def __post_init__(self) -> None:
         # transformers takes bf16 for a wish for a GPU unless told otherwise.
@@ -55,6 +60,8 @@ class DiffusionTrainingArguments(TrainingArguments):
             raise ValueError(f"condition_dropout must be in [0, 1), got {self.condition_dropout}.")
         if not 0 <= self.ema_decay < 1:
             raise ValueError(f"ema_decay must be in [0, 1), got {self.ema_decay}.")
+        if isinstance(self.feature_weights, str):
+            self.feature_weights = json.loads(self.feature_weights)
 
 
 class DiffusionObjective(nn.Module):
@@ -67,14 +74,37 @@ class DiffusionObjective(nn.Module):
         pipeline (`MotionDiffusionPipeline`): With a denoiser, a text encoder and a scheduler.
         condition_dropout (`float`): Probability of training without the text.
         train_text_encoder (`bool`): Whether the text encoder is part of it.
+        feature_weights (`dict[str, float]`, *optional*): See `DiffusionTrainingArguments`.
+
+    Raises:
+        ValueError: If a weight is negative, or names no slice of the features.
     """
 
-    def __init__(self, pipeline: MotionDiffusionPipeline, condition_dropout: float, train_text_encoder: bool) -> None:
+    def __init__(
+        self,
+        pipeline: MotionDiffusionPipeline,
+        condition_dropout: float,
+        train_text_encoder: bool,
+        feature_weights: dict[str, float] | None = None,
+    ) -> None:
         super().__init__()
         self.denoiser = pipeline.denoiser
         self.text_encoder = pipeline.text_encoder if train_text_encoder else None
         self._pipeline = [pipeline]  # in a list, lest its modules be registered twice
         self.condition_dropout = condition_dropout
+        self.register_buffer("feature_weights", self._feature_weights(feature_weights or {}), persistent=False)
+
+    def _feature_weights(self, weights: dict[str, float]) -> Tensor:
+        """One weight per feature, 1 on average, so that the loss keeps its scale."""
+        slices = self.pipeline.feature_extractor.features.slices
+        if unknown := sorted(set(weights) - set(slices)):
+            raise ValueError(f"feature_weights names {unknown}; the slices of these features are {sorted(slices)}.")
+        if min(weights.values(), default=0) < 0:
+            raise ValueError(f"feature_weights must not be negative, got {weights}.")
+        per_feature = torch.ones(self.pipeline.feature_extractor.dim)
+        for name, weight in weights.items():
+            per_feature[slices[name]] = weight
+        return per_feature / per_feature.mean()
 
     @property
     def pipeline(self) -> MotionDiffusionPipeline:
@@ -108,7 +138,7 @@ class DiffusionObjective(nn.Module):
             "epsilon": lambda: noise,
             "v_prediction": lambda: scheduler.get_velocity(motion_features, noise, timesteps),
         }[scheduler.config.prediction_type]()
-        error = (prediction.float() - target).square().mean(-1) * attention_mask
+        error = ((prediction.float() - target).square() * self.feature_weights).mean(-1) * attention_mask
         return {"loss": (error.sum(1) / attention_mask.sum(1)).mean()}
 
     def _draw(self, features: Tensor, attention_mask: Tensor, seeds: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -191,7 +221,7 @@ class DiffusionTrainer(Trainer):
             pipeline.text_encoder.eval()
         pipeline.to(args.device)
         captions = None if args.train_text_encoder else sorted({text for texts in train_dataset.captions for text in texts})
-        objective = DiffusionObjective(pipeline, args.condition_dropout, args.train_text_encoder)
+        objective = DiffusionObjective(pipeline, args.condition_dropout, args.train_text_encoder, args.feature_weights)
         super().__init__(
             model=objective,
             args=args,

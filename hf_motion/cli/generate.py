@@ -1,4 +1,4 @@
-"""The `hf-motion` command."""
+"""`hf-motion generate`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-app = typer.Typer(help="Human motion from text.", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+from .app import app, user_errors
 
 
 class Format(str, Enum):
@@ -28,11 +28,6 @@ class DType(str, Enum):
     float32 = "float32"
     bfloat16 = "bfloat16"
     float16 = "float16"
-
-
-@app.callback()
-def _group() -> None:
-    """Human motion from text."""
 
 
 @app.command()
@@ -60,9 +55,9 @@ def generate(
     dtype: Annotated[DType, typer.Option(help="Precision of the networks.")] = DType.float32,
 ) -> None:
     """Make motions from sentences and write them to files."""
-    from .generation import GenerationRequest, run
+    from ..generation import GenerationRequest, run
 
-    try:
+    with user_errors():
         written = run(
             GenerationRequest(
                 prompts=list(prompts or ()), prompt_file=prompt_file, model=model, output=output,
@@ -71,17 +66,5 @@ def generate(
                 batch_size=batch_size, device=device, dtype=dtype.value,
             )
         )  # fmt: skip
-    except (ValueError, OSError, ImportError) as error:
-        typer.secho(f"hf-motion: {error}", err=True, fg=typer.colors.RED)
-        raise typer.Exit(1) from error
     for path in written:
         typer.echo(path)
-
-
-def main() -> None:
-    """Entry point."""
-    app()
-
-
-if __name__ == "__main__":
-    main()
