@@ -13,16 +13,24 @@ from . import registration
 __version__ = "0.1.0.dev0"
 
 _PUBLIC = {
+    "AdaQFExtractors": "models.adaqf_extractors.modeling_adaqf_extractors",
+    "AdaQFExtractorsConfig": "models.adaqf_extractors.configuration_adaqf_extractors",
     "HumanML3DRepresentation": "representation",
     "MDMDenoiser": "models.mdm",
     "MDMPipeline": "pipelines.mdm",
     "Motion": "motion",
     "MotionFeatureExtractor": "representation",
+    "MotionTextEmbedder": "retrieval.embedder",
     "MotionSystem": "models.motion_system.modeling_motion_system",
     "MotionSystemConfig": "models.motion_system.configuration_motion_system",
     "SKELETONS": "skeletons",
     "Skeleton": "skeletons",
+    "T2MEvaluator": "models.t2m_evaluator.modeling_t2m_evaluator",
+    "T2MEvaluatorConfig": "models.t2m_evaluator.configuration_t2m_evaluator",
+    "TMR": "models.tmr.modeling_tmr",
+    "TMRConfig": "models.tmr.configuration_tmr",
     "TextToMotionPipeline": "pipelines.text_to_motion",
+    "WordPosTokenizer": "tokenization.word_pos",
     "get_skeleton": "skeletons",
     "load_embedded_pipeline": "checkpoints",
 }

@@ -19,32 +19,58 @@ PIPELINES = {"MDMPipeline": "hf_motion.pipelines.mdm"}
 """Pipeline classes that a `model_index.json` may name, and the module of each."""
 
 
+_MODELS = {
+    ("motion_system.configuration_motion_system", "MotionSystemConfig"): ("motion_system.modeling_motion_system", "MotionSystem"),
+    ("t2m_evaluator.configuration_t2m_evaluator", "T2MEvaluatorConfig"): ("t2m_evaluator.modeling_t2m_evaluator", "T2MEvaluator"),
+    ("tmr.configuration_tmr", "TMRConfig"): ("tmr.modeling_tmr", "TMR"),
+    ("adaqf_extractors.configuration_adaqf_extractors", "AdaQFExtractorsConfig"): (
+        "adaqf_extractors.modeling_adaqf_extractors",
+        "AdaQFExtractors",
+    ),
+}
+"""Configurations and their models: a module below `hf_motion.models` and a class, each."""
+
+_WORD_MODELS = ("T2MEvaluatorConfig", "AdaQFExtractorsConfig")
+"""Configurations of models that read words with their parts of speech."""
+
+
 def register() -> None:
     """Register everything, each thing as soon as the module that holds its registry is there."""
     when_imported("transformers.models.auto.configuration_auto", _register_configs)
     when_imported("transformers.models.auto.modeling_auto", _register_models)
     when_imported("transformers.models.auto.feature_extraction_auto", _register_feature_extractors)
+    when_imported("transformers.models.auto.tokenization_auto", _register_tokenizers)
     when_imported("transformers.pipelines", _register_tasks)
 
 
-def _register_configs(module: ModuleType) -> None:
-    from .models.motion_system.configuration_motion_system import MotionSystemConfig
+def _configs() -> dict[str, type]:
+    """Configuration classes by name; they import little."""
+    return {name: getattr(importlib.import_module(f".models.{module}", __package__), name) for module, name in _MODELS}
 
-    module.AutoConfig.register(MotionSystemConfig.model_type, MotionSystemConfig, exist_ok=True)
+
+def _register_configs(module: ModuleType) -> None:
+    for config in _configs().values():
+        module.AutoConfig.register(config.model_type, config, exist_ok=True)
 
 
 def _register_models(module: ModuleType) -> None:
-    from .models.motion_system.configuration_motion_system import MotionSystemConfig
-
-    model = _lazy_class("models.motion_system.modeling_motion_system", "MotionSystem", config_class=MotionSystemConfig)
-    module.AutoModel.register(MotionSystemConfig, model, exist_ok=True)
+    configs = _configs()
+    for (_, config), (path, name) in _MODELS.items():
+        model = _lazy_class(f"models.{path}", name, config_class=configs[config])
+        module.AutoModel.register(configs[config], model, exist_ok=True)
 
 
 def _register_feature_extractors(module: ModuleType) -> None:
-    from .models.motion_system.configuration_motion_system import MotionSystemConfig
-
     extractor = _lazy_class("representation.feature_extractor", "MotionFeatureExtractor")
-    module.AutoFeatureExtractor.register(MotionSystemConfig, extractor, exist_ok=True)
+    for config in _configs().values():
+        module.AutoFeatureExtractor.register(config, extractor, exist_ok=True)
+
+
+def _register_tokenizers(module: ModuleType) -> None:
+    from .tokenization.word_pos import WordPosTokenizer
+
+    for name in _WORD_MODELS:
+        module.AutoTokenizer.register(_configs()[name], slow_tokenizer_class=WordPosTokenizer, exist_ok=True)
 
 
 def _register_tasks(module: ModuleType) -> None:

@@ -19,7 +19,8 @@ from tiny import CAPTIONS, FIXTURES, seeded, tiny_pipeline
 from hf_motion import MDMPipeline
 from hf_motion.data.motion_text import LengthBucketSampler, MotionTextDataset, load_motion_rows, mirror_text
 from hf_motion.trainers.callbacks import SampleMotionsCallback
-from hf_motion.trainers.diffusion import DiffusionTrainer, DiffusionTrainingArguments, last_checkpoint
+from hf_motion.trainers.diffusion import DiffusionTrainer, DiffusionTrainingArguments
+from hf_motion.trainers.motion_text import last_checkpoint
 
 CLIPS = FIXTURES / "clips.parquet"
 ROOT = Path(__file__).parents[1]

@@ -19,7 +19,8 @@ from hf_motion import MotionFeatureExtractor
 from hf_motion.data.motion_text import MotionTextDataset, load_motion_rows
 from hf_motion.pipelines.mdm import MDMPipeline
 from hf_motion.trainers.callbacks import SampleMotionsCallback
-from hf_motion.trainers.diffusion import DiffusionTrainer, DiffusionTrainingArguments, last_checkpoint
+from hf_motion.trainers.diffusion import DiffusionTrainer, DiffusionTrainingArguments
+from hf_motion.trainers.motion_text import last_checkpoint
 from hf_motion.trainers.new_pipeline import new_mdm_pipeline
 from hf_motion.utils.files import check_writable
 

@@ -1,4 +1,4 @@
-"""The checkpoint that comes with the package."""
+"""The checkpoints that come with the package: a generator, and two small models to evaluate with."""
 
 from __future__ import annotations
 
@@ -12,6 +12,12 @@ if TYPE_CHECKING:
 
 EMBEDDED = Path(__file__).parent / "mdm-small"
 """Folder of the embedded checkpoint: a repository like any other."""
+
+EMBEDDED_EVALUATOR = Path(__file__).parent / "t2m-evaluator-small"
+"""Folder of a small `T2MEvaluator`."""
+
+EMBEDDED_TMR = Path(__file__).parent / "tmr-small"
+"""Folder of a small `TMR`."""
 
 logger = logging.getLogger("hf_motion")
 

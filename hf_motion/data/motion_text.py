@@ -97,6 +97,12 @@ def read_row(row: dict[str, Any], skeleton: str) -> tuple[Motion, list[str]]:
     return motion, captions
 
 
+def read_tags(row: dict[str, Any]) -> dict[str, str]:
+    """Those captions of a row that come with parts of speech, each with its `word/POS word/POS` form."""
+    tagged = ((caption["text"].strip(), caption.get("pos_tagged")) for caption in row["captions"])
+    return {text: tags for text, tags in tagged if text and tags}
+
+
 def mirror_motion(motion: Motion) -> Motion:
     """The motion seen in a mirror: x negated, left and right joints and the sides in its text exchanged."""
     joints = motion.joints[:, list(motion.skeleton.mirror)] * np.array([-1, 1, 1], np.float32)
@@ -122,12 +128,14 @@ class MotionTextDataset(Dataset):
     """Clips as normalised features with their captions, held in memory.
 
     An index is a pair (clip, seed): which caption, and which part of a clip that is too long, follow from the seed alone, so an
-    example does not depend on which process or worker makes it.
+    example does not depend on which process or worker makes it. `captions` are each clip's; `tags` holds the `word/POS` form of those that
+    came with one. Rows that carry published `features` of the extractor's kind are taken as published; others are encoded from joints.
 
     Args:
         rows (`datasets.Dataset`): See `load_motion_rows`.
         feature_extractor (`MotionFeatureExtractor`): With the statistics to normalise with.
-        mirror (`bool`, defaults to `False`): Add every clip mirrored, sides exchanged in its captions.
+        mirror (`bool`, defaults to `False`): Add every clip mirrored, sides exchanged in its captions. Data that brings its own mirrored
+            clips (`mirror` column) gets no more.
         min_frames (`int`, defaults to 24): Shorter clips are left out; `skipped` counts them.
         strict (`bool`, defaults to `True`): Raise at an unreadable row rather than skip and count it.
         show_progress (`bool`, defaults to `True`): Show a progress bar.
@@ -147,13 +155,15 @@ class MotionTextDataset(Dataset):
     ) -> None:
         self.feature_extractor = feature_extractor
         self.captions: list[list[str]] = []
+        self.tags: dict[str, str] = {}
         self.skipped: Counter[str] = Counter()
+        self._published: dict[int, Tensor] = {}
         motions = self._read(rows, mirror, min_frames, strict, show_progress)
         if not motions:
             raise ValueError(f"No usable clip among {len(rows)} rows; left out: {dict(self.skipped)}. Lower min_frames?")
         # Clips of like length together, so that little is padded.
-        order = sorted(range(len(motions)), key=lambda index: len(motions[index]))
-        self.features: list[Tensor] = [torch.empty(0)] * len(motions)
+        order = sorted((index for index in range(len(motions)) if index not in self._published), key=lambda index: len(motions[index]))
+        self.features: list[Tensor] = [self._published.get(index, torch.empty(0)) for index in range(len(motions))]
         for start in tqdm(range(0, len(order), _ENCODE_BATCH), desc="Encoding motions", disable=not show_progress):
             batch = order[start : start + _ENCODE_BATCH]
             for index, features in zip(batch, feature_extractor.encode([motions[index] for index in batch]), strict=True):
@@ -203,6 +213,7 @@ class MotionTextDataset(Dataset):
 
     def _read(self, rows: Any, mirror: bool, min_frames: int, strict: bool, show_progress: bool) -> list[Motion]:
         motions = []
+        mirror = mirror and not ("mirror" in rows.column_names and any(rows["mirror"]))
         for row in tqdm(rows, desc="Reading motions", disable=not show_progress):
             try:
                 motion, captions = read_row(row, self.feature_extractor.skeleton)
@@ -214,12 +225,24 @@ class MotionTextDataset(Dataset):
             if motion.duration * self.feature_extractor.fps <= max(min_frames, 1):
                 self.skipped["too short"] += 1
                 continue
+            features = self._published_features(row)
+            if features is not None:
+                self._published[len(motions)] = features
             motions.append(motion)
             self.captions.append(captions)
+            tags = read_tags(row)
+            self.tags.update(tags)
             if mirror:
+                self.tags.update((mirror_text(caption), mirror_text(tagged)) for caption, tagged in tags.items())
                 motions.append(mirror_motion(motion))
                 self.captions.append([mirror_text(caption) for caption in captions])
         return motions
+
+    def _published_features(self, row: dict[str, Any]) -> Tensor | None:
+        """Features that came with a row, normalised, if the extractor would make the same kind."""
+        extractor, values = self.feature_extractor, row.get("features")
+        same = values and len(values) == row["n_frames"] * extractor.dim and row["fps"] == extractor.fps and extractor.uniform_skeleton
+        return extractor.normalize(torch.tensor(values).reshape(-1, extractor.dim)) if same else None
 
 
 class LengthBucketSampler(Sampler[tuple[int, int]]):

@@ -4,10 +4,17 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from huggingface_hub import ModelCard, ModelCardData
 
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+    from ..representation import MotionFeatureExtractor
+
 _TEMPLATE = Path(__file__).parent / "card_template.md"
+_RETRIEVAL_TEMPLATE = Path(__file__).parent / "retrieval_card_template.md"
 
 
 def write_model_card(folder: Path, repo_id: str | None = None) -> None:
@@ -36,5 +43,34 @@ def write_model_card(folder: Path, repo_id: str | None = None) -> None:
         skeleton=extractor["skeleton"],
         representation=extractor["representation"],
         max_frames=extractor["max_frames"],
+        repository=repo_id or "<this repository>",
+    ).save(path)
+
+
+def write_retrieval_card(
+    folder: Path, model: PreTrainedModel, feature_extractor: MotionFeatureExtractor, repo_id: str | None = None
+) -> None:
+    """Write `README.md` for a saved retrieval model, unless it has one.
+
+    Args:
+        folder (`pathlib.Path`): Where the model is.
+        model (`PreTrainedModel`): The model.
+        feature_extractor (`MotionFeatureExtractor`): Its feature extractor.
+        repo_id (`str`, *optional*): Where it is going to be, for the examples.
+    """
+    path = folder / "README.md"
+    if path.exists():
+        return
+    name = type(model).__name__
+    data = ModelCardData(library_name="hf_motion", tags=["motion-retrieval", "human-motion", name])
+    ModelCard.from_template(
+        data,
+        template_path=str(_RETRIEVAL_TEMPLATE),
+        model_class=name,
+        role="alignment" if model.config.model_type == "tmr" else "evaluator",
+        similarity=model.config.similarity,
+        skeleton=feature_extractor.skeleton,
+        representation=feature_extractor.representation,
+        fps=f"{feature_extractor.fps:g}",
         repository=repo_id or "<this repository>",
     ).save(path)

@@ -13,29 +13,26 @@ from diffusers.training_utils import EMAModel
 from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
-from torch.utils.data import Sampler
-from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
-from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
+from transformers import TrainerCallback
 
-from ..data.motion_text import LengthBucketSampler, MotionTextDataset, collate_motion_text
+from ..data.motion_text import MotionTextDataset, collate_motion_text
 from ..pipelines.motion_diffusion import MotionDiffusionPipeline
 from .averaging import EMACallback, averaged_weights
 from .callbacks import SampleMotionsCallback
+from .motion_text import MotionTextTrainer, MotionTextTrainingArguments
 
 _EMA_NAME = "ema.safetensors"
 
 
 @dataclass
-class DiffusionTrainingArguments(TrainingArguments):
-    """`transformers.TrainingArguments` and what diffusion adds.
+class DiffusionTrainingArguments(MotionTextTrainingArguments):
+    """`MotionTextTrainingArguments` and what diffusion adds.
 
     Args:
         condition_dropout (`float`, defaults to 0.1): Probability of training an example without its text, for classifier-free guidance.
         ema_decay (`float`, defaults to 0.9999): Decay of the averaged weights that sampling and the finished checkpoint use; 0 turns
             averaging off.
         train_text_encoder (`bool`, defaults to `False`): Train the text encoder too. A frozen one is run once per caption, before training.
-        balance (`float`, defaults to 0.0): How much to lift rare actions, see `MotionTextDataset.balanced_weights`.
-        epoch_size (`int`, *optional*): Examples per epoch, the number of clips by default.
         feature_weights (`dict[str, float]`, *optional*): Weight of slices of the features in the loss, by the names of
             `MotionFeatureExtractor.features.slices`; slices without one weigh 1. The published loss is unweighted.
     """
@@ -43,19 +40,12 @@ class DiffusionTrainingArguments(TrainingArguments):
     condition_dropout: float = field(default=0.1, metadata={"help": "Probability of training an example without its text."})
     ema_decay: float = field(default=0.9999, metadata={"help": "Decay of the averaged weights; 0 turns averaging off."})
     train_text_encoder: bool = field(default=False, metadata={"help": "Train the text encoder too."})
-    balance: float = field(default=0.0, metadata={"help": "How much to lift rare actions: 0 not at all, 1 fully."})
-    epoch_size: int | None = field(default=None, metadata={"help": "Examples per epoch, the number of clips by default."})
     feature_weights: dict[str, float] | str | None = field(
         default=None, metadata={"help": "Weight of slices of the features in the loss, such as {root_height: 2}; the rest weigh 1."}
     )
 
     def __post_init__(self) -> None:
-        # transformers takes bf16 for a wish for a GPU unless told otherwise.
-        self.use_cpu = self.use_cpu or not torch.accelerator.is_available()
         super().__post_init__()
-        # The objective takes what the collator makes; there are no data set columns to match against.
-        self.remove_unused_columns = False
-        self.label_names = ["motion_features"]
         if not 0 <= self.condition_dropout < 1:
             raise ValueError(f"condition_dropout must be in [0, 1), got {self.condition_dropout}.")
         if not 0 <= self.ema_decay < 1:
@@ -193,8 +183,8 @@ class DiffusionCollator:
         return {**batch, "text_states": nn.utils.rnn.pad_sequence(states, batch_first=True), "text_mask": mask}
 
 
-class DiffusionTrainer(Trainer):
-    """`transformers.Trainer` for a motion diffusion pipeline, with averaged weights.
+class DiffusionTrainer(MotionTextTrainer):
+    """Trains a motion diffusion pipeline, with averaged weights.
 
     Checkpoints hold model, averaged weights, optimizer, scheduler and random states, and resume exactly. `last_checkpoint` finds the newest
     one that was written to its end.
@@ -229,39 +219,12 @@ class DiffusionTrainer(Trainer):
             data_collator=DiffusionCollator(pipeline, captions),
             callbacks=callbacks,
         )
-        self.add_callback(_EpochCallback(self))
         self.ema = EMAModel(objective.parameters(), decay=args.ema_decay, foreach=True) if args.ema_decay else None
         if self.ema is not None:
             self.add_callback(EMACallback(self.ema, objective))
         for callback in callbacks or ():
             if isinstance(callback, SampleMotionsCallback):
                 callback.ema = self.ema
-
-    def _get_train_sampler(self, train_dataset: MotionTextDataset | None = None) -> Sampler:
-        dataset = train_dataset if train_dataset is not None else self.train_dataset
-        batch_size = self.args.train_batch_size * self.args.gradient_accumulation_steps * self.args.world_size
-        self.sampler = LengthBucketSampler(
-            dataset.lengths, dataset.balanced_weights(self.args.balance), batch_size, self.args.seed, self.args.epoch_size
-        )
-        return self.sampler
-
-    def train(self, resume_from_checkpoint: str | None = None, **kwargs: Any) -> Any:
-        """Train to `max_steps`; a run that has got there is only loaded.
-
-        Args:
-            resume_from_checkpoint (`str`, *optional*): Checkpoint to go on from.
-            **kwargs: As for `transformers.Trainer.train`.
-
-        Returns:
-            `TrainOutput`, or None if there was nothing left to do.
-        """
-        if resume_from_checkpoint and _global_step(resume_from_checkpoint) >= self.args.max_steps > 0:
-            self._load_from_checkpoint(resume_from_checkpoint)
-            output = None
-        else:
-            output = super().train(resume_from_checkpoint=resume_from_checkpoint, **kwargs)
-        self.model.eval()
-        return output
 
     def _save(self, output_dir: str | None = None, state_dict: dict[str, Tensor] | None = None) -> None:
         super()._save(output_dir, state_dict)
@@ -295,34 +258,3 @@ class DiffusionTrainer(Trainer):
             self.pipeline.save_pretrained(folder)
             if repo_id is not None:
                 self.pipeline.push_to_hub(repo_id, token=token)
-
-
-class _EpochCallback(TrainerCallback):
-    """Tells the sampler its epoch: on several processes, a resumed run's data loader hides it from those who would."""
-
-    def __init__(self, trainer: DiffusionTrainer) -> None:
-        self.trainer = trainer
-
-    def on_epoch_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
-        self.trainer.sampler.set_epoch(int(state.epoch or 0))
-
-
-def _global_step(checkpoint: str | Path) -> int:
-    return json.loads((Path(checkpoint) / "trainer_state.json").read_text())["global_step"]
-
-
-def last_checkpoint(output_dir: str | Path) -> Path | None:
-    """The newest checkpoint in a training folder that was written to its end, or None.
-
-    The trainer's state is the last file of a checkpoint; without it, or with a torn one, the process was stopped while saving.
-    """
-
-    def complete(folder: Path) -> bool:
-        try:
-            return _global_step(folder) >= 0
-        except (OSError, ValueError, KeyError):
-            return False
-
-    folders = [path for path in Path(output_dir).glob(f"{PREFIX_CHECKPOINT_DIR}-*") if path.name.rpartition("-")[2].isdigit()]
-    finished = [path for path in folders if complete(path)]
-    return max(finished, key=lambda path: int(path.name.rpartition("-")[2]), default=None)

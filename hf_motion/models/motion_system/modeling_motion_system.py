@@ -12,6 +12,7 @@ from transformers.modeling_utils import PreTrainedModel
 
 from ...motion import Motion
 from ...pipelines.motion_diffusion import MotionDiffusionPipeline
+from ...representation import MotionFeatureExtractor
 from .configuration_motion_system import MotionSystemConfig
 
 _HUB_OPTIONS = ("cache_dir", "force_download", "local_files_only", "revision", "token", "device_map", "variant")
@@ -48,6 +49,11 @@ class MotionSystem(PreTrainedModel):
     def from_pipeline(cls, pipeline: MotionDiffusionPipeline) -> MotionSystem:
         """Wrap a pipeline that is already there."""
         return cls(MotionSystemConfig(pipeline_class=type(pipeline).__name__), pipeline)
+
+    @property
+    def feature_extractor(self) -> MotionFeatureExtractor:
+        """The pipeline's: statistics, skeleton and frame rate of what it makes."""
+        return self.pipeline.feature_extractor
 
     @classmethod
     def from_pretrained(cls, pretrained_model_name_or_path: str | os.PathLike, *args: Any, **kwargs: Any) -> MotionSystem:

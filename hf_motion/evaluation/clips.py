@@ -1,0 +1,121 @@
+"""The clips that a model is judged on."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+from tqdm.auto import tqdm
+
+from ..data.motion_text import read_row, read_tags
+from ..motion import Motion
+from ..representation import MotionFeatureExtractor
+
+_ENCODE_BATCH = 64
+
+
+@dataclass
+class EvaluationClips:
+    """Real motion with its captions, as features in units, not normalised.
+
+    Args:
+        ids (`list[str]`): Names of the clips.
+        features (`list[torch.Tensor]`): (frames, dim) each.
+        captions (`list[list[str]]`): At least one each.
+        tags (`dict[str, str]`): The `word/POS` form of those captions that came with one.
+        skipped (`Counter`): How many rows were left out, and why.
+    """
+
+    ids: list[str]
+    features: list[Tensor]
+    captions: list[list[str]]
+    tags: dict[str, str] = field(default_factory=dict)
+    skipped: Counter[str] = field(default_factory=Counter)
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    @classmethod
+    def from_rows(
+        cls,
+        rows: Any,
+        feature_extractor: MotionFeatureExtractor,
+        min_frames: int = 40,
+        max_frames: int | None = None,
+        max_clips: int | None = None,
+        strict: bool = True,
+        show_progress: bool = False,
+    ) -> EvaluationClips:
+        """Read and encode.
+
+        Args:
+            rows (`datasets.Dataset`): See `hf_motion.data.motion_text.load_motion_rows`.
+            feature_extractor (`MotionFeatureExtractor`): The evaluator's; its representation, skeleton and frame rate are used, its
+                statistics are not.
+            min_frames (`int`, defaults to 40): Clips with fewer frames of features are left out and counted; 40 is HumanML3D's rule.
+            max_frames (`int`, *optional*): Clips with this many poses or more are left out and counted; HumanML3D leaves out from 200 on.
+                By default none is.
+            max_clips (`int`, *optional*): Take the first clips only.
+            strict (`bool`, defaults to `True`): Raise at an unreadable row or one without captions rather than leave it out.
+            show_progress (`bool`, defaults to `False`): Show a progress bar.
+
+        Raises:
+            ValueError: If no clip is left, or a row is unreadable (and `strict`).
+        """
+        plain = MotionFeatureExtractor(
+            feature_extractor.representation, feature_extractor.skeleton,
+            uniform_skeleton=feature_extractor.uniform_skeleton, fps=feature_extractor.fps, max_frames=10**9,
+        )  # fmt: skip
+        clips = cls([], [], [])
+        motions: list[Motion] = []
+        for row in tqdm(rows, desc="Reading clips", disable=not show_progress):
+            if len(motions) == max_clips:
+                break
+            try:
+                motion, captions = read_row(row, feature_extractor.skeleton)
+            except ValueError:
+                if strict:
+                    raise
+                clips.skipped["unreadable"] += 1
+                continue
+            motion = motion.resample(feature_extractor.fps)
+            if len(motion) - 1 < min_frames:
+                clips.skipped[f"under {min_frames} frames"] += 1
+            elif max_frames is not None and len(motion) >= max_frames:
+                clips.skipped[f"{max_frames} poses or more"] += 1
+            else:
+                motions.append(motion)
+                clips.ids.append(str(row["id"]))
+                clips.captions.append(captions)
+                clips.tags.update(read_tags(row))
+        if not motions:
+            raise ValueError(
+                f"No clip to evaluate among {len(rows)} rows; left out: {dict(clips.skipped) or 'none'}. "
+                "Is the split right? --min-frames lets shorter clips in."
+            )
+        clips.features = _encode(motions, plain)
+        return clips
+
+    @property
+    def digest(self) -> str:
+        """sha256 of ids, captions and features."""
+        digest = hashlib.sha256()
+        for name, captions, features in zip(self.ids, self.captions, self.features, strict=True):
+            digest.update(repr((name, captions)).encode())
+            digest.update(features.contiguous().numpy().tobytes())
+        return digest.hexdigest()
+
+
+def _encode(motions: list[Motion], extractor: MotionFeatureExtractor) -> list[Tensor]:
+    """Whole clips, those of like length together."""
+    order = sorted(range(len(motions)), key=lambda index: len(motions[index]))
+    features = [torch.empty(0)] * len(motions)
+    for start in range(0, len(order), _ENCODE_BATCH):
+        batch = order[start : start + _ENCODE_BATCH]
+        for index, clip in zip(batch, extractor.encode([motions[index] for index in batch]), strict=True):
+            features[index] = clip.clone()
+    return features

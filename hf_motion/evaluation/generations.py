@@ -1,0 +1,165 @@
+"""Motions of the model that is judged: made once, kept in files, the same on any number of processes."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from accelerate import PartialState
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+from tqdm.auto import tqdm
+
+from ..motion import Motion
+from ..representation import MotionFeatureExtractor
+from ..utils.files import atomic_path
+
+CHUNK = 32
+
+GenerateFeatures = Callable[[list[str], "list[int] | None", list[int]], list[Tensor]]
+"""Texts, lengths in frames or None, and one seed per motion; gives features in units, (frames, dim) each."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """One motion to make."""
+
+    text: str
+    length: int | None
+    seed: int
+
+
+def requests_for(texts: Sequence[str], lengths: Sequence[int] | None, key: Sequence[int]) -> list[Request]:
+    """Give every motion its own seed.
+
+    Args:
+        texts (`list[str]`): Captions.
+        lengths (`list[int]`, *optional*): Frames, or None if the model chooses.
+        key (`Sequence[int]`): Numbers that name this set of motions.
+    """
+    seeds = np.random.default_rng((*key, 2)).integers(2**62, size=len(texts)).tolist()
+    chosen = lengths if lengths is not None else [None] * len(texts)
+    return [Request(text, length, seed) for text, length, seed in zip(texts, chosen, seeds, strict=True)]
+
+
+def system_generator(system: Any, evaluator: MotionFeatureExtractor, options: dict[str, Any] | None = None) -> GenerateFeatures:
+    """How to get features that an evaluator reads out of a system that makes motion.
+
+    A system that speaks the evaluator's representation is asked for its features in units: denormalised with its own statistics, and
+    normalised with the evaluator's later, once. Any other goes through joints.
+
+    Args:
+        system (`PreTrainedModel`): With `generate_motion` and `feature_extractor`, such as `MotionSystem`.
+        evaluator (`MotionFeatureExtractor`): The evaluator's.
+        options (`dict`, *optional*): Passed to `generate_motion`, such as `guidance_scale`.
+
+    Returns:
+        `GenerateFeatures`: The function.
+
+    Raises:
+        ValueError: If the skeletons differ, or the system carries no statistics.
+    """
+    own = system.feature_extractor
+    if own.skeleton != evaluator.skeleton:
+        raise ValueError(
+            f"The model makes motion of skeleton {own.skeleton!r}, the evaluator reads {evaluator.skeleton!r}. Use an evaluator that was "
+            f"trained on {own.skeleton!r}."
+        )
+    if own.mean is None or own.std is None:
+        raise ValueError("The model's feature extractor has no mean and std: its features have no units to be compared in.")
+    direct = speaks_same(own, evaluator)
+    plain = MotionFeatureExtractor(
+        evaluator.representation, evaluator.skeleton, uniform_skeleton=evaluator.uniform_skeleton, fps=evaluator.fps, max_frames=10**9
+    )
+
+    def generate(texts: list[str], lengths: list[int] | None, seeds: list[int]) -> list[Tensor]:
+        generators = [torch.Generator().manual_seed(seed) for seed in seeds]
+        made = system.generate_motion(
+            texts,
+            None if lengths is None else [round(length * own.fps / evaluator.fps) for length in lengths],
+            generator=generators,
+            **(options or {}),
+            **({"output_type": "features"} if direct else {}),
+        )
+        return [_features(clip, plain) for clip in made]
+
+    return generate
+
+
+def speaks_same(first: MotionFeatureExtractor, second: MotionFeatureExtractor) -> bool:
+    """Whether two extractors make the same numbers, their statistics aside."""
+    return all(getattr(first, name) == getattr(second, name) for name in ("representation", "skeleton", "fps", "uniform_skeleton", "dim"))
+
+
+def _features(clip: Motion | Tensor, plain: MotionFeatureExtractor) -> Tensor:
+    return plain.encode(clip)[0] if isinstance(clip, Motion) else clip.float().cpu()
+
+
+def make_or_load(
+    requests: Sequence[Request],
+    generate: GenerateFeatures,
+    folder: Path,
+    settings: dict[str, Any],
+    description: str = "Generating",
+    show_progress: bool = True,
+) -> list[Tensor]:
+    """Make motions in chunks that are files; a chunk that is there already is only read.
+
+    Which motions share a chunk follows from the requests alone, and every process makes some of the chunks, so that neither an
+    interruption nor the number of processes changes a number.
+
+    Args:
+        requests (`list[Request]`): What to make.
+        generate (`GenerateFeatures`): Makes it.
+        folder (`pathlib.Path`): Where chunks are kept.
+        settings (`dict`): All that the motions depend on besides the requests; chunks of other settings are not touched.
+        description (`str`): For the progress bar.
+        show_progress (`bool`, defaults to `True`): Show it.
+
+    Returns:
+        `list[torch.Tensor]`: Features in units, (frames, dim) each, float32, in the order of the requests.
+
+    Raises:
+        ValueError: If the model returns another number of motions than it was asked for.
+    """
+    state = PartialState()
+    order = sorted(range(len(requests)), key=lambda index: (requests[index].length or 0, index))
+    chunks = [order[start : start + CHUNK] for start in range(0, len(order), CHUNK)]
+    content = [[(request.text, request.length, request.seed) for request in (requests[index] for index in chunk)] for chunk in chunks]
+    paths = [folder / f"{_digest([settings, part])}.safetensors" for part in content]
+    mine = range(state.process_index, len(chunks), state.num_processes)
+    todo = [number for number in mine if not _is_whole(paths[number], len(chunks[number]))]
+    for number in tqdm(todo, desc=description, disable=not show_progress or not state.is_main_process or not todo):
+        texts, lengths, seeds = (list(column) for column in zip(*content[number], strict=True))
+        made = generate(texts, None if lengths[0] is None else lengths, seeds)
+        if len(made) != len(texts):
+            raise ValueError(f"The model returned {len(made)} motions for {len(texts)} texts.")
+        folder.mkdir(parents=True, exist_ok=True)
+        with atomic_path(paths[number]) as temporary:
+            save_file({f"{place:02d}": clip.contiguous() for place, clip in enumerate(made)}, temporary)
+    state.wait_for_everyone()
+    motions = [torch.empty(0)] * len(requests)
+    for path, chunk in zip(paths, chunks, strict=True):
+        with safe_open(path, framework="pt") as file:
+            for place, index in enumerate(chunk):
+                motions[index] = file.get_tensor(f"{place:02d}")
+    return motions
+
+
+def _digest(content: Any) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:24]
+
+
+def _is_whole(path: Path, count: int) -> bool:
+    try:
+        with safe_open(path, framework="pt") as file:
+            return len(file.keys()) == count
+    except (OSError, SafetensorError):
+        return False

@@ -1,0 +1,91 @@
+"""Scores of models that encode motion and decode it again: tokenizers and VAEs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
+from tqdm.auto import tqdm
+from transformers import AutoFeatureExtractor, AutoModel
+
+from ..metrics import acceleration_error, frechet_distance, mpjpe, pa_mpjpe
+from ..representation import MotionFeatureExtractor
+from ..retrieval.embedder import checkpoint_folder, fingerprint
+from .generation import GenerationScorer
+from .generations import speaks_same
+from .result import REAL
+
+_BATCH = 32
+
+
+def score_reconstruction(name: str, scorer: GenerationScorer, device: str) -> tuple[dict, list[str], dict[str, Any]]:
+    """Encode and decode every clip and measure what was lost.
+
+    Args:
+        name (`str`): Folder or repository of a model with `reconstruct(motion_features, attention_mask)`, such as `TMR`.
+        scorer (`GenerationScorer`): With the clips, the protocol and the evaluator.
+        device (`str`): Where to run.
+
+    Returns:
+        Rows, notes and settings of the result. Position errors are in millimetres, per clip and averaged over clips; the FID is between
+        real clips and their reconstructions.
+
+    Raises:
+        ValueError: If the model cannot reconstruct, or speaks other features than the evaluator.
+    """
+    folder = checkpoint_folder(name)
+    model = AutoModel.from_pretrained(folder, use_safetensors=True, dtype=torch.float32)
+    if not hasattr(model, "reconstruct"):
+        raise ValueError(f"{name!r} holds a {type(model).__name__}, which has no `reconstruct(motion_features, attention_mask)`.")
+    extractor = AutoFeatureExtractor.from_pretrained(folder)
+    if not speaks_same(extractor, scorer.evaluator.feature_extractor):
+        raise ValueError(
+            f"{name!r} reads {extractor.representation} features of {extractor.skeleton} at {extractor.fps:g} fps, the evaluator others: "
+            f"{scorer.evaluator.feature_extractor.skeleton} at {scorer.evaluator.feature_extractor.fps:g} fps."
+        )
+    protocol = scorer.protocol
+    samples = protocol.samples(scorer.clips, (0, 0))
+    distinct = list(dict.fromkeys((sample.clip, sample.start, sample.length) for sample in samples))
+    real = [scorer.clips.features[clip][start : start + length] for clip, start, length in distinct]
+    made = _reconstruct(model.to(device).eval(), extractor, real, scorer.show_progress)
+    means = _errors(extractor, real, made)
+    real_embeddings, embeddings = (scorer.evaluator.embed_motions(clips, scorer.show_progress) for clips in (real, made))
+    bad = int((~np.isfinite(embeddings).all(1)).sum())
+    fid = float("nan") if bad else frechet_distance(real_embeddings, embeddings)
+    row = {"fid": fid, **means, "non_finite": float(bad)}
+    zero = {"fid": 0.0, **dict.fromkeys(means, 0.0), "non_finite": 0.0}
+    rows = {REAL: {key: [value] for key, value in zero.items()}, folder.name: {key: [value] for key, value in row.items()}}
+    return rows, [], {"model": f"{folder.name} ({fingerprint(folder)[:16]})"}
+
+
+def _reconstruct(model: Any, extractor: MotionFeatureExtractor, clips: list[Tensor], show_progress: bool) -> list[Tensor]:
+    order = sorted(range(len(clips)), key=lambda index: len(clips[index]))
+    made = [torch.empty(0)] * len(clips)
+    for start in tqdm(range(0, len(order), _BATCH), desc="Reconstructing", disable=not show_progress):
+        batch = order[start : start + _BATCH]
+        features = pad_sequence([extractor.normalize(clips[index]) for index in batch], batch_first=True)
+        lengths = torch.tensor([len(clips[index]) for index in batch])
+        mask = (torch.arange(features.shape[1]) < lengths[:, None]).long()
+        with torch.no_grad():
+            output = model.reconstruct(features.to(model.device), mask.to(model.device)).float().cpu()
+        for index, clip, length in zip(batch, extractor.denormalize(output), lengths.tolist(), strict=True):
+            made[index] = clip[:length].clone()
+    return made
+
+
+def _errors(extractor: MotionFeatureExtractor, real: list[Tensor], made: list[Tensor]) -> dict[str, float]:
+    """Means over clips, in millimetres; not numbers if a reconstruction is not finite."""
+    metrics = {"mpjpe": mpjpe, "pa_mpjpe": pa_mpjpe, "acceleration_error": acceleration_error}
+    if not all(clip.isfinite().all() for clip in made):
+        return dict.fromkeys(metrics, float("nan"))
+    scale = 1.0 if extractor.features.skeleton.unit == "mm" else 1000.0
+    values: dict[str, list[float]] = {name: [] for name in metrics}
+    for start in range(0, len(real), _BATCH):
+        part = slice(start, start + _BATCH)
+        first, second = ([extractor.features.decode(clip).double().numpy() * scale for clip in clips[part]] for clips in (real, made))
+        for name, metric in metrics.items():
+            values[name] += metric(second, first).tolist()
+    return {name: float(np.mean(content)) for name, content in values.items()}

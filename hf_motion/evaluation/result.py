@@ -1,0 +1,165 @@
+"""What an evaluation gives: numbers with all the settings that they depend on, as JSON and as a table."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..utils.files import atomic_path, write_json
+
+FORMAT = 1
+REAL = "real motion"
+
+
+@dataclass(frozen=True)
+class Metric:
+    """How a metric is called and read. `better` is `"lower"`, `"higher"` or `"real"`: the nearer to real motion."""
+
+    title: str
+    better: str
+    digits: int = 3
+
+
+METRICS = {
+    "fid": Metric("FID", "lower"),
+    "r_precision_top1": Metric("R-prec. top 1", "higher"),
+    "r_precision_top2": Metric("top 2", "higher"),
+    "r_precision_top3": Metric("top 3", "higher"),
+    "matching_score": Metric("MM-Dist", "lower"),
+    "diversity": Metric("Diversity", "real"),
+    "multimodality": Metric("MultiModality", "higher"),
+    "tmr_r_precision_top1": Metric("TMR R-prec. top 1", "higher"),
+    "tmr_r_precision_top2": Metric("TMR top 2", "higher"),
+    "tmr_r_precision_top3": Metric("TMR top 3", "higher"),
+    "tmr_matching_score": Metric("TMR MM-Dist", "lower"),
+    "skating_ratio": Metric("Skating ratio", "lower", 4),
+    "non_finite": Metric("Not finite", "lower", 0),
+    **{f"r{k}": Metric(f"R@{k}", "higher") for k in (1, 2, 3, 5, 10)},
+    "median_rank": Metric("Median rank", "lower", 1),
+    "mean_rank": Metric("Mean rank", "lower", 1),
+    "candidates": Metric("Candidates", "real", 0),
+    "mpjpe": Metric("MPJPE (mm)", "lower", 1),
+    "pa_mpjpe": Metric("PA-MPJPE (mm)", "lower", 1),
+    "acceleration_error": Metric("Acceleration error (mm/frame²)", "lower", 2),
+}
+_ARROWS = {"lower": " ↓", "higher": " ↑", "real": " →"}
+
+
+def metric(name: str) -> Metric:
+    """A metric's title and sense; one that is not known by name is shown as it is called."""
+    return METRICS.get(name, Metric(name, "higher"))
+
+
+@dataclass
+class EvaluationResult:
+    """Numbers of an evaluation.
+
+    Args:
+        kind (`str`): `"generation"`, `"reconstruction"` or `"retrieval"`.
+        rows (`dict[str, dict[str, list[float]]]`): For each row of the table the values of each metric, one per replication.
+        settings (`dict`): All that the numbers depend on.
+        notes (`list[str]`): What a reader has to know.
+    """
+
+    kind: str
+    rows: dict[str, dict[str, list[float]]]
+    settings: dict[str, Any]
+    notes: list[str] = field(default_factory=list)
+
+    def mean(self, row: str, name: str) -> float:
+        """Mean over the replications."""
+        return float(np.mean(self.rows[row][name]))
+
+    def interval(self, row: str, name: str) -> float:
+        """Half of the 95 % interval as the field gives it: 1.96 times the standard deviation over the root of the replications."""
+        values = self.rows[row][name]
+        return float(1.96 * np.std(values) / np.sqrt(len(values)))
+
+    @property
+    def metrics(self) -> list[str]:
+        """Names of the metrics, in the order of the table."""
+        present = dict.fromkeys(name for values in self.rows.values() for name in values)
+        return sorted(present, key=lambda name: list(METRICS).index(name) if name in METRICS else len(METRICS))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain content for JSON."""
+        rows = {
+            row: {
+                name: {"mean": _number(self.mean(row, name)), "interval": _number(self.interval(row, name)), "values": _numbers(values)}
+                for name, values in content.items()
+            }
+            for row, content in self.rows.items()
+        }
+        return {"format": FORMAT, "kind": self.kind, "rows": rows, "settings": self.settings, "notes": self.notes}
+
+    def save(self, folder: str | os.PathLike) -> tuple[Path, Path]:
+        """Write `results.json` and `results.md` into a folder and return their paths."""
+        json_path, table_path = Path(folder) / "results.json", Path(folder) / "results.md"
+        write_json(json_path, self.to_dict())
+        with atomic_path(table_path) as temporary:
+            temporary.write_text(self.markdown(), encoding="utf-8")
+        return json_path, table_path
+
+    @classmethod
+    def load(cls, path: str | os.PathLike) -> EvaluationResult:
+        """Read a `results.json`, or the one in a folder.
+
+        Raises:
+            ValueError: If it is something else, or of a later version.
+        """
+        path = Path(path) / "results.json" if Path(path).is_dir() else Path(path)
+        try:
+            content = json.loads(path.read_text(encoding="utf-8"))
+            if content["format"] > FORMAT:
+                raise ValueError(f"{str(path)!r} was written by a later version of hf_motion (format {content['format']}).")
+            rows = {
+                row: {name: [np.nan if value is None else value for value in entry["values"]] for name, entry in values.items()}
+                for row, values in content["rows"].items()
+            }
+            return cls(content["kind"], rows, content["settings"], content["notes"])
+        except (KeyError, TypeError, AttributeError, UnicodeDecodeError, json.JSONDecodeError) as error:
+            raise ValueError(f"{str(path)!r} is not a result of `hf-motion evaluate`: {error!r}.") from error
+
+    def markdown(self) -> str:
+        """The table, its notes and its settings."""
+        names = self.metrics
+        header = ["", *(metric(name).title + _ARROWS[metric(name).better] for name in names)]
+        body = [[row, *(self.cell(row, name) for name in names)] for row in self.rows]
+        settings = [f"- {key}: {_plain(value)}" for key, value in self.settings.items()]
+        notes = [f"- {note}" for note in self.notes]
+        parts = [markdown_table(header, body), "\n".join(notes), "Settings:\n\n" + "\n".join(settings)]
+        return "\n\n".join(part for part in parts if part) + "\n"
+
+    def cell(self, row: str, name: str) -> str:
+        """`mean ± interval`, or a dash."""
+        if name not in self.rows[row]:
+            return "-"
+        digits = metric(name).digits
+        mean = f"{self.mean(row, name):.{digits}f}"
+        return mean if len(self.rows[row][name]) == 1 else f"{mean} ± {self.interval(row, name):.{digits}f}"
+
+
+def markdown_table(header: Sequence[str], body: Sequence[Sequence[str]]) -> str:
+    """A table in markdown."""
+    lines = [header, ["---"] * len(header), *body]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return ", ".join(f"{key} {_plain(item)}" for key, item in value.items())
+    return str(value)
+
+
+def _number(value: float) -> float | None:
+    return float(value) if np.isfinite(value) else None
+
+
+def _numbers(values: Sequence[float]) -> list[float | None]:
+    return [_number(value) for value in values]

@@ -1,0 +1,1 @@
+"""Motions and texts in one space."""

@@ -1,0 +1,104 @@
+"""An untrained retrieval model from plain settings, as a YAML file holds them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import torch
+from transformers import AutoFeatureExtractor, AutoModel, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+
+from ..representation import MotionFeatureExtractor
+from ..retrieval.embedder import checkpoint_folder
+from .new_pipeline import train_clip_tokenizer
+
+MODEL_TYPES = ("t2m-evaluator", "tmr", "adaqf-extractors")
+
+
+def load_retrieval_model(name: str | os.PathLike) -> tuple[PreTrainedModel, PreTrainedTokenizerBase, MotionFeatureExtractor]:
+    """A retrieval checkpoint's model, tokenizer and feature extractor, to train on."""
+    folder = checkpoint_folder(name)
+    model = AutoModel.from_pretrained(folder, use_safetensors=True, dtype=torch.float32)
+    return model, AutoTokenizer.from_pretrained(folder), AutoFeatureExtractor.from_pretrained(folder)
+
+
+def new_retrieval_model(
+    model_type: str,
+    captions: Iterable[str],
+    tags: Mapping[str, str],
+    feature_extractor: MotionFeatureExtractor,
+    options: dict[str, Any] | None = None,
+    text_model: str | dict[str, Any] | None = None,
+    glove: str | None = None,
+) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    """Build a retrieval model to train, and its tokenizer.
+
+    Args:
+        model_type (`str`): `"t2m-evaluator"`, `"tmr"` or `"adaqf-extractors"`.
+        captions (`Iterable[str]`): Training captions; a new tokenizer learns its vocabulary from them.
+        tags (`Mapping[str, str]`): The `word/POS` form of captions that have one.
+        feature_extractor (`MotionFeatureExtractor`): With the training set's statistics.
+        options (`dict`, *optional*): Of the model's configuration; widths that follow from the data are filled in.
+        text_model (`str` or `dict`, *optional*): For `"tmr"`: a pretrained text encoder (folder or repository), which stays frozen unless
+            the options say otherwise, or the options of a small BERT to train from scratch (`vocab_size` included).
+        glove (`str`, *optional*): For the others: folder with the published word vectors, see `WordPosTokenizer.from_glove_folder`. Without
+            it words are learned from the captions.
+
+    Returns:
+        The model with random weights where nothing pretrained is named, and the tokenizer.
+
+    Raises:
+        ValueError: If the model type is unknown or does not take what it is given.
+    """
+    if model_type not in MODEL_TYPES:
+        raise ValueError(f"model_type must be one of {', '.join(map(repr, MODEL_TYPES))}, got {model_type!r}.")
+    options = {"num_features": feature_extractor.dim, **(options or {})}
+    if model_type == "tmr":
+        if glove is not None:
+            raise ValueError("glove is for models that read words; a TMR reads what its text_model reads.")
+        return _new_tmr(captions, options, text_model)
+    if text_model is not None:
+        raise ValueError(f"text_model is for 'tmr'; {model_type!r} reads words, see glove.")
+    return _new_word_model(model_type, captions, tags, options, glove)
+
+
+def _new_tmr(
+    captions: Iterable[str], options: dict[str, Any], text_model: str | dict[str, Any] | None
+) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    from ..models.tmr.modeling_tmr import TMR, TMRConfig
+
+    if isinstance(text_model, str):
+        return TMR.from_text_model(text_model, **options), AutoTokenizer.from_pretrained(text_model)
+    settings = {"model_type": "bert", "hidden_size": 128, "num_hidden_layers": 1, "num_attention_heads": 4, **(text_model or {})}
+    tokenizer = train_clip_tokenizer(captions, settings.pop("vocab_size", 900))
+    settings = {"intermediate_size": 4 * settings["hidden_size"], "max_position_embeddings": 77, **settings}
+    text_config = {**settings, "vocab_size": len(tokenizer), "pad_token_id": tokenizer.pad_token_id}
+    return TMR(TMRConfig(text_config=text_config, **{"freeze_text_model": False, **options})), tokenizer
+
+
+def _new_word_model(
+    model_type: str, captions: Iterable[str], tags: Mapping[str, str], options: dict[str, Any], glove: str | None
+) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    from ..models.adaqf_extractors.modeling_adaqf_extractors import AdaQFExtractors, AdaQFExtractorsConfig
+    from ..models.t2m_evaluator.modeling_t2m_evaluator import T2MEvaluator, T2MEvaluatorConfig
+    from ..tokenization.glove import load_glove_folder
+    from ..tokenization.word_pos import WordPosTokenizer
+
+    vectors = None
+    if glove is None:
+        tokenizer = WordPosTokenizer.from_captions(captions, tags=tags)
+        options = {"freeze_word_embeddings": False, **options} if model_type == "t2m-evaluator" else options
+    else:
+        tokenizer = WordPosTokenizer.from_glove_folder(glove, tags=tags)
+        vectors = torch.from_numpy(load_glove_folder(glove)[1])
+        options = {"word_dim": vectors.shape[1], **options}
+    options = {"vocab_size": tokenizer.vocab_size, **options}
+    if model_type == "t2m-evaluator":
+        model = T2MEvaluator(T2MEvaluatorConfig(**options))
+    else:
+        model = AdaQFExtractors(AdaQFExtractorsConfig(**{"num_pos_classes": 15, **options}))
+    if vectors is not None:
+        with torch.no_grad():
+            model.get_input_embeddings().weight.copy_(vectors)
+    return model, tokenizer

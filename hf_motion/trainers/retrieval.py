@@ -1,0 +1,139 @@
+"""Training of retrieval models: batches, and untrained models from plain settings."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from huggingface_hub import create_repo, upload_folder
+from torch import Tensor
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from ..data.motion_text import MotionTextDataset, collate_motion_text
+from ..hub.card import write_retrieval_card
+from ..hub.remote import forget_origin
+from ..representation import MotionFeatureExtractor
+from ..retrieval.embedder import tokenize_captions
+from ..retrieval.text_similarity import SentenceEncoder, similar_captions
+from .motion_text import MotionTextTrainer, MotionTextTrainingArguments
+
+
+@dataclass
+class RetrievalTrainingArguments(MotionTextTrainingArguments):
+    """`MotionTextTrainingArguments` and what retrieval adds.
+
+    Args:
+        sentence_encoder (`str`, *optional*): Sentence model, such as `"sentence-transformers/all-MiniLM-L6-v2"`: captions that it finds
+            alike are not taken for negatives of one another. Without one only equal captions are.
+        similarity_threshold (`float`, defaults to 0.85): From what cosine similarity on captions are alike.
+    """
+
+    sentence_encoder: str | None = field(default=None, metadata={"help": "Sentence model that finds captions that say the same."})
+    similarity_threshold: float = field(default=0.85, metadata={"help": "From what cosine similarity on captions say the same."})
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not 0 < self.similarity_threshold <= 1:
+            raise ValueError(f"similarity_threshold must be in (0, 1], got {self.similarity_threshold}.")
+
+
+class RetrievalCollator:
+    """Batches of `MotionTextDataset` with token ids and which captions say the same.
+
+    Args:
+        tokenizer (`PreTrainedTokenizerBase`): The model's.
+        tags (`Mapping[str, str]`): The `word/POS` form of captions that have one.
+        encoder (`SentenceEncoder`, *optional*): Finds captions that say the same; without it equal ones are.
+        threshold (`float`, defaults to 0.85): Cosine that captions which say the same exceed.
+    """
+
+    def __init__(
+        self,
+        tokenizer: PreTrainedTokenizerBase,
+        tags: Mapping[str, str] | None = None,
+        encoder: SentenceEncoder | None = None,
+        threshold: float = 0.85,
+    ) -> None:
+        self.tokenizer, self.tags, self.encoder, self.threshold = tokenizer, tags or {}, encoder, threshold
+
+    def __call__(self, examples: Sequence[dict[str, Any]]) -> dict[str, Tensor]:
+        """Pad clips and texts; see `MotionTextDataset` for the examples."""
+        batch = collate_motion_text(examples)
+        captions = batch.pop("captions")
+        tokens = tokenize_captions(self.tokenizer, captions, self.tags)
+        tokens["text_mask"] = tokens.pop("attention_mask")
+        return {**batch, **tokens, "similar": similar_captions(captions, self.encoder, self.threshold)}
+
+
+class RetrievalTrainer(MotionTextTrainer):
+    """Trains a retrieval model, whose `forward` gives the loss.
+
+    Args:
+        model (`PreTrainedModel`): `T2MEvaluator`, `TMR` or `AdaQFExtractors`.
+        args (`RetrievalTrainingArguments`): Settings.
+        train_dataset (`MotionTextDataset`): Clips.
+        tokenizer (`PreTrainedTokenizerBase`): The model's.
+        eval_dataset (`MotionTextDataset`, *optional*): Clips to watch the loss on.
+        **kwargs: As for `transformers.Trainer`.
+    """
+
+    def __init__(
+        self,
+        model: PreTrainedModel,
+        args: RetrievalTrainingArguments,
+        train_dataset: MotionTextDataset,
+        tokenizer: PreTrainedTokenizerBase,
+        eval_dataset: MotionTextDataset | None = None,
+        **kwargs: Any,
+    ) -> None:
+        self.tokenizer = tokenizer
+        self.feature_extractor: MotionFeatureExtractor = train_dataset.feature_extractor
+        datasets = [dataset for dataset in (train_dataset, eval_dataset) if dataset is not None]
+        encoder = None
+        if args.sentence_encoder is not None:
+            encoder = SentenceEncoder(args.sentence_encoder, device=args.device)
+            encoder(sorted({caption for dataset in datasets for captions in dataset.captions for caption in captions}))
+        tags = {caption: tags for dataset in datasets for caption, tags in dataset.tags.items()}
+        collator = RetrievalCollator(tokenizer, tags, encoder, args.similarity_threshold)
+        super().__init__(model=model, args=args, train_dataset=train_dataset, eval_dataset=eval_dataset, data_collator=collator, **kwargs)
+
+    def save_checkpoint(self, folder: str | Path, repo_id: str | None = None, token: str | None = None) -> None:
+        """Save model, tokenizer, feature extractor and a card as one complete repository.
+
+        Args:
+            folder (`str` or `pathlib.Path`): Where to.
+            repo_id (`str`, *optional*): Push it to the Hub too.
+            token (`str`, *optional*): Access token.
+        """
+        if not self.is_world_process_zero():
+            return
+        if repo_id is not None:
+            repo_id = create_repo(repo_id, token=token, exist_ok=True).repo_id
+        save_retrieval_checkpoint(folder, self.model, self.tokenizer, self.feature_extractor, repo_id)
+        if repo_id is not None:
+            upload_folder(repo_id=repo_id, folder_path=folder, token=token, commit_message=f"Upload {type(self.model).__name__}")
+
+
+def save_retrieval_checkpoint(
+    folder: str | Path,
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    feature_extractor: MotionFeatureExtractor,
+    repo_id: str | None = None,
+) -> None:
+    """Save all that a retrieval model needs into one folder, with a card unless it has one.
+
+    Args:
+        folder (`str` or `pathlib.Path`): Where to.
+        model (`PreTrainedModel`): The model.
+        tokenizer (`PreTrainedTokenizerBase`): Its tokenizer.
+        feature_extractor (`MotionFeatureExtractor`): With the statistics that it was trained with.
+        repo_id (`str`, *optional*): Where it is going to be, for the card.
+    """
+    for part in (model, tokenizer, feature_extractor):
+        part.save_pretrained(folder)
+    for path in Path(folder).glob("*.json"):
+        forget_origin(path)
+    write_retrieval_card(Path(folder), model, feature_extractor, repo_id)

@@ -1,0 +1,83 @@
+"""Train a retrieval model (T2MEvaluator, TMR or AdaQF's extractors) on captioned motion.
+
+    python training/train_retrieval.py --config training/configs/tmr_small.yaml --dataset org/my-motions --output_dir runs/tmr
+    accelerate launch --config_file training/accelerate/gpu_multi.yaml training/train_retrieval.py --config training/configs/tmr.yaml ...
+
+Every option of the YAML file can be given on the command line too. Run the same command again to go on from the last checkpoint. Contrastive
+losses see the captions of one process: with several, raise the batch size per device rather than count on the sum.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from transformers import set_seed
+from trl import TrlParser
+
+from hf_motion import MotionFeatureExtractor
+from hf_motion.data.motion_text import MotionTextDataset, load_motion_rows
+from hf_motion.trainers.motion_text import last_checkpoint
+from hf_motion.trainers.new_retrieval import load_retrieval_model, new_retrieval_model
+from hf_motion.trainers.retrieval import RetrievalTrainer, RetrievalTrainingArguments
+from hf_motion.utils.files import check_writable
+
+
+@dataclass
+class ScriptArguments:
+    """What to train, and on what."""
+
+    dataset: str = field(metadata={"help": "Parquet file, folder of them, or data set on the Hub."})
+    split: str = field(default="train", metadata={"help": "Split to train on."})
+    eval_split: str | None = field(default=None, metadata={"help": "Split to watch the loss on; also set eval_strategy."})
+    mirror: bool = field(default=True, metadata={"help": "Also train on every clip mirrored, with sides exchanged in its captions."})
+    min_frames: int = field(default=40, metadata={"help": "Leave shorter clips out."})
+    max_frames: int = field(default=196, metadata={"help": "Longer clips are cut at random."})
+    strict: bool = field(default=True, metadata={"help": "Stop at an unreadable row rather than skip and count it."})
+    model: str | None = field(default=None, metadata={"help": "Go on from this checkpoint rather than from random weights."})
+    model_type: str = field(default="tmr", metadata={"help": "Of a new model: t2m-evaluator, tmr or adaqf-extractors."})
+    model_options: dict[str, Any] | str | None = field(default=None, metadata={"help": "Options of a new model's configuration."})
+    text_model: dict[str, Any] | str | None = field(
+        default=None, metadata={"help": "For tmr: a pretrained text encoder, or options of a small one to train from scratch."}
+    )
+    glove: str | None = field(default=None, metadata={"help": "For models that read words: folder with the published word vectors."})
+
+
+def main(script: ScriptArguments, args: RetrievalTrainingArguments) -> None:
+    check_writable(args.output_dir)
+    set_seed(args.seed)
+    push, args.push_to_hub = args.push_to_hub, False  # Trainer would push its raw states
+    with args.main_process_first(desc="reading the data set"):
+        rows = load_motion_rows(script.dataset, script.split)
+        eval_rows = load_motion_rows(script.dataset, script.eval_split) if script.eval_split else None
+    options = {"min_frames": script.min_frames, "strict": script.strict, "show_progress": not args.disable_tqdm}
+    loaded = load_retrieval_model(script.model) if script.model else None
+    extractor = loaded[2] if loaded else MotionFeatureExtractor(max_frames=script.max_frames)
+    dataset = MotionTextDataset(rows, extractor, script.mirror, **options)
+    if loaded is None:
+        dataset.fit_statistics()
+        captions = [text for texts in dataset.captions for text in texts]
+        model, tokenizer = new_retrieval_model(
+            script.model_type, captions, dataset.tags, extractor, script.model_options, script.text_model, script.glove
+        )
+    else:
+        model, tokenizer, _ = loaded
+    eval_dataset = MotionTextDataset(eval_rows, extractor, **options) if eval_rows is not None else None
+    trainer = RetrievalTrainer(model, args, dataset, tokenizer, eval_dataset)
+    if trainer.is_world_process_zero():
+        size = sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
+        print(f"{len(dataset)} clips (left out: {dict(dataset.skipped) or 'none'}), {size / 1e6:.1f} M trained parameters")
+
+    checkpoint = last_checkpoint(args.output_dir)
+    try:
+        trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+    except KeyboardInterrupt:
+        found = last_checkpoint(args.output_dir)
+        raise SystemExit(f"Stopped. The last checkpoint is {found}; the same command goes on from there.") from None
+    repo_id = (args.hub_model_id or Path(args.output_dir).name) if push else None
+    trainer.save_checkpoint(Path(args.output_dir) / "model", repo_id, args.hub_token)
+
+
+if __name__ == "__main__":
+    main(*TrlParser((ScriptArguments, RetrievalTrainingArguments)).parse_args_and_config())
