@@ -20,9 +20,9 @@ _PUBLIC = {
     "MDMPipeline": "pipelines.mdm",
     "Motion": "motion",
     "MotionFeatureExtractor": "representation",
-    "MotionTextEmbedder": "retrieval.embedder",
     "MotionSystem": "models.motion_system.modeling_motion_system",
     "MotionSystemConfig": "models.motion_system.configuration_motion_system",
+    "MotionTextEmbedder": "retrieval.embedder",
     "SKELETONS": "skeletons",
     "Skeleton": "skeletons",
     "T2MEvaluator": "models.t2m_evaluator.modeling_t2m_evaluator",
@@ -39,17 +39,25 @@ __all__ = list(_PUBLIC)
 
 if TYPE_CHECKING:
     from .checkpoints import load_embedded_pipeline as load_embedded_pipeline
+    from .models.adaqf_extractors.configuration_adaqf_extractors import AdaQFExtractorsConfig as AdaQFExtractorsConfig
+    from .models.adaqf_extractors.modeling_adaqf_extractors import AdaQFExtractors as AdaQFExtractors
     from .models.mdm import MDMDenoiser as MDMDenoiser
     from .models.motion_system.configuration_motion_system import MotionSystemConfig as MotionSystemConfig
     from .models.motion_system.modeling_motion_system import MotionSystem as MotionSystem
+    from .models.t2m_evaluator.configuration_t2m_evaluator import T2MEvaluatorConfig as T2MEvaluatorConfig
+    from .models.t2m_evaluator.modeling_t2m_evaluator import T2MEvaluator as T2MEvaluator
+    from .models.tmr.configuration_tmr import TMRConfig as TMRConfig
+    from .models.tmr.modeling_tmr import TMR as TMR
     from .motion import Motion as Motion
     from .pipelines.mdm import MDMPipeline as MDMPipeline
     from .pipelines.text_to_motion import TextToMotionPipeline as TextToMotionPipeline
     from .representation import HumanML3DRepresentation as HumanML3DRepresentation
     from .representation import MotionFeatureExtractor as MotionFeatureExtractor
+    from .retrieval.embedder import MotionTextEmbedder as MotionTextEmbedder
     from .skeletons import SKELETONS as SKELETONS
     from .skeletons import Skeleton as Skeleton
     from .skeletons import get_skeleton as get_skeleton
+    from .tokenization.word_pos import WordPosTokenizer as WordPosTokenizer
 
 
 def __getattr__(name: str) -> Any:

@@ -1,6 +1,9 @@
 """Whole evaluations with tiny evaluators made on the spot: normalisation, non-finite motion, determinism, the command."""
 
 import json
+import os
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -271,3 +274,22 @@ class TestCommand:
 
 def test_checkpoints_are_registered(evaluator: Path, alignment: Path) -> None:
     assert [type(AutoModel.from_pretrained(folder)).__name__ for folder in (evaluator, alignment)] == ["T2MEvaluator", "TMR"]
+
+
+def test_two_processes_give_the_numbers_of_one(evaluator: Path, alignment: Path, generator: Path, tmp_path: Path) -> None:
+    root = Path(__file__).parents[1]
+    one = evaluate(request(evaluator, alignment, generator, tmp_path / "one"))
+    arguments = [
+        "evaluate", "--dataset", CLIPS, "--model", generator, "--evaluator", evaluator, "--alignment", alignment, "--pool-size", 8,
+        "--alignment-pool-size", 16, "--replications", 2, "--num-inference-steps", 2, "-o", tmp_path / "two", "--device", "cpu",
+    ]  # fmt: skip
+    launcher = ["--config_file", root / "training" / "accelerate" / "cpu_2.yaml", "--main_process_port", "0", "-m", "hf_motion.cli"]
+    line = [sys.executable, "-m", "accelerate.commands.launch", *launcher, *arguments]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join([str(root), os.environ.get("PYTHONPATH", "")])}
+    result = subprocess.run([str(part) for part in line], capture_output=True, text=True, env=environment, check=False)
+    assert result.returncode == 0, result.stderr[-3000:]
+    two = EvaluationResult.load(tmp_path / "two")
+    assert list(two.rows) == list(one.rows)
+    for row, values in one.rows.items():
+        for name in values:
+            assert two.rows[row][name] == pytest.approx(values[name], rel=1e-5, abs=1e-6), (row, name)

@@ -147,6 +147,33 @@ def test_killed_while_saving(rows, tmp_path: Path) -> None:
     assert last_checkpoint(tmp_path).name == "checkpoint-4"
 
 
+def test_feature_weights(rows, tmp_path: Path) -> None:
+    """Twice the weight on one slice moves the loss by that slice's share, and the loss keeps its scale."""
+    plain = make_trainer(rows, tmp_path)
+    batch = next(iter(plain.get_train_dataloader()))
+    weights = {"positions": 2.0, "rotations": 0.0}
+    weighted = make_trainer(rows, tmp_path, feature_weights=json.dumps(weights))
+    objective = weighted.model
+    slices = plain.pipeline.feature_extractor.features.slices
+    expected = torch.ones(263)
+    expected[slices["positions"]], expected[slices["rotations"]] = 2, 0
+    torch.testing.assert_close(objective.feature_weights, expected / expected.mean())
+    assert "feature_weights" not in objective.state_dict()
+    losses = []
+    for name in slices:
+        only = make_trainer(rows, tmp_path, feature_weights={other: float(other == name) for other in slices}).model.eval()
+        losses.append(only(**batch)["loss"] * (slices[name].stop - slices[name].start) / 263)
+    torch.testing.assert_close(sum(losses), plain.model.eval()(**batch)["loss"])
+
+
+@pytest.mark.parametrize(
+    ("weights", "message"), [({"feet": 1.0}, "slices of these features are"), ({"positions": -1.0}, "not be negative")]
+)
+def test_bad_feature_weights(rows, tmp_path: Path, weights: dict, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        make_trainer(rows, tmp_path, feature_weights=weights)
+
+
 def test_samples_are_drawn_while_training(rows, tmp_path: Path) -> None:
     pipeline = tiny_pipeline(dropout=0.0, attention_dropout=0.0)
     dataset = MotionTextDataset(rows, pipeline.feature_extractor, show_progress=False)

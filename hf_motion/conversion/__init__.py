@@ -6,16 +6,27 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .mdm import convert_mdm_checkpoint, convert_mdm_state_dict, mdm_config_from_official
+    from .t2m_evaluator import convert_t2m_evaluator_checkpoint, convert_t2m_evaluator_state_dict, t2m_evaluator_config_from_official
+    from .tmr import convert_tmr_checkpoint, convert_tmr_state_dict, tmr_config_from_official
 
-__all__ = ["convert_mdm_checkpoint", "convert_mdm_state_dict", "mdm_config_from_official"]
-
-_MODULES = dict.fromkeys(__all__, "mdm")
+__all__ = [
+    "convert_mdm_checkpoint",
+    "convert_mdm_state_dict",
+    "convert_t2m_evaluator_checkpoint",
+    "convert_t2m_evaluator_state_dict",
+    "convert_tmr_checkpoint",
+    "convert_tmr_state_dict",
+    "mdm_config_from_official",
+    "t2m_evaluator_config_from_official",
+    "tmr_config_from_official",
+]
 
 
 def __getattr__(name: str) -> Any:
     """Import a converter when it is first asked for, so that `python -m hf_motion.conversion.mdm` runs a module not yet imported."""
     from importlib import import_module
 
-    if name not in _MODULES:
+    if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}; it has {', '.join(__all__)}.")
-    return getattr(import_module(f".{_MODULES[name]}", __name__), name)
+    family = name.removeprefix("convert_").removesuffix("_config_from_official").removesuffix("_checkpoint").removesuffix("_state_dict")
+    return getattr(import_module(f".{family}", __name__), name)

@@ -22,13 +22,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from torch import Tensor
 from transformers import AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
 from ..models.mdm import MDMDenoiser
 from ..pipelines.mdm import MDMPipeline
 from ..representation import MotionFeatureExtractor
+from .published import existing_file, load_statistics, load_tensors
 
 logger = logging.getLogger(__name__)
 
@@ -178,7 +178,7 @@ def convert_mdm_checkpoint(
         >>> pipe = convert_mdm_checkpoint("model000200000.pt", mean="Mean.npy", std="Std.npy")  # doctest: +SKIP
         >>> pipe.save_pretrained("mdm-humanml3d")  # doctest: +SKIP
     """
-    state_dict = _load_weights(_existing(path), use_ema)
+    state_dict = _load_weights(existing_file(path), use_ema)
     args = _load_args(Path(path), args_path)
     config = mdm_config_from_official(state_dict, args)
     denoiser = MDMDenoiser(**config)
@@ -290,20 +290,10 @@ def _feature_extractor(
 ) -> MotionFeatureExtractor:
     for name, (skeleton, width) in _DATASETS.items():
         if width == num_features and dataset in (None, name):
-            return MotionFeatureExtractor(skeleton=skeleton, mean=_statistics("mean", mean), std=_statistics("std", std))
+            return MotionFeatureExtractor(skeleton=skeleton, mean=load_statistics("mean", mean), std=load_statistics("std", std))
     known = ", ".join(f"{width} for {name}" for name, (_, width) in _DATASETS.items())
     trained_on = f" and args.json says dataset {dataset!r}" if dataset else ""
     raise ValueError(f"The weights are for features {num_features} wide{trained_on}; known widths are {known}.")
-
-
-def _statistics(name: str, values: str | os.PathLike | np.ndarray | Sequence[float]) -> list[float]:
-    if isinstance(values, (str, os.PathLike)):
-        path = _existing(values)
-        try:
-            values = np.load(path, allow_pickle=False)
-        except (ValueError, EOFError) as error:
-            raise ValueError(f"Cannot read {name} from {str(path)!r}: {error}. Pass an .npy file with one number per feature.") from error
-    return np.asarray(values, dtype=np.float64).ravel().tolist()
 
 
 def _load_text_encoder(
@@ -323,16 +313,7 @@ def _load_text_encoder(
 
 
 def _load_weights(path: Path, use_ema: bool) -> dict[str, Tensor]:
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except OSError:
-        raise
-    except Exception as error:  # PyTorch raises whatever the first odd byte leads to.
-        reason = (str(error) or type(error).__name__).splitlines()[0]
-        raise ValueError(
-            f"Refused to load {str(path)!r}: it is not a PyTorch file, or holds more than tensors and could run code when opened. "
-            f"Published checkpoints hold tensors only; download it again from its authors. PyTorch says: {reason}"
-        ) from error
+    content = load_tensors(path)
     names = ("model_avg", "model") if use_ema else ("model",)
     if isinstance(content, dict):
         content = next((content[name] for name in names if isinstance(content.get(name), dict)), content)
@@ -346,7 +327,7 @@ def _load_weights(path: Path, use_ema: bool) -> dict[str, Tensor]:
 
 
 def _load_args(checkpoint: Path, args_path: str | os.PathLike | None) -> dict[str, Any]:
-    path = checkpoint.parent / "args.json" if args_path is None else _existing(args_path)
+    path = checkpoint.parent / "args.json" if args_path is None else existing_file(args_path)
     if not path.is_file():
         logger.warning(
             "There is no args.json beside %s: taking the options of the first published models (1000 steps, cosine, no emb_trans_dec, "
@@ -361,13 +342,6 @@ def _load_args(checkpoint: Path, args_path: str | os.PathLike | None) -> dict[st
     if not isinstance(args, dict):
         raise ValueError(f"{str(path)!r} must hold a JSON object with the training options, got {type(args).__name__}.")
     return args
-
-
-def _existing(path: str | os.PathLike) -> Path:
-    path = Path(path)
-    if not path.is_file():
-        raise FileNotFoundError(f"There is no file {str(path)!r}.")
-    return path
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

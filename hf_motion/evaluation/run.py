@@ -208,6 +208,7 @@ def _notes(protocol: Protocol, clips: EvaluationClips) -> list[str]:
     return [
         f"{len(set(used))} of the {len(used)} captions in use are distinct; another motion of the very same caption {policy}.",
         lengths,
+        "R-precision and MM-Dist: a text finds its motion.",
         f"{protocol.generations} generation(s), {protocol.replications} replications: ± is 1.96 standard deviations over the root of the "
         f"replications{'' if protocol.generations > 1 else ', which differ in pools and pairs only'}.",
         *([f"{REAL}: its FID is between two random cuts of the same clips."] if protocol.jitter else []),

@@ -1,0 +1,1 @@
+"""AdaQF's text and motion extractors."""

@@ -1,0 +1,1 @@
+"""The evaluator of Guo et al. (CVPR 2022)."""

@@ -1,0 +1,1 @@
+"""TMR: text-to-motion retrieval (Petrovich et al., ICCV 2023)."""

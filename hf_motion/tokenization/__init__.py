@@ -1,0 +1,1 @@
+"""Words for models that read parts of speech."""
