@@ -1,4 +1,4 @@
-"""What `hf-motion generate` does: prompts in, files out."""
+"""What `hf-motion generate` and `hf-motion edit` do: prompts and clips in, files out."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import re
 import string
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from tqdm.auto import tqdm
@@ -17,10 +17,10 @@ from .pipelines.motion_diffusion import spawn_generators
 from .utils.files import check_writable
 
 if TYPE_CHECKING:
+    from .motion import Motion
     from .pipelines.text_to_motion import TextToMotionPipeline
 
-_SUFFIXES = (".bvh", ".npz", ".mp4", ".gif", ".png", ".html")
-_FIELDS = ("index", "prompt", "seed")
+_SUFFIXES = (".bvh", ".glb", ".npz", ".csv", ".mp4", ".gif", ".png", ".html")
 
 
 @dataclass
@@ -60,6 +60,27 @@ class GenerationRequest:
     dtype: str = "float32"
 
 
+@dataclass
+class EditRequest(GenerationRequest):
+    """Options of `hf-motion edit`, over those of `hf-motion generate`.
+
+    Args:
+        clips (`list[pathlib.Path]`): Motion files.
+        keep_start (`float`, *optional*): Seconds kept at the start.
+        keep_end (`float`, *optional*): Seconds kept at the end.
+        body_parts (`list[str]`): Parts that are made anew.
+        join (`list[pathlib.Path]`): Motion files that follow the clip, which then is only one.
+        transition_seconds (`float`): Length of the transitions of a join.
+    """
+
+    clips: list[Path] = field(default_factory=list)
+    keep_start: float | None = None
+    keep_end: float | None = None
+    body_parts: list[str] = field(default_factory=list)
+    join: list[Path] = field(default_factory=list)
+    transition_seconds: float = 1.0
+
+
 def run(request: GenerationRequest) -> list[Path]:
     """Generate and write.
 
@@ -75,18 +96,13 @@ def run(request: GenerationRequest) -> list[Path]:
     """
     prompts = [prompt for prompt in _prompts(request) for _ in range(request.num_samples)]
     seed = request.seed if request.seed is not None else torch.seed() % 2**31
-    targets = _targets(request, prompts, seed)
-    if request.seconds is not None and request.num_frames is not None:
-        raise ValueError("Give the length as seconds or as num_frames, not both.")
-    if request.seconds is not None and not (math.isfinite(request.seconds) and request.seconds > 0):
-        raise ValueError(f"seconds must be a positive number, got {request.seconds}.")
+    targets = _targets(request, [{"index": index, "prompt": _slug(prompt), "seed": seed} for index, prompt in enumerate(prompts)])
+    _check_seconds(request)
     for folder in {path.parent for paths in targets for path in paths}:
         check_writable(folder)
 
     pipe = _load(request, many=len(prompts) > 1)
-    frames = request.num_frames
-    if request.seconds is not None:
-        frames = max(1, round(request.seconds * pipe.model.pipeline.feature_extractor.fps))
+    frames = _frames(request, pipe)
     generators = spawn_generators(torch.Generator().manual_seed(seed), len(prompts), pipe.model.device)
     written = []
     for start in tqdm(range(0, len(prompts), request.batch_size), desc="Generating", disable=len(prompts) == 1):
@@ -97,6 +113,81 @@ def run(request: GenerationRequest) -> list[Path]:
         )  # fmt: skip
         written += [motion.save(path) for motion, paths in zip(motions, targets[part], strict=True) for path in paths]
     return written
+
+
+def edit(request: EditRequest) -> list[Path]:
+    """Change clips and write them.
+
+    Args:
+        request (`EditRequest`): What to do.
+
+    Returns:
+        `list[pathlib.Path]`: Written files.
+
+    Raises:
+        ValueError: If an option does not fit; nothing has been written then.
+        OSError: If a file cannot be read or written, or the model is not there.
+    """
+    from .data.read import read_motion
+
+    wanted = _edit_prompts(request)
+    seed = request.seed if request.seed is not None else torch.seed() % 2**31
+    made = [
+        {"index": index, "name": clip.stem, "prompt": _slug(prompt), "seed": seed}
+        for index, (clip, prompt) in enumerate(zip(request.clips, wanted, strict=False))
+    ]
+    targets = _targets(request, made)
+    _check_seconds(request)
+    for folder in {path.parent for paths in targets for path in paths}:
+        check_writable(folder)
+
+    pipe = _load(request, many=len(made) > 1)
+    frames, extractor = _frames(request, pipe), pipe.model.pipeline.feature_extractor
+    clips = [read_motion(path, fps=extractor.fps, skeleton=extractor.skeleton) for path in (*request.clips, *request.join)]
+    generator = torch.Generator().manual_seed(seed)
+    options = {"guidance_scale": request.guidance_scale, "num_inference_steps": request.num_inference_steps}
+    if request.join:
+        motions = [_join(request, pipe, clips, wanted, generator=generator, **options)]
+    else:
+        motions = pipe(
+            wanted, frames, generator=generator, batch_size=request.batch_size, motion=clips, keep_start=request.keep_start,
+            keep_end=request.keep_end, body_part=request.body_parts or None, **options,
+        )  # fmt: skip
+    return [motion.save(path) for motion, paths in zip(motions, targets, strict=True) for path in paths]
+
+
+def _join(request: EditRequest, pipe: TextToMotionPipeline, clips: list[Motion], prompts: list[str], **options: Any) -> Motion:
+    from .pipelines.editing import join_motions
+
+    return join_motions(pipe.model.pipeline, clips, prompts, request.transition_seconds, batch_size=request.batch_size, **options)
+
+
+def _edit_prompts(request: EditRequest) -> list[str]:
+    """One prompt per clip, or per transition of a join."""
+    if request.join and len(request.clips) > 1:
+        raise ValueError(f"--join follows one clip, got {len(request.clips)} before it; name the others after --join, in their order.")
+    others = [f"--{name.replace('_', '-')}" for name in ("keep_start", "keep_end", "seconds") if getattr(request, name) is not None]
+    others += ["--body-part"] if request.body_parts else []
+    if request.join and others:
+        raise ValueError(f"--join keeps the clips whole and takes --transition; leave out {', '.join(others)}.")
+    prompts, count = _prompts(request), len(request.join) or len(request.clips)
+    if len(prompts) not in (1, count):
+        kind = "transitions" if request.join else "clips"
+        raise ValueError(f"Got {len(prompts)} prompts for {count} {kind}; give one for all, or one for each.")
+    return prompts * (count if len(prompts) == 1 else 1)
+
+
+def _check_seconds(request: GenerationRequest) -> None:
+    if request.seconds is not None and request.num_frames is not None:
+        raise ValueError("Give the length as seconds or as num_frames, not both.")
+    if request.seconds is not None and not (math.isfinite(request.seconds) and request.seconds > 0):
+        raise ValueError(f"seconds must be a positive number, got {request.seconds}.")
+
+
+def _frames(request: GenerationRequest, pipe: TextToMotionPipeline) -> int | None:
+    if request.seconds is None:
+        return request.num_frames
+    return max(1, round(request.seconds * pipe.model.pipeline.feature_extractor.fps))
 
 
 def _prompts(request: GenerationRequest) -> list[str]:
@@ -112,28 +203,29 @@ def _prompts(request: GenerationRequest) -> list[str]:
     return prompts
 
 
-def _targets(request: GenerationRequest, prompts: list[str], seed: int) -> list[list[Path]]:
-    """Files of each motion."""
+def _targets(request: GenerationRequest, made: list[dict[str, Any]]) -> list[list[Path]]:
+    """Files of each motion; `made` tells what each is called."""
+    known = list(made[0])
     folder = request.output.endswith(("/", os.sep)) or Path(request.output).is_dir()
     suffix = "" if folder else Path(request.output).suffix.lower()
     fields = [name for _, name, _, _ in string.Formatter().parse(request.output) if name is not None]
-    unknown = sorted(set(fields) - set(_FIELDS))
+    unknown = sorted(set(fields) - set(known))
     if unknown:
-        raise ValueError(f"Output pattern {request.output!r} has unknown fields {unknown}; there are {{index}}, {{prompt}} and {{seed}}.")
+        there = ", ".join(f"{{{name}}}" for name in known)
+        raise ValueError(f"Output pattern {request.output!r} has unknown fields {unknown}; there are {there}.")
     if suffix and suffix not in _SUFFIXES:
         raise ValueError(f"Cannot write {suffix!r} files. Use one of {', '.join(_SUFFIXES)}, or a folder with --format.")
     if suffix and request.formats:
         raise ValueError(f"Output {request.output!r} names a format already; leave out --format, or give a folder.")
     if not suffix:
-        pattern = str(Path(request.output) / "{index:03d}-{prompt}")
+        name = "{index:03d}-{name}-{prompt}" if "name" in known else "{index:03d}-{prompt}"
+        pattern = str(Path(request.output) / name)
         endings = [f".{name}" for name in request.formats or ["bvh"]]
     else:
         pattern, endings = request.output, [""]
-    if suffix and not fields and len(prompts) > 1:
-        raise ValueError(
-            f"{len(prompts)} motions cannot all be {request.output!r}; give a folder, or a pattern such as 'wave-{{index}}.bvh'."
-        )
-    names = [pattern.format(index=index, prompt=_slug(prompt), seed=seed) for index, prompt in enumerate(prompts)]
+    if suffix and not fields and len(made) > 1:
+        raise ValueError(f"{len(made)} motions cannot all be {request.output!r}; give a folder, or a pattern such as 'wave-{{index}}.bvh'.")
+    names = [pattern.format(**fields) for fields in made]
     if len(set(names)) < len(names):
         raise ValueError(f"Output pattern {request.output!r} gives several motions the same name; add {{index}} to it.")
     return [[Path(name + ending) for ending in endings] for name in names]

@@ -107,7 +107,9 @@ class Motion:
         | suffix | what is written | options |
         |---|---|---|
         | .bvh | skeleton animation for Blender, Maya, Unity, Unreal | see `hf_motion.export.write_bvh` |
-        | .npz | joints, fps, skeleton and text, lossless | |
+        | .glb | skeleton animation with a simple body, glTF 2.0 | see `hf_motion.export.write_glb` |
+        | .npz | joints, fps, skeleton and text, lossless; or SMPL-H poses | `layout="amass"`: see `hf_motion.export.write_amass` |
+        | .csv | joint positions, one row per frame | see `hf_motion.export.write_csv` |
         | .mp4 .gif | video | see `hf_motion.rendering.save_video` |
         | .png | contact sheet of poses over time | see `hf_motion.rendering.save_contact_sheet` |
         | .html | self-contained player | see `hf_motion.rendering.save_player` |
@@ -121,13 +123,20 @@ class Motion:
 
         Raises:
             ValueError: If the suffix is unknown.
-            OSError: If the folder is not writable.
+            OSError: If the folder is not writable or the disk is full; nothing half-written stays behind.
         """
         path = Path(path)
         writers = _writers()
         if path.suffix.lower() not in writers:
             raise ValueError(f"Cannot save a motion as {path.suffix or path.name!r}. Use one of: {', '.join(writers)}.")
-        writers[path.suffix.lower()](self, path, **options)
+        try:
+            writers[path.suffix.lower()](self, path, **options)
+        except OSError as error:
+            if error.strerror is None:
+                raise
+            raise OSError(
+                f"Cannot write {str(path)!r}: {error.strerror}. Nothing half-written was left; make room or choose another folder."
+            ) from error
         return path
 
     @classmethod
@@ -207,16 +216,24 @@ def _checked_joints(joints: Any, skeleton: Skeleton) -> np.ndarray:
 
 
 def _writers() -> dict[str, Callable[..., None]]:
-    from .export import write_bvh
+    from .export import write_bvh, write_csv, write_glb
     from .rendering import save_contact_sheet, save_player, save_video
 
     return {
         ".bvh": write_bvh, ".npz": _write_npz, ".mp4": save_video, ".gif": save_video, ".png": save_contact_sheet,
-        ".html": save_player,
+        ".html": save_player, ".glb": write_glb, ".csv": write_csv,
     }  # fmt: skip
 
 
-def _write_npz(motion: Motion, path: Path) -> None:
+def _write_npz(motion: Motion, path: Path, *, layout: str = "hf_motion", **options: Any) -> None:
+    if layout == "amass":
+        from .export import write_amass
+
+        write_amass(motion, path, **options)
+        return
+    if layout != "hf_motion" or options:
+        given = f"layout={layout!r}" if layout != "hf_motion" else ", ".join(options)
+        raise ValueError(f"Cannot write .npz with {given}: layout is 'hf_motion' (joints, no options) or 'amass' (SMPL-H poses).")
     skeleton = motion.skeleton
     with atomic_path(path) as temporary:
         np.savez_compressed(

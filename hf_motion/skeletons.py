@@ -98,6 +98,16 @@ class Skeleton:
         index = {name: joint for joint, name in enumerate(self.joint_names)}
         return tuple(index.get(_other_side(name), joint) for joint, name in enumerate(self.joint_names))
 
+    @cached_property
+    def body_parts(self) -> dict[str, tuple[int, ...]]:
+        """Joints of each body part that the skeleton has, read from the names.
+
+        A part holds the joints that move when it alone moves: an arm begins at the shoulder, a leg at the knee (the hip joint turns
+        with the pelvis). The root belongs to none: everything else hangs on it.
+        """
+        parts = {part: tuple(j for j, name in enumerate(self.joint_names) if j and name in names) for part, names in _BODY_PARTS.items()}
+        return {part: joints for part, joints in parts.items() if joints}
+
     def joint(self, name: str) -> int:
         """Index of the joint called `name`.
 
@@ -107,6 +117,21 @@ class Skeleton:
         if name not in self.joint_names:
             raise ValueError(f"Skeleton {self.name!r} has no joint {name!r}. Its joints are: {', '.join(self.joint_names)}.")
         return self.joint_names.index(name)
+
+
+_SIDES = ("left", "right")
+_ARMS = {f"{side}_arm": tuple(f"{side}_{name}" for name in ("shoulder", "elbow", "wrist")) for side in _SIDES}
+_LEGS = {f"{side}_leg": tuple(f"{side}_{name}" for name in ("knee", "ankle", "heel", "foot")) for side in _SIDES}
+_TORSO = ("spine1", "spine2", "spine3", "neck", "left_collar", "right_collar", "pelvis", "thorax", "lower_neck")
+_HEAD = ("head", "upper_neck")
+_BODY_PARTS = {
+    "upper_body": (*_TORSO, *_HEAD, *sum(_ARMS.values(), ())),
+    "lower_body": ("left_hip", "right_hip", *sum(_LEGS.values(), ())),
+    "torso": _TORSO,
+    "head": _HEAD,
+    **_ARMS,
+    **_LEGS,
+}
 
 
 def _other_side(name: str) -> str:

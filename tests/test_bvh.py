@@ -356,3 +356,35 @@ def test_damaged_files_never_break_the_reader(tmp_path):
             assert str(path) in str(error)  # noqa: PT017
             outcomes.add(ValueError)
     assert outcomes == {Motion, ValueError}
+
+
+def test_end_sites_become_joints_when_asked(tmp_path):
+    two = STICK.replace("      End Site\n", "      End Site\n      {\n        OFFSET 1 2 3\n      }\n      End Site\n")
+    file = parse_bvh(written(two, tmp_path))
+    assert file.end_sites == ((2, (1.0, 2.0, 3.0)), (2, (0.0, 20.0, 0.0)))
+    ends = file.with_end_sites()
+    assert (ends.joint_names, ends.parents, ends.end_sites) == (("hips", "chest", "head", "head_end"), (-1, 0, 1, 2), ())
+    positions = ends.joint_positions()
+    np.testing.assert_array_equal(positions[:, :3], file.joint_positions())
+    np.testing.assert_allclose(np.linalg.norm(positions[:, 3] - positions[:, 2], axis=-1), np.sqrt(14))
+    taken = parse_bvh(written(STICK.replace("chest", "head_end"), tmp_path))
+    assert taken.with_end_sites().joint_names == taken.joint_names
+
+
+@pytest.mark.parametrize("fps", [15, 20, 45, 60])
+def test_resampling_interpolates_rotations(tmp_path, fps):
+    text = STICK.replace("Frames: 2", "Frames: 4") + "2 90 0 15 25 30 45 50 60 30 5 6 7\n3 91 2 -10 170 -30 40 -50 -60 35 5 6 7\n"
+    file = parse_bvh(written(text, tmp_path))
+    positions = file.joint_positions(fps)
+    times = np.arange(len(positions)) * 30 / fps
+    assert len(positions) == int(3 * fps / 30) + 1
+    frames = file.frames
+    places = np.stack([np.interp(times, range(4), frames[:, axis]) for axis in range(3)], axis=-1)
+    np.testing.assert_allclose(positions[:, 0], places, atol=1e-4)
+    turns = [
+        Slerp(range(4), Rotation.from_euler(order, frames[:, at : at + 3], degrees=True))(times) for order, at in (("ZXY", 3), ("YZY", 6))
+    ]
+    chest = places + turns[0].apply([0, 80, 0])
+    np.testing.assert_allclose(positions[:, 1], chest, atol=1e-4)
+    heads = np.stack([np.zeros_like(times), np.interp(times, range(4), frames[:, 9]), np.full_like(times, 10)], axis=-1)
+    np.testing.assert_allclose(positions[:, 2], chest + (turns[0] * turns[1]).apply(heads), atol=1e-4)

@@ -125,7 +125,7 @@ def test_equals_the_published_code():
             "motion_log_variance": model._encode_motion(motion, motion_mask).log_variance,
             "text_mean": model._encode_text(states, text_mask).mean,
             "text_log_variance": model._encode_text(states, text_mask).log_variance,
-            "decoded": model.reconstruct(tensors["text_mean"], motion_mask),
+            "decoded": model.decode(tensors["text_mean"], motion_mask),
         }
         output = model(motion, text_states=states, text_mask=text_mask, similar=similar)
     ours |= {"loss_loss": output.loss, "loss_recons": output.reconstruction_loss, "loss_kl": output.kl_loss}

@@ -1,4 +1,6 @@
 import math
+import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -6,8 +8,10 @@ import torch
 from scipy.spatial.transform import Rotation
 
 from hf_motion import Skeleton
+from hf_motion.data.motion_text import load_motion_rows, read_row
 from hf_motion.kinematics import constant_bone_lengths, forward_kinematics, solve_rotations
-from hf_motion.representation.rotations import quaternion_to_matrix
+from hf_motion.representation import HumanML3DRepresentation
+from hf_motion.representation.rotations import quaternion_to_matrix, rotation_6d_to_matrix
 from hf_motion.skeletons import HUMANML3D_22, KIT_21
 
 CHAIN = Skeleton("chain", ("a", "b", "c", "d"), (-1, 0, 1, 2))
@@ -242,3 +246,71 @@ def test_other_skeletons_are_solved_exactly(skeleton):
     joints = forward_kinematics(rotations, root, offsets, skeleton)
     rotations, root, offsets = solve_rotations(joints, skeleton)
     torch.testing.assert_close(forward_kinematics(rotations, root, offsets, skeleton), joints, atol=1e-4, rtol=0)
+
+
+@pytest.fixture(scope="module")
+def real_clips() -> dict[str, torch.Tensor]:
+    """Real clips with bones of one length each."""
+    rows = load_motion_rows(str(Path(__file__).parent / "fixtures" / "clips.parquet"))
+    joints = {row["id"]: torch.from_numpy(read_row(row, "humanml3d-22")[0].joints).double() for row in rows}
+    return {name: constant_bone_lengths(clip, HUMANML3D_22) for name, clip in joints.items()}
+
+
+def test_hands_and_feet_of_real_clips_are_met(real_clips):
+    ends = [HUMANML3D_22.joint(f"{side}_{part}") for side in ("left", "right") for part in ("wrist", "ankle", "foot")]
+    for name, joints in real_clips.items():
+        found = forward_kinematics(*solve_rotations(joints, HUMANML3D_22), HUMANML3D_22)
+        miss = (found - joints).norm(dim=-1)[:, ends]
+        assert miss.max() < 0.01, name
+        assert miss.mean() < 0.001, name
+
+
+def test_pelvis_and_chest_of_real_clips_face_as_hips_and_shoulders_do(real_clips):
+    for name, joints in real_clips.items():
+        rotations, _, _ = solve_rotations(joints, HUMANML3D_22)
+        matrices = quaternion_to_matrix(rotations)
+        chest = matrices[:, 0] @ matrices[:, 3] @ matrices[:, 6] @ matrices[:, 9]
+        for turned, left, right, low, high in ((matrices[:, 0], 1, 2, 0, 3), (chest, 16, 17, 0, 12)):
+            ahead = torch.linalg.cross(joints[:, left] - joints[:, right], joints[:, high] - joints[:, low])
+            off = torch.rad2deg(torch.acos(torch.nn.functional.cosine_similarity(turned[..., 2], ahead, dim=-1).clamp(-1, 1)))
+            assert off.max() < 50, name
+            assert off.mean() < 12, name
+
+
+def test_elbows_and_knees_of_real_clips_bend_the_right_way(real_clips):
+    hinges = {"left_elbow": (0, -1, 0), "right_elbow": (0, 1, 0), "left_knee": (1, 0, 0), "right_knee": (1, 0, 0)}
+    for name, joints in real_clips.items():
+        rotations, _, _ = solve_rotations(joints, HUMANML3D_22)
+        for joint, axis in hinges.items():
+            turn = rotations[:, HUMANML3D_22.joint(joint)]
+            vector = (turn[:, 1:] * turn[:, :1].sign()).numpy()
+            bent = np.linalg.norm(vector, axis=-1) > np.sin(np.radians(20))
+            assert (vector @ np.array(axis) > 0)[bent].all(), f"{name} {joint}"
+
+
+def test_rotation_features_are_no_joint_rotations(real_clips):
+    """The features hold one rotation per bone, from a heading that is not the body's: read as joint rotations they miss by far."""
+    representation = HumanML3DRepresentation()
+    offsets = torch.from_numpy(HUMANML3D_22.rest_offsets)
+    read, solved = [], []
+    for joints in real_clips.values():
+        features = representation.encode(joints.float(), fps=20)
+        positions = representation.decode(features)
+        heading, root = representation.root_trajectory(features)
+        local = rotation_6d_to_matrix(features[:, representation.slices["rotations"]].unflatten(-1, (-1, 6)))
+        straight = torch.cat((quaternion_to_matrix(heading).mT[:, None], local), dim=1)
+        read.append((forward_kinematics(straight, root, offsets, HUMANML3D_22) - positions).norm(dim=-1).mean())
+        solved.append((forward_kinematics(*solve_rotations(positions, HUMANML3D_22), HUMANML3D_22) - positions).norm(dim=-1).mean())
+    assert min(read) > 0.05
+    assert max(solved) < 0.01
+    assert sum(read) > 100 * sum(solved)
+
+
+def test_a_long_clip_is_solved_in_a_moment():
+    joints = clip(196).float()
+    times = []
+    for _ in range(5):
+        start = time.process_time()
+        solve_rotations(joints, HUMANML3D_22)
+        times.append(time.process_time() - start)
+    assert min(times) < 0.05 * max(1, torch.get_num_threads())

@@ -5,6 +5,7 @@ import builtins
 import html
 import json
 import re
+import shutil
 import subprocess
 import sys
 
@@ -200,6 +201,61 @@ def test_player_holds_all_motions_and_fetches_nothing(tmp_path):
     for motion, values in zip(motions, packed, strict=True):
         whole = np.frombuffer(base64.b64decode(values["joints"]), dtype="<i2").reshape(motion.joints.shape)
         assert np.allclose(whole * values["step"] + values["origin"], motion.joints, atol=0.001)
+
+
+def chromium() -> str | None:
+    return shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+
+
+@pytest.mark.skipif(chromium() is None, reason="needs Chromium")
+def test_player_draws_every_motion_in_a_browser(tmp_path):
+    """Opened from a file, without a network: the page says itself, in its title, what it drew and how the wheel behaves."""
+    motions = [walking(7, text="first"), walking(9, text="second"), walking(9, text="third")]
+    save_player(motions, tmp_path / "page.html")
+    probe = """<script>
+    addEventListener("error", e => { document.title = "error: " + e.message; });
+    setTimeout(() => {
+      const turn = new WheelEvent("wheel", { deltaY: -100, cancelable: true });
+      view.dispatchEvent(turn);
+      const shown = data.motions.map((m, i) => {
+        const box = boxOf(i, stage.clientWidth, stage.clientHeight), k = window.devicePixelRatio || 1;
+        const pixels = context.getImageData(box.x * k, box.y * k, box.width * k, box.height * k).data;
+        let blue = 0;
+        for (let p = 0; p < pixels.length; p += 4) blue += pixels[p + 3] > 200 && pixels[p + 2] > pixels[p] + 80;
+        return blue > 20;
+      });
+      const captions = [...document.querySelectorAll(".caption")].map(c => c.textContent).join();
+      document.title = JSON.stringify({ shown, captions, alone: turn.defaultPrevented, zoom: zoom > 1 });
+    }, 300);</script></body>"""
+    page = (tmp_path / "page.html").read_text(encoding="utf-8").replace("</body>", probe)
+    (tmp_path / "page.html").write_text(page, encoding="utf-8")
+    command = [chromium(), "--headless", "--no-sandbox", "--disable-gpu", "--dump-dom", "--virtual-time-budget=3000"]
+    dump = subprocess.run([*command, (tmp_path / "page.html").as_uri()], capture_output=True, text=True, check=True, timeout=60).stdout
+    title = html.unescape(re.search("<title>(.*?)</title>", dump)[1])
+    assert json.loads(title) == {"shown": [True] * 3, "captions": "first,second,third", "alone": True, "zoom": True}
+
+
+@pytest.mark.skipif(chromium() is None, reason="needs Chromium")
+def test_player_in_a_notebook_leaves_the_wheel_to_the_page_until_clicked(tmp_path):
+    probe = """<script>
+      const wheel = options => {
+        const e = new WheelEvent("wheel", { deltaY: -100, cancelable: true, ...options });
+        view.dispatchEvent(e);
+        return e.defaultPrevented;
+      };
+      const found = [wheel({}), wheel({ ctrlKey: true })];
+      view.dispatchEvent(new PointerEvent("pointerdown", { pointerId: 1 }));
+      found.push(wheel({}));
+      view.dispatchEvent(new PointerEvent("pointerleave"));
+      found.push(wheel({}));
+      parent.postMessage(found.join(), "*");
+    </script></body>"""
+    cell = player_html(walking(7)).replace(html.escape("</body>"), html.escape(probe))
+    listen = '<script>addEventListener("message", e => { document.title = e.data; });</script>'
+    (tmp_path / "notebook.html").write_text(f"<html><title>none</title><body>{listen}{cell}</body></html>", encoding="utf-8")
+    command = [chromium(), "--headless", "--no-sandbox", "--disable-gpu", "--dump-dom", "--virtual-time-budget=3000"]
+    dump = subprocess.run([*command, (tmp_path / "notebook.html").as_uri()], capture_output=True, text=True, check=True, timeout=60).stdout
+    assert re.search("<title>(.*?)</title>", dump)[1] == "false,true,true,false"
 
 
 def test_player_escapes_texts(tmp_path):

@@ -14,7 +14,7 @@ from hf_motion import MotionFeatureExtractor, MotionTextEmbedder
 from hf_motion.data.motion_text import MotionTextDataset, load_motion_rows
 from hf_motion.trainers.motion_text import last_checkpoint
 from hf_motion.trainers.new_retrieval import new_retrieval_model
-from hf_motion.trainers.retrieval import RetrievalCollator, RetrievalTrainer, RetrievalTrainingArguments
+from hf_motion.trainers.retrieval import RetrievalCollator, RetrievalTrainer, RetrievalTrainingArguments, frozen_text_states
 
 CLIPS = FIXTURES / "clips.parquet"
 ROOT = Path(__file__).parents[1]
@@ -30,12 +30,13 @@ TEXT = {"vocab_size": 600, "hidden_size": 8, "num_hidden_layers": 1, "num_attent
 KINDS = list(SMALL)
 
 
-def make_trainer(folder: Path, kind: str, **options) -> RetrievalTrainer:
+def make_trainer(folder: Path, kind: str, model_options: dict | None = None, **options) -> RetrievalTrainer:
     torch.manual_seed(0)
     extractor = MotionFeatureExtractor(max_frames=40)
     dataset = MotionTextDataset(load_motion_rows(str(CLIPS), "train"), extractor, mirror=True, show_progress=False)
     dataset.fit_statistics()
-    model, tokenizer = new_retrieval_model(kind, CAPTIONS, dataset.tags, extractor, SMALL[kind], TEXT if kind == "tmr" else None)
+    text_model = TEXT if kind == "tmr" else None
+    model, tokenizer = new_retrieval_model(kind, CAPTIONS, dataset.tags, extractor, {**SMALL[kind], **(model_options or {})}, text_model)
     settings = {
         "max_steps": 4, "save_steps": 2, "logging_steps": 1, "per_device_train_batch_size": 8, "report_to": "none", "use_cpu": True,
         "disable_tqdm": True, "learning_rate": 1e-2, "epoch_size": 24,
@@ -98,6 +99,19 @@ def test_equal_captions_are_no_negatives() -> None:
     batch = RetrievalCollator(tokenizer)(examples)
     assert batch["similar"].int().tolist() == [[1, 0, 1], [0, 1, 0], [1, 0, 1]]
     assert {"motion_features", "attention_mask", "input_ids", "text_mask", "seeds"} <= batch.keys()
+
+
+def test_frozen_text_is_encoded_once(tmp_path: Path) -> None:
+    trained, frozen = (make_trainer(tmp_path, "tmr", model_options={"freeze_text_model": freeze}) for freeze in (False, True))
+    assert trained.data_collator.states is None
+    frozen.model.load_state_dict(trained.model.state_dict())
+    frozen.data_collator.states = frozen_text_states(frozen.model, frozen.tokenizer, sorted(frozen.data_collator.states))
+    examples = [frozen.train_dataset[index, index] for index in range(4)]
+    batches = [trainer.data_collator(examples) for trainer in (trained, frozen)]
+    assert "input_ids" not in batches[1]
+    one, other = (trainer.model.eval()(**batch) for trainer, batch in zip((trained, frozen), batches, strict=True))
+    torch.testing.assert_close(one.text_embeds, other.text_embeds)
+    torch.testing.assert_close(one.loss, other.loss)
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,9 @@
 """The `hf-motion` command: one file per subcommand, each importing what it runs only when it runs."""
 
+from . import convert as convert
+from . import data as data
+from . import edit as edit
+from . import evaluate as evaluate
 from . import generate as generate
 from .app import app
 

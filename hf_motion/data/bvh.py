@@ -1,24 +1,27 @@
-"""Reading Biovision Hierarchy (.bvh) files of any skeleton, channel order and unit."""
+"""Reading Biovision Hierarchy (.bvh) files of any skeleton, channel order and unit.
+
+PyPI's bvhio 1.5.4 reads all the rigs that we have files of to the same positions, but frame by frame (some 500 a second) and never
+returns from an empty or truncated hierarchy; pybvh 0.9.0 refuses joints with position channels; hence a reader of our own.
+"""
 
 from __future__ import annotations
 
 import os
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NoReturn
 
 import numpy as np
 import torch
+from torch import Tensor
 
-from ..kinematics import forward_kinematics
 from ..motion import Motion
-from ..representation.rotations import quaternion_multiply
 from ..skeletons import SKELETONS, Skeleton
+from .animation import euler_quaternions, sample_joints
 
 _CHANNELS = {f"{axis}{kind}".lower(): f"{axis}{kind}" for kind in ("position", "rotation") for axis in "XYZ"}
 _MAX_JOINTS = 4096
-_FRAMES_AT_ONCE = 4096
 # A character's reach, hand to toe along the bones, is about 2 m. Upper limit of the reach in file units, and units per metre.
 # The third kind are CMU's: its files count in inches / 0.45.
 _UNITS = ((10.0, 1.0), (60.0, 0.45 / 0.0254), (600.0, 100.0), (np.inf, 1000.0))
@@ -35,6 +38,7 @@ class BvhFile:
         channels (`tuple[tuple[str, ...], ...]`): Channel names of each joint, such as `"Zrotation"`, in the order of the columns.
         frames (`numpy.ndarray`): The numbers of the MOTION part, (frames, channels) float64, angles in degrees.
         fps (`float`): Frames per second: the integer whose inverse the file's frame time is a rounding of, if there is one.
+        end_sites (`tuple[tuple[int, tuple[float, float, float]], ...]`, defaults to `()`): Joint and OFFSET of each End Site.
     """
 
     joint_names: tuple[str, ...]
@@ -43,44 +47,68 @@ class BvhFile:
     channels: tuple[tuple[str, ...], ...]
     frames: np.ndarray
     fps: float
+    end_sites: tuple[tuple[int, tuple[float, float, float]], ...] = ()
 
     def skeleton(self) -> Skeleton:
         """The hierarchy in the order of the file, called `<root>-<number of joints>`."""
         return Skeleton(f"{self.joint_names[0].lower()}-{len(self.joint_names)}", self.joint_names, self.parents)
 
-    def joint_positions(self) -> np.ndarray:
+    def with_end_sites(self) -> BvhFile:
+        """The same with End Sites as joints of their own at the end, called `<joint>_end`; a joint's first one only.
+
+        In files without toes or wrists the End Sites say where these are.
+        """
+        ends = {joint: offset for joint, offset in reversed(self.end_sites) if f"{self.joint_names[joint]}_end" not in self.joint_names}
+        return replace(
+            self,
+            joint_names=(*self.joint_names, *(f"{self.joint_names[joint]}_end" for joint in ends)),
+            parents=(*self.parents, *ends),
+            offsets=np.concatenate((self.offsets, np.array(list(ends.values())).reshape(-1, 3))),
+            channels=(*self.channels, *(() for _ in ends)),
+            end_sites=(),
+        )
+
+    def joint_positions(self, fps: float | None = None) -> np.ndarray:
         """World positions, (frames, joints, 3) float64, by forward kinematics.
 
         Rotation channels turn in the order in which they stand. A position channel takes the place of that coordinate of the
         joint's OFFSET, for every joint, the root included, as in Blender.
-        """
-        skeleton = self.skeleton()
-        parts = np.array_split(self.frames, range(_FRAMES_AT_ONCE, len(self.frames), _FRAMES_AT_ONCE))
-        return np.concatenate([self._positions(part, skeleton) for part in parts])
 
-    def _positions(self, frames: np.ndarray, skeleton: Skeleton) -> np.ndarray:
+        Args:
+            fps (`float`, *optional*): Resample to this rate, rotations by slerp, positions linearly.
+
+        Raises:
+            ValueError: If that would make more than a million frames.
+        """
+        return sample_joints(self.local_pose, self.skeleton(), len(self.frames), self.fps, fps)
+
+    def local_pose(self, frames: np.ndarray) -> tuple[Tensor, Tensor]:
+        """Local rotations and offsets of some frames.
+
+        Args:
+            frames (`numpy.ndarray`): Frame numbers, (frames,) int64.
+
+        Returns:
+            `tuple[torch.Tensor, torch.Tensor]`: Unit quaternions (frames, joints, 4), real part first, and offsets from the
+            parent (frames, joints, 3), float64.
+        """
+        numbers = self.frames[frames]
         turns = max(1, *(sum(channel.endswith("rotation") for channel in channels) for channels in self.channels))
-        angles = np.zeros((len(frames), len(self.parents), turns))
+        angles = np.zeros((len(numbers), len(self.parents), turns))
         axes = np.zeros((len(self.parents), turns, 3))
-        offsets = np.broadcast_to(self.offsets, (len(frames), *self.offsets.shape)).copy()
+        offsets = np.broadcast_to(self.offsets, (len(numbers), *self.offsets.shape)).copy()
         column = 0
         for joint, channels in enumerate(self.channels):
             turn = 0
             for channel in channels:
                 axis = "XYZ".index(channel[0])
                 if channel.endswith("position"):
-                    offsets[:, joint, axis] = frames[:, column]
+                    offsets[:, joint, axis] = numbers[:, column]
                 else:
-                    angles[:, joint, turn], axes[joint, turn, axis] = frames[:, column], 1.0
+                    angles[:, joint, turn], axes[joint, turn, axis] = numbers[:, column], 1.0
                     turn += 1
                 column += 1
-        half = np.radians(angles)[..., None] / 2
-        quaternions = torch.from_numpy(np.concatenate((np.cos(half), np.sin(half) * axes), axis=-1))
-        rotations = quaternions[:, :, 0]
-        for turn in range(1, turns):
-            rotations = quaternion_multiply(rotations, quaternions[:, :, turn])
-        offsets = torch.from_numpy(offsets)
-        return forward_kinematics(rotations, offsets[:, 0], offsets, skeleton).numpy()
+        return euler_quaternions(torch.from_numpy(np.radians(angles)), torch.from_numpy(axes)), torch.from_numpy(offsets)
 
 
 def read_bvh(path: str | os.PathLike, *, scale: float | None = None, up_axis: str = "y") -> Motion:
@@ -145,7 +173,7 @@ def read_bvh(path: str | os.PathLike, *, scale: float | None = None, up_axis: st
     skeleton = file.skeleton()
     with np.errstate(all="ignore"):
         joints = file.joint_positions()
-        joints = (joints / (_guessed_scale(joints, file) if scale is None else scale)).astype(np.float32)
+        joints = (joints / (guessed_scale(joints, file) if scale is None else scale)).astype(np.float32)
     if not np.isfinite(joints).all():
         raise ValueError(f"{str(path)!r} places joints beyond all bounds; its OFFSETs or position channels are damaged.")
     if str(up_axis).lower() == "z":
@@ -161,8 +189,13 @@ def _same_joints(one: Skeleton, other: Skeleton) -> bool:
     return len(one) == len(other) and one.joint_names[0] == other.joint_names[0] and links[0] == links[1]
 
 
-def _guessed_scale(joints: np.ndarray, file: BvhFile) -> float:
-    """Units per metre, from the longest way through the tree of bones."""
+def guessed_scale(joints: np.ndarray, file: BvhFile) -> float:
+    """Units per metre, from the longest way through the tree of bones, for rigs of which nothing is known.
+
+    Args:
+        joints (`numpy.ndarray`): What `file.joint_positions()` returns.
+        file (`BvhFile`): The file.
+    """
     skeleton = file.skeleton()
     above = [max(parent, 0) for parent in skeleton.parents]
     lengths = np.median(np.linalg.norm(joints - joints[:, above], axis=-1), axis=0)
@@ -208,6 +241,7 @@ class _Parser:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.joints: list[_Joint] = []
+        self.end_sites: list[_Joint] = []
         self.motion_line = 0
         data = path.read_bytes()
         try:
@@ -258,7 +292,8 @@ class _Parser:
         if (keyword == "ROOT") != (inside is None) or (keyword == "ROOT" and self.joints):
             self.fail(line, "one ROOT that holds all JOINTs and End Sites", f"{keyword} {name}")
         if keyword == "END":
-            return _Joint("End Site")
+            self.end_sites.append(_Joint("End Site", parent=inside.index))
+            return self.end_sites[-1]
         if not name or any(joint.name == name for joint in self.joints):
             self.fail(line, "a joint name that occurs once; rename the joint in the program that wrote the file", _shown(name))
         if len(self.joints) == _MAX_JOINTS:
@@ -270,7 +305,7 @@ class _Parser:
         numbers = _numbers(text.split())
         if numbers is None or len(numbers) != 3:
             self.fail(line, "three finite numbers after OFFSET", _shown(text))
-        return numbers
+        return numbers.tolist()
 
     def _channels(self, text: str, line: int) -> tuple[str, ...]:
         count, *names = text.split() or [""]
@@ -296,6 +331,7 @@ class _Parser:
             parents=tuple(joint.parent for joint in self.joints),
             offsets=np.array([joint.offset for joint in self.joints]),
             channels=tuple(joint.channels for joint in self.joints),
+            end_sites=tuple((end.parent, tuple(end.offset)) for end in self.end_sites),
             frames=self._frames(numbered[2:], int(count), width),
             fps=fps,
         )
@@ -311,7 +347,7 @@ class _Parser:
     def _frames(self, numbered: list[tuple[int, str]], count: int, width: int) -> np.ndarray:
         numbers = _numbers(" ".join(line for _, line in numbered).split())
         if numbers is not None and len(numbers) == count * width:
-            return np.array(numbers).reshape(count, width)
+            return numbers.reshape(count, width)
         for number, line in numbered:
             words = line.split()
             if _numbers(words) is None:
@@ -326,9 +362,9 @@ def _shown(text: str) -> str:
     return repr(text if len(text) <= 60 else text[:57] + "...")
 
 
-def _numbers(words: list[str]) -> list[float] | None:
+def _numbers(words: list[str]) -> np.ndarray | None:
     try:
-        numbers = list(map(float, words))
+        numbers = np.array(list(map(float, words)))
     except ValueError:
         return None
     return numbers if np.isfinite(numbers).all() else None
@@ -339,7 +375,7 @@ def _frame_rate(seconds: str) -> float | None:
     numbers = _numbers([seconds])
     if numbers is None or not 1e-9 < numbers[0] < 1e9:
         return None
-    fps = 1 / numbers[0]
+    fps = float(1 / numbers[0])
     digits = max(3, len(seconds.lower().partition("e")[0].partition(".")[2]))
     whole = round(fps)
     return float(whole) if whole and round(1 / whole, digits) == round(numbers[0], digits) else fps

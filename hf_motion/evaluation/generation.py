@@ -69,7 +69,7 @@ class GenerationScorer:
     drop_non_finite: bool = False
     show_progress: bool = True
     _texts: dict[str, dict[str, np.ndarray]] = field(default_factory=dict, init=False, repr=False)
-    _real: dict[tuple[str, Sample], np.ndarray] = field(default_factory=dict, init=False, repr=False)
+    _real: dict[str, dict[tuple[int, int, int], np.ndarray]] = field(default_factory=dict, init=False, repr=False)
     _sets: dict[tuple, _Set] = field(default_factory=dict, init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -87,9 +87,9 @@ class GenerationScorer:
             )
 
     @property
-    def embedders(self) -> list[MotionTextEmbedder]:
-        """The evaluator and, if there is one, the alignment model."""
-        return [self.evaluator, *([self.alignment] if self.alignment is not None else [])]
+    def embedders(self) -> dict[str, MotionTextEmbedder]:
+        """The evaluator and, if there is one, the alignment model, by what they are here for."""
+        return {"evaluator": self.evaluator, **({"alignment": self.alignment} if self.alignment is not None else {})}
 
     def score(
         self,
@@ -130,13 +130,13 @@ class GenerationScorer:
     def _scores(self, scored: _Set, reference: _Set, replication: int, draw: int) -> dict[str, float]:
         order = self.protocol.order(len(scored.samples), replication, draw)
         invalid = {"non_finite": float(scored.non_finite)}
-        embeddings = scored.embeddings[self.evaluator.name][order]
+        embeddings = scored.embeddings["evaluator"][order]
         finite = np.isfinite(embeddings).all(1)
         if not finite.all() and not (self.drop_non_finite and finite.sum() >= self._largest_pool):
             return dict.fromkeys(self._metric_names(), np.nan) | invalid
         order, embeddings = order[finite], embeddings[finite]
         labels = [scored.texts[index] for index in order]
-        texts = self._text_embeddings(self.evaluator, labels)
+        texts = self._text_embeddings("evaluator", labels)
         precision = self._r_precision(self.evaluator, texts, embeddings, labels, self.protocol.pool_size)
         scores = {
             "fid": frechet_distance(self._statistics(reference, replication), embeddings),
@@ -148,8 +148,8 @@ class GenerationScorer:
             "skating_ratio": scored.skating,
         }
         if self.alignment is not None:
-            motions = scored.embeddings[self.alignment.name][order]
-            texts = self._text_embeddings(self.alignment, labels)
+            motions = scored.embeddings["alignment"][order]
+            texts = self._text_embeddings("alignment", labels)
             precision = self._r_precision(self.alignment, texts, motions, labels, self.protocol.alignment_pool_size)
             scores |= {f"tmr_r_precision_top{k}": value for k, value in enumerate(precision, 1)}
             scores["tmr_matching_score"] = matching_score(texts, motions, metric=self.alignment.model.config.similarity)
@@ -159,7 +159,7 @@ class GenerationScorer:
         """Of the real motions that a replication compares with: all of them, or those that fill its pools."""
         if reference.statistics is None or self.protocol.drop_last:
             order = self.protocol.order(len(reference.samples), replication, _REAL_AGAIN)
-            reference.statistics = frechet_statistics(reference.embeddings[self.evaluator.name][order])
+            reference.statistics = frechet_statistics(reference.embeddings["evaluator"][order])
         return reference.statistics
 
     @property
@@ -179,11 +179,11 @@ class GenerationScorer:
         ranked = [f"{prefix}r_precision_top{k}" for prefix in prefixes for k in range(1, self.protocol.top_k + 1)]
         return ["fid", "diversity", "skating_ratio", *ranked, *(f"{prefix}matching_score" for prefix in prefixes)]
 
-    def _text_embeddings(self, embedder: MotionTextEmbedder, texts: Sequence[str]) -> np.ndarray:
-        known = self._texts.setdefault(embedder.name, {})
+    def _text_embeddings(self, role: str, texts: Sequence[str]) -> np.ndarray:
+        known = self._texts.setdefault(role, {})
         if not known:
             captions = sorted({caption for captions in self.clips.captions for caption in captions})
-            known.update(zip(captions, embedder.embed_texts(captions, self.clips.tags), strict=True))
+            known.update(zip(captions, self.embedders[role].embed_texts(captions, self.clips.tags), strict=True))
         return np.stack([known[text] for text in texts])
 
     def _real_set(self, draw: tuple[int, ...]) -> _Set:
@@ -191,13 +191,14 @@ class GenerationScorer:
         key = (_REAL, tuple(samples))
         if key not in self._sets:
             features = [self.clips.features[sample.clip][sample.start : sample.start + sample.length] for sample in samples]
+            cuts = [(sample.clip, sample.start, sample.length) for sample in samples]
             embeddings = {}
-            for embedder in self.embedders:
-                missing = [index for index, sample in enumerate(samples) if (embedder.name, sample) not in self._real]
+            for role, embedder in self.embedders.items():
+                known = self._real.setdefault(role, {})
+                missing = {cut: clip for cut, clip in zip(cuts, features, strict=True) if cut not in known}
                 if missing:
-                    rows = embedder.embed_motions([features[index] for index in missing], self.show_progress)
-                    self._real.update({(embedder.name, samples[index]): row for index, row in zip(missing, rows, strict=True)})
-                embeddings[embedder.name] = np.stack([self._real[embedder.name, sample] for sample in samples])
+                    known.update(zip(missing, embedder.embed_motions(list(missing.values()), self.show_progress), strict=True))
+                embeddings[role] = np.stack([known[cut] for cut in cuts])
             self._keep(key, self._set(samples, features, embeddings))
         return self._sets[key]
 
@@ -210,7 +211,7 @@ class GenerationScorer:
             requests = requests_for(texts, lengths, (self.protocol.seed, generation))
             title = f"Generating ({name}, {generation + 1} of {self.protocol.generations})"
             features = make_or_load(requests, generate, folder, settings, title, self.show_progress)
-            embeddings = {embedder.name: embedder.embed_motions(features, self.show_progress) for embedder in self.embedders}
+            embeddings = {role: embedder.embed_motions(features, self.show_progress) for role, embedder in self.embedders.items()}
             self._keep(key, self._set(samples, features, embeddings))
         return self._sets[key]
 

@@ -9,26 +9,27 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from ..kinematics import constant_bone_lengths, solve_rotations
 from ..motion import Motion
 from ..representation.rotations import quaternion_to_matrix
 from ..skeletons import Skeleton
 from ..utils.files import atomic_path
+from .solved import solve
 
 _AXES = "XYZ"
 _ORDERS = ("XYZ", "XZY", "YXZ", "YZX", "ZXY", "ZYX")
 # Rows are the file's x, y, z axes in ours: Z up, the character faces -Y, its left stays at +X.
-_Z_UP = np.array([[1.0, 0.0, 0.0], [0.0, 0.0, -1.0], [0.0, 1.0, 0.0]])
+Z_UP = np.array([[1.0, 0.0, 0.0], [0.0, 0.0, -1.0], [0.0, 1.0, 0.0]])
 
 
 def write_bvh(
     motion: Motion,
     path: str | os.PathLike,
     *,
+    rig: str | None = None,
     scale: float = 100.0,
     euler_order: str = "ZXY",
     up_axis: str = "y",
-    tolerance: float | None = 0.01,
+    tolerance: float | str | None = "auto",
 ) -> Path:
     """Write a motion as a BVH file.
 
@@ -41,20 +42,24 @@ def write_bvh(
     Args:
         motion (`Motion`): The motion, on any skeleton.
         path (`str` or `os.PathLike`): File to write; missing folders are made. It appears whole or not at all.
+        rig (`str`, *optional*): Write the joint names of a rig, so that retargeting programs recognise it: `"smpl"`, `"mixamo"`,
+            `"cmu"`, `"unity"` or `"unreal"` (`hf_motion.export.RIGS`). Needs a motion on `humanml3d-22`. By default the joints
+            keep their names.
         scale (`float`, defaults to 100.0): Units of the file in one metre: 100 for centimetres, 1 for metres.
         euler_order (`str`, defaults to `"ZXY"`): Order of the rotation channels, any order of the letters X, Y, Z. The first
             is applied last. Angles are in degrees and continuous over the frames: they may exceed 180.
         up_axis (`str`, defaults to `"y"`): `"y"` for what BVH readers expect, or `"z"`.
-        tolerance (`float`, *optional*, defaults to 0.01): In metres. A joint that rotations alone would place farther from the
-            constant-length joints than this in any frame (a chest that slides over the pelvis, a root that only carries the
-            character) gets position channels too. None writes them for the root alone, for rigs that ignore the others.
+        tolerance (`float` or `str`, *optional*, defaults to `"auto"`): In metres. A joint that rotations alone would place farther
+            from the constant-length joints than this in any frame (a chest that slides over the pelvis, a root that only carries
+            the character) gets position channels too. None writes them for the root alone, which is all that retargeting programs
+            read. `"auto"` is 0.01 without a rig and None with one.
 
     Returns:
         `pathlib.Path`: The written file.
 
     Raises:
-        ValueError: If `scale`, `euler_order`, `up_axis` or `tolerance` is not one of the above, or a joint's name cannot stand
-            in a BVH file.
+        ValueError: If `rig`, `scale`, `euler_order`, `up_axis` or `tolerance` is not one of the above, or a joint's name cannot
+            stand in a BVH file.
         OSError: If the file cannot be written.
 
     Example:
@@ -68,23 +73,14 @@ def write_bvh(
     >>> path.read_text().split()[:3]
     ['HIERARCHY', 'ROOT', 'pelvis']
     """
-    euler_order, up_axis = _checked_options(scale, euler_order, up_axis, tolerance)
-    skeleton = motion.skeleton
-    _check_names(skeleton)
-    joints = torch.from_numpy(motion.joints).double()
-    with torch.no_grad():
-        targets = constant_bone_lengths(joints, skeleton, _lengths(joints, skeleton))
-        quaternions, root, offsets = solve_rotations(targets, skeleton, tolerance=tolerance)
-        matrices = quaternion_to_matrix(quaternions).numpy()
-    root, offsets = root.numpy() * scale, offsets.numpy() * scale
+    euler_order, up_axis = _checked_options(scale, euler_order, up_axis)
+    _check_names(motion.skeleton)
+    solved = solve(motion, rig, tolerance)
+    skeleton, moving = solved.skeleton, solved.moving
+    positions, rest = solved.translations * scale, solved.rest * scale
+    matrices = quaternion_to_matrix(torch.from_numpy(solved.rotations)).numpy()
     if up_axis == "z":
-        root, offsets, matrices = root @ _Z_UP.T, offsets @ _Z_UP.T, _Z_UP @ matrices @ _Z_UP.T
-    moving = np.abs(offsets - offsets[:1]).max(axis=(0, 2)) > 0
-    moving[0] = True
-    positions = np.broadcast_to(offsets, (len(motion), *offsets.shape[1:])).copy()
-    positions[:, 0] = root
-    rest = offsets.mean(axis=0)
-    rest[0] = 0
+        positions, rest, matrices = positions @ Z_UP.T, rest @ Z_UP.T, Z_UP @ matrices @ Z_UP.T
     angles = np.degrees(euler_angles(matrices, euler_order))
     order = _depth_first(skeleton)
     columns = np.concatenate(
@@ -136,15 +132,13 @@ def _wrap(angle: np.ndarray) -> np.ndarray:
     return angle - 2 * math.pi * np.round(angle / (2 * math.pi))
 
 
-def _checked_options(scale: float, euler_order: str, up_axis: str, tolerance: float | None) -> tuple[str, str]:
+def _checked_options(scale: float, euler_order: str, up_axis: str) -> tuple[str, str]:
     if not (np.isscalar(scale) and not isinstance(scale, str) and np.isfinite(scale) and scale > 0):
         raise ValueError(f"scale must be a positive number of file units per metre (100 for centimetres, 1 for metres), got {scale!r}.")
     if str(euler_order).upper() not in _ORDERS:
         raise ValueError(f"euler_order must be one of {', '.join(_ORDERS)}, got {euler_order!r}.")
     if str(up_axis).lower() not in ("y", "z"):
         raise ValueError(f"up_axis must be 'y' or 'z', got {up_axis!r}.")
-    if tolerance is not None and (isinstance(tolerance, str) or not tolerance >= 0):
-        raise ValueError(f"tolerance must be a distance in metres, 0 or more, or None for rotations alone; got {tolerance!r}.")
     return str(euler_order).upper(), str(up_axis).lower()
 
 
@@ -155,16 +149,6 @@ def _check_names(skeleton: Skeleton) -> None:
                 f"Joint name {name!r} of skeleton {skeleton.name!r} cannot stand in a BVH file. Give the joint a name of one line, "
                 "without braces or spaces around it."
             )
-
-
-def _lengths(joints: torch.Tensor, skeleton: Skeleton) -> torch.Tensor | None:
-    """None for the median lengths, unless the root only carries its single child, which may then move away from it."""
-    if len(skeleton.children[0]) != 1:
-        return None
-    bones = (joints - joints[:, [max(parent, 0) for parent in skeleton.parents]]).norm(dim=-1)
-    lengths = bones.median(dim=0, keepdim=True).values.expand_as(bones).clone()
-    lengths[:, skeleton.children[0][0]] = bones[:, skeleton.children[0][0]]
-    return lengths
 
 
 def _depth_first(skeleton: Skeleton) -> list[int]:

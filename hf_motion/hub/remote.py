@@ -7,6 +7,8 @@ from pathlib import Path
 
 from ..utils.files import atomic_path, write_json
 
+_ORIGIN = {"_name_or_path", "name_or_path", "is_local", "local_files_only"}
+
 _DOOR = '''"""Lets transformers load this checkpoint with trust_remote_code=True when hf_motion is installed but not imported."""
 
 from hf_motion import MotionSystem, MotionSystemConfig, TextToMotionPipeline  # noqa: F401
@@ -16,8 +18,8 @@ from hf_motion import MotionSystem, MotionSystemConfig, TextToMotionPipeline  # 
 def forget_origin(path: Path) -> None:
     """Drop from a JSON file where its content was loaded from: often a path of somebody's machine."""
     content = json.loads(path.read_text(encoding="utf-8"))
-    if isinstance(content, dict) and {"_name_or_path", "name_or_path"} & content.keys():
-        write_json(path, {name: value for name, value in content.items() if name not in ("_name_or_path", "name_or_path")})
+    if isinstance(content, dict) and _ORIGIN & content.keys():
+        write_json(path, {name: value for name, value in content.items() if name not in _ORIGIN})
 
 
 def write_remote_door(folder: Path, pipeline_class: str) -> None:

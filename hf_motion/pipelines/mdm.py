@@ -6,6 +6,7 @@ import inspect
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from diffusers.schedulers import SchedulerMixin
 from torch import Tensor
@@ -14,6 +15,8 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from ..models.mdm import MDMDenoiser
 from ..motion import Motion
 from ..representation import MotionFeatureExtractor
+from .constraints import KeptMotion
+from .editing import plan_edits
 from .motion_diffusion import MotionDiffusionPipeline, MotionPipelineOutput, check_prompts, spawn_generators
 
 _OUTPUT_TYPES = ("motion", "features", "latent")
@@ -113,8 +116,18 @@ class MDMPipeline(MotionDiffusionPipeline):
         return_dict: bool = True,
         callback_on_step_end: Callable[[MotionDiffusionPipeline, int, Tensor, dict[str, Any]], dict[str, Any]] | None = None,
         callback_on_step_end_tensor_inputs: Sequence[str] = ("latents",),
+        motion: Motion | Sequence[Motion] | None = None,
+        mask: np.ndarray | Tensor | Sequence[np.ndarray | Tensor] | None = None,
+        body_part: str | Sequence[str] | None = None,
+        keep_start: float | None = None,
+        keep_end: float | None = None,
+        end_motion: Motion | Sequence[Motion] | None = None,
     ) -> MotionPipelineOutput | tuple[list[Motion]]:
-        """Generate motions.
+        """Generate motions, or edit them.
+
+        With `motion`, a part of a clip is kept and the rest made to fit it and the text. `mask`, `body_part`, `keep_start` and `keep_end`
+        say what is kept; without them the first and the last quarter, as published for in-betweening. Kept joints come back where
+        they were, at the model's frame rate; the rest has the clip's bone lengths. A frame that keeps any joint also keeps the root.
 
         Args:
             prompt (`str` or `list[str]`): What to do, for example `"a person walks forward and waves"`.
@@ -132,6 +145,18 @@ class MDMPipeline(MotionDiffusionPipeline):
             callback_on_step_end (`Callable`, *optional*): Called as `callback(pipe, step, timestep, tensors)` after each step; what
                 it returns under `"latents"` replaces them.
             callback_on_step_end_tensor_inputs (`Sequence[str]`): Tensors that the callback gets; only `"latents"` is there.
+            motion (`Motion` or a list with one per prompt, *optional*): What is edited, up to `max_frames` long unless `num_frames` and
+                `keep_start` or `keep_end` take only a part of it. Another frame rate is resampled to the model's.
+            mask (array of bool or a list with one per prompt, *optional*): True where the clip is kept, (frames,) or (frames, joints), at
+                the model's frame rate. `hf_motion.pipelines.editing.edit_mask` makes one.
+            body_part (`str` or a list of them, *optional*): Parts that are made anew while the others are kept: `"upper_body"`,
+                `"lower_body"`, `"torso"`, `"head"`, `"left_arm"`, `"right_arm"`, `"left_leg"`, `"right_leg"`. With `keep_start` or
+                `keep_end` only between these.
+            keep_start (`float`, *optional*): Seconds kept at the start. With `num_frames` the clip is made longer or shorter behind it.
+            keep_end (`float`, *optional*): Seconds kept at the end.
+            end_motion (`Motion` or a list with one per prompt, *optional*): Makes a transition: from the last `keep_start` seconds of
+                `motion` to the first `keep_end` seconds of this clip (a quarter of `num_frames` each by default), which is turned about the
+                vertical and moved over the floor to where the made motion arrives. `join_motions` joins whole clips.
 
         Returns:
             `MotionPipelineOutput`: With `motions`.
@@ -140,7 +165,9 @@ class MDMPipeline(MotionDiffusionPipeline):
             ValueError: If an argument is of the wrong kind or out of range.
         """
         prompts = check_prompts(prompt)
-        lengths = self._lengths(num_frames, len(prompts))
+        wanted = self._lengths(num_frames, len(prompts)) if num_frames is not None or motion is None else None
+        edits = plan_edits(self.feature_extractor, len(prompts), wanted, motion, mask, body_part, keep_start, keep_end, end_motion)
+        lengths = wanted if edits is None else [len(edit) for edit in edits]
         _check_options(num_motions_per_prompt, num_inference_steps, guidance_scale, output_type, callback_on_step_end_tensor_inputs)
         prompts = [text for text in prompts for _ in range(num_motions_per_prompt)]
         lengths = [length for length in lengths for _ in range(num_motions_per_prompt)]
@@ -157,6 +184,7 @@ class MDMPipeline(MotionDiffusionPipeline):
         attention_mask = (torch.arange(frames, device=device) < torch.tensor(lengths, device=device)[:, None]).long()
         model_mask = None if min(lengths) == frames else attention_mask
         step_options = self._step_options(generators)
+        kept = KeptMotion(self.feature_extractor, edits, frames, device, num_motions_per_prompt) if edits is not None else None
 
         self.scheduler.set_timesteps(num_inference_steps or min(50, self.scheduler.config.num_train_timesteps), device=device)
         for index, timestep in enumerate(self.progress_bar(self.scheduler.timesteps)):
@@ -165,12 +193,15 @@ class MDMPipeline(MotionDiffusionPipeline):
             if guided:
                 unconditional, conditional = prediction.chunk(2)
                 prediction = unconditional + guidance_scale * (conditional - unconditional)
+            # The last prediction stays as the model makes it: decoding puts the kept part in, and bends the rest to meet it.
+            if kept is not None and index + 1 < len(self.scheduler.timesteps):
+                prediction = kept.constrain(prediction)
             prediction = torch.nn.functional.pad(prediction, (0, 0, 0, latents.shape[1] - frames))
             latents = self.scheduler.step(prediction, timestep, latents, **step_options).prev_sample
             if callback_on_step_end is not None:
                 latents = callback_on_step_end(self, index, timestep, {"latents": latents}).pop("latents", latents)
 
-        motions = self._decode(latents[:, :frames], attention_mask, prompts, output_type)
+        motions = self._decode(latents[:, :frames], attention_mask, prompts, output_type, kept)
         self.maybe_free_model_hooks()
         return MotionPipelineOutput(motions) if return_dict else (motions,)
 
@@ -178,8 +209,12 @@ class MDMPipeline(MotionDiffusionPipeline):
         return {"generator": generators} if "generator" in inspect.signature(self.scheduler.step).parameters else {}
 
     def _decode(
-        self, latents: Tensor, attention_mask: Tensor, prompts: list[str], output_type: str
+        self, latents: Tensor, attention_mask: Tensor, prompts: list[str], output_type: str, kept: KeptMotion | None
     ) -> list[Motion] | list[Tensor] | Tensor:
+        if kept is not None and output_type == "motion":
+            return kept.motions(latents, attention_mask, prompts)
+        if kept is not None:
+            latents = kept.constrain(latents)
         if output_type == "latent":
             return latents
         if output_type == "features":

@@ -14,6 +14,7 @@ from ..motion import Motion
 from .motion_diffusion import check_prompts, spawn_generators
 
 _BATCH_SIZE = 16
+_PER_TEXT = ("motion", "end_motion", "mask")
 
 
 class TextToMotionPipeline(Pipeline):
@@ -53,7 +54,8 @@ class TextToMotionPipeline(Pipeline):
             generator (`torch.Generator` or list, *optional*): For reproducible results, whatever the batch size.
             batch_size (`int`, *optional*): How many to make at once, 16 by default.
             show_progress (`bool`, defaults to `False`): Show a progress bar over batches.
-            **options: The model's own, such as `guidance_scale` or `num_inference_steps`.
+            **options: The model's own, such as `guidance_scale` or `num_inference_steps`, and for editing `motion`, `body_part`, ...: see
+                `MDMPipeline.__call__`. Lists under `motion`, `end_motion` and `mask` hold one per text.
 
         Returns:
             `Motion` for a string, `list[Motion]` for a list, or for a string with several motions per prompt.
@@ -70,6 +72,10 @@ class TextToMotionPipeline(Pipeline):
         per_prompt = isinstance(num_frames, (list, tuple))
         if per_prompt and len(num_frames) != len(prompts):
             raise ValueError(f"num_frames has {len(num_frames)} entries for {len(prompts)} texts; pass one number, or one per text.")
+        lists = {name: options.pop(name) for name in _PER_TEXT if isinstance(options.get(name), (list, tuple))}
+        for name, values in lists.items():
+            if len(values) != len(prompts):
+                raise ValueError(f"{name} has {len(values)} entries for {len(prompts)} texts; pass one for all, or one per text.")
         repeats = options.get("num_motions_per_prompt", 1)
         generators = spawn_generators(generator, len(prompts) * repeats, self.model.device)
         motions: list[Motion] = []
@@ -77,6 +83,7 @@ class TextToMotionPipeline(Pipeline):
             part = slice(start, start + batch_size)
             frames = list(num_frames[part]) if per_prompt else num_frames
             draws = generators[start * repeats : (start + batch_size) * repeats]
+            options.update({name: values[part] for name, values in lists.items()})
             motions += self.model.generate_motion(prompts[part], frames, generator=draws, **options)
         return motions[0] if isinstance(texts, str) and len(motions) == 1 else motions
 

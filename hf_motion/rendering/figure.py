@@ -99,7 +99,8 @@ def bone_radii(motion: Motion) -> tuple[np.ndarray, float]:
     skeleton, pose = motion.skeleton, motion.joints[0]
     reach = np.zeros(len(skeleton))
     for parent, child in skeleton.bones:
-        reach[child] = reach[parent] + np.linalg.norm(pose[child] - pose[parent])
+        if parent or len(skeleton.children[0]) > 1:  # a single child may be carried about by the root, and far from it
+            reach[child] = reach[parent] + np.linalg.norm(pose[child] - pose[parent])
     size = float(reach.max() / _ADULT_REACH) or 1.0
     radius = [next((r for pattern, r in _RADII if re.search(pattern, name.lower())), _OTHER_RADIUS) for name in skeleton.joint_names]
     pairs = [(radius[parent], radius[child]) for parent, child in skeleton.bones]

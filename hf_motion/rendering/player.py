@@ -23,8 +23,9 @@ _AZIMUTH = np.radians(35)
 def player_html(motions: Motion | Sequence[Motion], *, height: int = 420) -> str:
     """HTML that plays motions side by side, to be put into a page or a notebook cell, any number of times.
 
-    Drag turns the view, the wheel zooms, a double-click resets; there are play, scrub and speed. Everything is inside, in an
-    `<iframe srcdoc>` of its own: nothing is fetched, and nothing touches the page around it.
+    Drag turns the view, the wheel zooms after a click or with Ctrl held (before, it scrolls the page), a double-click resets;
+    there are play (space), single frames (arrow keys), scrub and speed. Everything is inside, in an `<iframe srcdoc>` of its
+    own: nothing is fetched, and nothing touches the page around it.
 
     Args:
         motions (`Motion` or a sequence of `Motion`): What to show; texts become captions.

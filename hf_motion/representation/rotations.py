@@ -111,3 +111,18 @@ def rotation_6d_to_matrix(rotation: Tensor) -> Tensor:
     x = F.normalize(rotation[..., :3], dim=-1)
     z = F.normalize(torch.linalg.cross(x, rotation[..., 3:]), dim=-1)
     return torch.stack((x, torch.linalg.cross(z, x), z), dim=-1)
+
+
+def quaternion_to_axis_angle(quaternion: Tensor) -> Tensor:
+    """Rotation vectors (..., 3), axis times angle in radians from 0 to pi, of unit quaternions (..., 4)."""
+    quaternion = torch.where(quaternion[..., :1] < 0, -quaternion, quaternion)
+    sine = torch.linalg.vector_norm(quaternion[..., 1:], dim=-1, keepdim=True)
+    angle = 2 * torch.atan2(sine, quaternion[..., :1])
+    # angle / sine tends to 2 where nothing turns.
+    return quaternion[..., 1:] * torch.where(sine > 1e-8, angle / sine.clamp_min(1e-8), torch.full_like(sine, 2.0))
+
+
+def axis_angle_to_quaternion(vector: Tensor) -> Tensor:
+    """Unit quaternions (..., 4) of rotation vectors (..., 3), axis times angle in radians."""
+    half = torch.linalg.vector_norm(vector, dim=-1, keepdim=True) / 2
+    return torch.cat((half.cos(), torch.sinc(half / torch.pi) * vector / 2), dim=-1)

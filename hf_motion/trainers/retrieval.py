@@ -7,8 +7,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import torch
 from huggingface_hub import create_repo, upload_folder
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from ..data.motion_text import MotionTextDataset, collate_motion_text
@@ -47,6 +49,8 @@ class RetrievalCollator:
         tags (`Mapping[str, str]`): The `word/POS` form of captions that have one.
         encoder (`SentenceEncoder`, *optional*): Finds captions that say the same; without it equal ones are.
         threshold (`float`, defaults to 0.85): Cosine that captions which say the same exceed.
+        states (`Mapping[str, torch.Tensor]`, *optional*): What a frozen text model says of each caption, (tokens, width), see
+            `frozen_text_states`; then captions are not tokenized.
     """
 
     def __init__(
@@ -55,16 +59,48 @@ class RetrievalCollator:
         tags: Mapping[str, str] | None = None,
         encoder: SentenceEncoder | None = None,
         threshold: float = 0.85,
+        states: Mapping[str, Tensor] | None = None,
     ) -> None:
-        self.tokenizer, self.tags, self.encoder, self.threshold = tokenizer, tags or {}, encoder, threshold
+        self.tokenizer, self.tags, self.encoder, self.threshold, self.states = tokenizer, tags or {}, encoder, threshold, states
 
     def __call__(self, examples: Sequence[dict[str, Any]]) -> dict[str, Tensor]:
         """Pad clips and texts; see `MotionTextDataset` for the examples."""
         batch = collate_motion_text(examples)
         captions = batch.pop("captions")
-        tokens = tokenize_captions(self.tokenizer, captions, self.tags)
-        tokens["text_mask"] = tokens.pop("attention_mask")
+        if self.states is None:
+            tokens = tokenize_captions(self.tokenizer, captions, self.tags)
+            tokens["text_mask"] = tokens.pop("attention_mask")
+        else:
+            states = [self.states[caption] for caption in captions]
+            lengths = torch.tensor([len(state) for state in states])
+            mask = (torch.arange(int(lengths.max())) < lengths[:, None]).long()
+            tokens = {"text_states": pad_sequence(states, batch_first=True), "text_mask": mask}
         return {**batch, **tokens, "similar": similar_captions(captions, self.encoder, self.threshold)}
+
+
+@torch.no_grad()
+def frozen_text_states(
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, captions: Sequence[str], batch_size: int = 256
+) -> dict[str, Tensor] | None:
+    """What a model's frozen text encoder says of captions, each computed once; None if the model has none, or trains it.
+
+    Args:
+        model (`PreTrainedModel`): A retrieval model.
+        tokenizer (`PreTrainedTokenizerBase`): Its tokenizer.
+        captions (`list[str]`): Captions.
+        batch_size (`int`, defaults to 256): Captions at once.
+    """
+    if not getattr(model.config, "freeze_text_model", False):
+        return None
+    model.eval()
+    states: dict[str, Tensor] = {}
+    for start in range(0, len(captions), batch_size):
+        batch = captions[start : start + batch_size]
+        tokens = {name: value.to(model.device) for name, value in tokenize_captions(tokenizer, batch).items()}
+        output = model.get_text_states(**tokens).cpu()
+        for caption, state, mask in zip(batch, output, tokens["attention_mask"].cpu(), strict=True):
+            states[caption] = state[mask.bool()]
+    return states
 
 
 class RetrievalTrainer(MotionTextTrainer):
@@ -91,12 +127,15 @@ class RetrievalTrainer(MotionTextTrainer):
         self.tokenizer = tokenizer
         self.feature_extractor: MotionFeatureExtractor = train_dataset.feature_extractor
         datasets = [dataset for dataset in (train_dataset, eval_dataset) if dataset is not None]
+        captions = sorted({caption for dataset in datasets for captions in dataset.captions for caption in captions})
         encoder = None
         if args.sentence_encoder is not None:
             encoder = SentenceEncoder(args.sentence_encoder, device=args.device)
-            encoder(sorted({caption for dataset in datasets for captions in dataset.captions for caption in captions}))
+            encoder(captions)
         tags = {caption: tags for dataset in datasets for caption, tags in dataset.tags.items()}
-        collator = RetrievalCollator(tokenizer, tags, encoder, args.similarity_threshold)
+        collator = RetrievalCollator(
+            tokenizer, tags, encoder, args.similarity_threshold, frozen_text_states(model.to(args.device), tokenizer, captions)
+        )
         super().__init__(model=model, args=args, train_dataset=train_dataset, eval_dataset=eval_dataset, data_collator=collator, **kwargs)
 
     def save_checkpoint(self, folder: str | Path, repo_id: str | None = None, token: str | None = None) -> None:

@@ -163,7 +163,24 @@ class TMR(PreTrainedModel):
             raise ValueError(f"The text model reads {limit} tokens, got {input_ids.shape[1]}. Tokenize with truncation=True.")
         return self.text_model(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
 
-    def reconstruct(self, latents: Tensor, attention_mask: Tensor) -> Tensor:
+    def reconstruct(self, motion_features: Tensor, attention_mask: Tensor | None = None) -> Tensor:
+        """Embed motions and decode the embeddings: what the model keeps of them.
+
+        Args:
+            motion_features (`torch.Tensor`): (batch, frames, num_features), normalised.
+            attention_mask (`torch.Tensor`, *optional*): (batch, frames), 1 on real frames.
+
+        Returns:
+            `torch.Tensor`: Normalised features, (batch, frames, num_features), zero on padded frames.
+
+        Raises:
+            ValueError: If a shape is wrong or the motion has more than 4,998 frames.
+        """
+        if attention_mask is None:
+            attention_mask = motion_features.new_ones(motion_features.shape[:2])
+        return self.decode(self.get_motion_features(motion_features, attention_mask), attention_mask)
+
+    def decode(self, latents: Tensor, attention_mask: Tensor) -> Tensor:
         """Decode motions of given lengths.
 
         Args:
@@ -243,7 +260,7 @@ class TMR(PreTrainedModel):
         motion_latents, text_latents = motion.sample(motion_noise), text.sample(text_noise)
         normal = Gaussian(torch.zeros_like(motion.mean), torch.zeros_like(motion.mean))
         cosines = F.normalize(text_latents, dim=-1) @ F.normalize(motion_latents, dim=-1).T
-        from_motion, from_text = self.reconstruct(torch.cat((motion_latents, text_latents)), mask.repeat(2, 1)).float().chunk(2)
+        from_motion, from_text = self.decode(torch.cat((motion_latents, text_latents)), mask.repeat(2, 1)).float().chunk(2)
         return {
             # The motion, decoded from its own latent and from the text's.
             "reconstruction": frame_loss(from_motion, features.float(), mask) + frame_loss(from_text, features.float(), mask),

@@ -1,0 +1,171 @@
+"""`hf-motion convert`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from enum import Enum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from .app import app, user_errors
+
+if TYPE_CHECKING:
+    from ..motion import Motion
+
+_TOGETHER = (".html", ".mp4", ".gif", ".png")
+_NAMED = (".bvh", ".glb", ".csv")
+
+
+class Layout(str, Enum):
+    """What a .npz file holds."""
+
+    hf_motion = "hf_motion"
+    amass = "amass"
+
+
+class TargetFormat(str, Enum):
+    """File formats of converted motion."""
+
+    bvh = "bvh"
+    glb = "glb"
+    npz = "npz"
+    csv = "csv"
+    mp4 = "mp4"
+    gif = "gif"
+    png = "png"
+    html = "html"
+
+
+@dataclass(frozen=True)
+class _Wishes:
+    rig: str | None
+    fps: float | None
+    layout: str | None
+    contact_cleanup: bool
+    mapping: Path | None
+    texts: list[str]
+
+
+@app.command()
+def convert(
+    paths: Annotated[list[Path], typer.Argument(metavar="IN... OUT", help="Motion files, and last the file or folder to write.")],
+    format_: Annotated[TargetFormat | None, typer.Option("--format", "-f", help="Format of the files in a folder.")] = None,
+    rig: Annotated[str | None, typer.Option(help="Joint names of .bvh, .glb and .csv: smpl, mixamo, cmu, unity or unreal.")] = None,
+    fps: Annotated[float | None, typer.Option(help="Frames per second of the result; those of the file by default.")] = None,
+    layout: Annotated[Layout | None, typer.Option(help="Content of .npz: joints as they are, or SMPL-H poses as in AMASS.")] = None,
+    contact_cleanup: Annotated[bool, typer.Option("--contact-cleanup", help="Hold feet still while they touch the floor.")] = False,
+    mapping: Annotated[Path | None, typer.Option(help="JSON file that says which joints are which, for unknown rigs.")] = None,
+    text: Annotated[list[str] | None, typer.Option(help="Caption; repeat it for several files, in their order.")] = None,
+) -> None:
+    """Convert motion files; several stand side by side in one .html, .mp4, .gif or .png, or go to a folder one by one."""
+    with user_errors():
+        wishes = _Wishes(rig, fps, layout and layout.value, contact_cleanup, mapping, list(text or ()))
+        for path in _convert(paths, format_ and format_.value, wishes):
+            typer.echo(path)
+
+
+def _convert(paths: list[Path], format_: str | None, wishes: _Wishes) -> list[Path]:
+    from ..utils.files import check_writable
+
+    *sources, target = paths
+    if not sources:
+        raise ValueError(f"One file is not enough, got {str(target)!r} alone: give the files to read and then the file or folder to write.")
+    targets = _targets(sources, target, format_)
+    _check(sources, targets, wishes)
+    for folder in {path.parent for path in targets}:
+        check_writable(folder)
+    # All are read before anything is written, so that a bad file among many leaves nothing behind.
+    motions = [_read(source, wishes) for source in sources]
+    if wishes.texts:
+        motions = [replace(motion, text=text) for motion, text in zip(motions, wishes.texts, strict=True)]
+    if wishes.contact_cleanup:
+        motions = [_cleaned(motion, source) for motion, source in zip(motions, sources, strict=True)]
+    if len(targets) < len(motions):
+        _save_together(motions, targets[0])
+        return targets
+    return [motion.save(path, **_options(path, wishes)) for motion, path in zip(motions, targets, strict=True)]
+
+
+def _targets(sources: list[Path], target: Path, format_: str | None) -> list[Path]:
+    """One file per source, or one file for all."""
+    suffixes = [f".{item.value}" for item in TargetFormat]
+    if not target.is_dir() and target.suffix.lower() in suffixes:
+        if format_ is not None:
+            raise ValueError(f"{str(target)!r} names a format already; leave out --format, or give a folder.")
+        if len(sources) > 1 and target.suffix.lower() not in _TOGETHER:
+            raise ValueError(
+                f"{len(sources)} motions do not fit into one {target.suffix} file. Give a folder with --format, "
+                f"or one of {', '.join(_TOGETHER)}, where they stand side by side."
+            )
+        return [target]
+    if not target.is_dir() and target.suffix and format_ is None:
+        raise ValueError(f"Cannot write {target.suffix!r} files. Use one of {', '.join(suffixes)}, or a folder with --format.")
+    if format_ is None:
+        raise ValueError(f"{str(target)!r} is a folder: say which format to write into it with --format, such as --format bvh.")
+    targets = [target / f"{source.stem}.{format_}" for source in sources]
+    repeated = sorted({path.name for path in targets if targets.count(path) > 1})
+    if repeated:
+        raise ValueError(f"Several files would become {', '.join(repeated)} in {str(target)!r}; convert them into different folders.")
+    return targets
+
+
+def _check(sources: list[Path], targets: list[Path], wishes: _Wishes) -> None:
+    """Refuse what cannot be done before anything is read."""
+    from ..export import RIGS
+    from ..motion import check_fps
+
+    suffix = targets[0].suffix.lower()
+    if wishes.rig is not None and suffix not in _NAMED:
+        raise ValueError(f"--rig names the joints of {', '.join(_NAMED)} files, not of {suffix}; leave it out.")
+    if wishes.rig is not None and wishes.rig not in RIGS:
+        raise ValueError(f"Unknown rig {wishes.rig!r}. There are: {', '.join(RIGS)}; leave --rig out for the joint names of the motion.")
+    if wishes.layout is not None and suffix != ".npz":
+        raise ValueError(f"--layout chooses the content of .npz files, not of {suffix}; leave it out.")
+    if wishes.texts and len(wishes.texts) != len(sources):
+        raise ValueError(f"{len(wishes.texts)} texts for {len(sources)} files; give --text once for each, or not at all.")
+    if wishes.fps is not None:
+        check_fps(wishes.fps)
+    same = [source for source in sources for path in targets if source.resolve() == path.resolve()]
+    if same:
+        raise ValueError(f"{str(same[0])!r} would be overwritten by its own conversion; write to another file or folder.")
+
+
+def _read(path: Path, wishes: _Wishes) -> Motion:
+    """The motion with its own joints, or on the 22 where the wishes need those."""
+    from ..data.read import read_motion
+
+    mapped = wishes.rig is not None or wishes.layout == "amass" or wishes.contact_cleanup or wishes.mapping is not None
+    return read_motion(path, fps=wishes.fps, mapping=wishes.mapping, skeleton="humanml3d-22" if mapped else None)
+
+
+def _cleaned(motion: Motion, source: Path) -> Motion:
+    """The motion with its feet held, and a line that says what that did."""
+    from ..cleanup import foot_slide, lock_feet
+    from ..metrics.skating import skating_ratio
+
+    cleaned = lock_feet(motion)
+    slides = [100 * foot_slide(part, like=motion) for part in (motion, cleaned)]
+    ratios = [100 * skating_ratio(part.joints, fps=motion.fps) if len(motion) > 1 else 0.0 for part in (motion, cleaned)]
+    typer.echo(
+        f"{source}: feet in contact slide {slides[0]:.1f} -> {slides[1]:.1f} cm/s, skating ratio {ratios[0]:.1f} -> {ratios[1]:.1f} %",
+        err=True,
+    )
+    return cleaned
+
+
+def _save_together(motions: list[Motion], path: Path) -> None:
+    from ..rendering import save_contact_sheet, save_player, save_video
+
+    writers: dict[str, Callable[..., None]] = {
+        ".html": save_player, ".mp4": save_video, ".gif": save_video, ".png": save_contact_sheet,
+    }  # fmt: skip
+    writers[path.suffix.lower()](motions, path)
+
+
+def _options(path: Path, wishes: _Wishes) -> dict[str, Any]:
+    if path.suffix.lower() == ".npz":
+        return {"layout": wishes.layout} if wishes.layout else {}
+    return {"rig": wishes.rig} if wishes.rig else {}

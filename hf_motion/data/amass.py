@@ -1,0 +1,166 @@
+"""Reading AMASS and other SMPL, SMPL-H and SMPL-X motions (.npz) as joint positions.
+
+Positions need the body model, which each user gets from its makers under their licence. Only its joints are needed: they are
+regressed from the shape of the template and moved by forward kinematics, which gives what the `smplx` package gives, without its
+vertices and without loading pickles.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..motion import Motion, check_fps
+from ..skeletons import HUMANML3D_22
+from .animation import sample_joints
+from .arrays import load_arrays
+
+_JOINTS = len(HUMANML3D_22)
+_RATES = ("mocap_framerate", "mocap_frame_rate", "fps")
+_KEYS = ("poses", "trans", "betas", "gender", "root_orient", "pose_body", *_RATES)
+# Width of `poses`: body, and the hands, jaw and eyes that follow it.
+_MODELS = {72: "smpl", 156: "smplh", 165: "smplx"}
+_GENDERS = ("neutral", "female", "male")
+_SOURCES = {
+    "smpl": "SMPL from https://smpl.is.tue.mpg.de, its .pkl saved again as .npz",
+    "smplh": "'Extended SMPL+H model' from https://mano.is.tue.mpg.de (smplh/<gender>/model.npz)",
+    "smplx": "SMPL-X v1.1 in NPZ format from https://smpl-x.is.tue.mpg.de (smplx/SMPLX_<GENDER>.npz)",
+}
+
+
+def read_amass(
+    path: str | os.PathLike, body_models: str | os.PathLike | None = None, *, fps: float | None = None, num_betas: int | None = None,
+) -> Motion:  # fmt: skip
+    """Read an AMASS motion, SMPL, SMPL-H or SMPL-X, as the 22 body joints.
+
+    Args:
+        path (`str` or `os.PathLike`): A .npz file with `poses` (frames x 72, 156 or 165, axis-angle), `trans` (frames x 3,
+            metres, Z up), `mocap_framerate`, and, if not average and neutral, `betas` and `gender`.
+        body_models (`str` or `os.PathLike`): Folder of the licensed body models, laid out as AMASS or the `smplx` package do
+            (`smplh/male/model.npz`, `smplx/SMPLX_NEUTRAL.npz`), or one model file.
+        fps (`float`, *optional*): Resample to this rate, rotations by slerp, the path linearly. By default the file's rate.
+        num_betas (`int`, *optional*): Shape parameters to use, all that file and model have by default. HumanML3D used 10.
+
+    Returns:
+        `Motion`: 22 joints in metres, Y up: the file's (x, y, z) as (x, z, -y). HumanML3D turns clips half round instead, to
+        (-x, z, y); from `face_forward` on the two are one.
+
+    Raises:
+        ValueError: If the file is damaged, holds NaN, no frames or pickles, or is not of this layout; the message names file
+            and key. Also if no body model is given.
+        FileNotFoundError: If there is no such file or body model; the message says which and where to get it.
+    """
+    path = Path(path)
+    joints, rate, _ = amass_joints(path, body_models, fps=fps, num_betas=num_betas)
+    return Motion(np.stack((joints[..., 0], joints[..., 2], -joints[..., 1]), axis=-1), fps=rate if fps is None else fps)
+
+
+def amass_joints(
+    path: Path, body_models: str | os.PathLike | None, *, fps: float | None = None, num_betas: int | None = None,
+    source_fps: float | None = None,
+) -> tuple[np.ndarray, float, int]:  # fmt: skip
+    """Positions (frames, 22, 3) float64 in the file's axes at the rate `fps`, the file's rate and frames. See `read_amass`."""
+    arrays = load_arrays(path, _KEYS)
+    if source_fps is not None:
+        arrays["mocap_framerate"] = np.array(source_fps)
+    poses, trans, rate = _poses(path, arrays), _numbers(path, arrays, "trans"), _rate(path, arrays)
+    if trans.shape != (len(poses), 3):
+        raise ValueError(f"{str(path)!r}: key 'trans' has shape {trans.shape}; expected ({len(poses)}, 3), one row per row of 'poses'.")
+    betas = _numbers(path, arrays, "betas").reshape(-1) if "betas" in arrays else np.zeros(0)
+    template, directions = _joints_of_model(_model_file(path, _MODELS[poses.shape[1]], _gender(path, arrays), body_models))
+    used = min(len(betas), directions.shape[-1], len(betas) if num_betas is None else num_betas)
+    rest = template + directions[..., :used] @ betas[:used]
+    offsets = rest - rest[[max(parent, 0) for parent in HUMANML3D_22.parents]]
+    turns = torch.from_numpy(poses[:, : 3 * _JOINTS].reshape(-1, _JOINTS, 3))
+
+    def local_pose(frames: np.ndarray) -> tuple[Tensor, Tensor]:
+        bones = torch.from_numpy(offsets).repeat(len(frames), 1, 1)
+        bones[:, 0] = torch.from_numpy(rest[0] + trans[frames])
+        return _axis_angle_quaternions(turns[frames]), bones
+
+    return sample_joints(local_pose, HUMANML3D_22, len(poses), rate, None if fps is None else check_fps(fps)), rate, len(poses)
+
+
+def _axis_angle_quaternions(turns: Tensor) -> Tensor:
+    half = turns.norm(dim=-1, keepdim=True) / 2
+    return torch.cat((half.cos(), turns / 2 * torch.sinc(half / torch.pi)), dim=-1)
+
+
+def _numbers(path: Path, arrays: Mapping[str, np.ndarray], key: str) -> np.ndarray:
+    if key not in arrays:
+        raise ValueError(f"{str(path)!r} has no key {key!r}; an AMASS file holds poses, trans, betas, gender and mocap_framerate.")
+    if arrays[key].dtype.kind not in "fiu":
+        raise ValueError(f"{str(path)!r}: key {key!r} holds {arrays[key].dtype}; expected numbers.")
+    numbers = arrays[key].astype(np.float64)
+    if not np.isfinite(numbers).all():
+        raise ValueError(f"{str(path)!r}: key {key!r} holds NaN or infinity; repair or drop the file.")
+    return numbers
+
+
+def _poses(path: Path, arrays: Mapping[str, np.ndarray]) -> np.ndarray:
+    poses = _numbers(path, arrays, "poses")
+    if poses.ndim != 2 or poses.shape[1] not in _MODELS or not len(poses):
+        widths = ", ".join(f"{width} ({name})" for width, name in _MODELS.items())
+        raise ValueError(f"{str(path)!r}: key 'poses' has shape {poses.shape}; expected (frames >= 1, width) with a width of {widths}.")
+    return poses
+
+
+def _rate(path: Path, arrays: Mapping[str, np.ndarray]) -> float:
+    key = next((key for key in _RATES if key in arrays), None)
+    if key is None:
+        raise ValueError(f"{str(path)!r} has no frame rate; expected a key {' or '.join(_RATES)}.")
+    rate = _numbers(path, arrays, key)
+    if rate.size != 1 or not 0 < rate.item() < 1e9:
+        raise ValueError(f"{str(path)!r}: key {key!r} is {rate.tolist()!r}; expected a positive number of frames per second.")
+    return rate.item()
+
+
+def _gender(path: Path, arrays: Mapping[str, np.ndarray]) -> str:
+    if "gender" not in arrays:
+        return "neutral"
+    gender = arrays["gender"]
+    text = gender.item() if gender.size == 1 else gender.tolist()
+    text = text.decode("ascii", "replace") if isinstance(text, bytes) else text
+    if str(text).lower() not in _GENDERS:
+        raise ValueError(f"{str(path)!r}: key 'gender' is {text!r}; expected one of {', '.join(_GENDERS)}.")
+    return str(text).lower()
+
+
+def _model_file(path: Path, model: str, gender: str, body_models: str | os.PathLike | None) -> Path:
+    get = f"Get {_SOURCES[model]} under their licence and pass the folder that it is in as `body_models=`."
+    if body_models is None:
+        raise ValueError(f"{str(path)!r} holds {model.upper()} poses; joint positions need the {gender} body model. {get}")
+    root = Path(body_models)
+    if root.is_file():
+        return root
+    name = f"{model.upper()}_{gender.upper()}.npz"
+    candidates = [root / part for part in (f"{model}/{gender}/model.npz", f"{model}/{name}", f"{gender}/model.npz", name)]
+    for candidate in candidates:
+        if candidate.is_file():
+            return candidate
+    tried = ", ".join(str(candidate) for candidate in candidates)
+    raise FileNotFoundError(f"No {gender} {model.upper()} body model for {str(path)!r}; looked for {tried}. {get}")
+
+
+@lru_cache(maxsize=8)
+def _joints_of_model(file: Path) -> tuple[np.ndarray, np.ndarray]:
+    """Body joints of the average shape (22, 3), and how each shape parameter moves them (22, 3, parameters)."""
+    if file.suffix.lower() != ".npz":
+        raise ValueError(f"{str(file)!r} is no .npz file. Body models are read as .npz; pickles are not loaded.")
+    arrays = load_arrays(file, ("v_template", "shapedirs", "J_regressor"))
+    template, shapes, regressor = (_numbers(file, arrays, key) for key in ("v_template", "shapedirs", "J_regressor"))
+    vertices = len(template)
+    fits = template.shape == (vertices, 3) and shapes.ndim == 3 and shapes.shape[:2] == (vertices, 3)
+    if not fits or regressor.ndim != 2 or regressor.shape[1] != vertices or len(regressor) < _JOINTS:
+        raise ValueError(
+            f"{str(file)!r} is no body model: v_template {template.shape}, shapedirs {shapes.shape}, J_regressor {regressor.shape}; "
+            f"expected (vertices, 3), (vertices, 3, shapes), (joints >= {_JOINTS}, vertices)."
+        )
+    regressor = regressor[:_JOINTS]
+    return regressor @ template, np.einsum("jv,vas->jas", regressor, shapes)

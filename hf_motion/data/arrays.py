@@ -1,0 +1,104 @@
+"""Reading .npy and .npz files from anywhere: no pickles, no surprises, one kind of error."""
+
+from __future__ import annotations
+
+import os
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+
+_MOST_BYTES = 2 * 2**30
+
+
+def load_array(path: str | os.PathLike) -> np.ndarray:
+    """The array of a .npy file.
+
+    Args:
+        path (`str` or `os.PathLike`): The file.
+
+    Raises:
+        ValueError: If the file is truncated, no .npy file, or holds Python objects; the message names it.
+        FileNotFoundError: If there is no such file.
+    """
+    path = _checked(path)
+    with _named(path, "a readable .npy file"):
+        # Mapped, not read: a header that promises more than the file holds is refused before anything is allocated.
+        return np.array(np.lib.format.open_memmap(path, mode="r"))
+
+
+def array_names(path: str | os.PathLike) -> tuple[str, ...]:
+    """Keys of a .npz file; see `load_arrays` for the errors."""
+    path = _checked(path)
+    with _named(path, "a readable .npz file"), zipfile.ZipFile(path) as archive:
+        return tuple(_members(archive))
+
+
+def load_arrays(path: str | os.PathLike, names: tuple[str, ...] = ()) -> dict[str, np.ndarray]:
+    """Arrays of a .npz file.
+
+    Args:
+        path (`str` or `os.PathLike`): The file.
+        names (`tuple[str, ...]`, defaults to `()`): The arrays to read, those that the file has; all by default.
+
+    Returns:
+        `dict[str, numpy.ndarray]`: The arrays.
+
+    Raises:
+        ValueError: If the file is truncated, no .npz file, or a wanted array holds Python objects, is damaged or too large; the
+            message names the file and the key.
+        FileNotFoundError: If there is no such file.
+    """
+    path = _checked(path)
+    with _named(path, "a readable .npz file"), zipfile.ZipFile(path) as archive:
+        members, arrays = _members(archive), {}
+        for key in names or members:
+            if key in members:
+                with _named(path, f"a readable .npz file: key {key!r}"), archive.open(members[key]) as stream:
+                    arrays[key] = _read(stream, members[key].file_size)
+    return arrays
+
+
+def _members(archive: zipfile.ZipFile) -> dict[str, zipfile.ZipInfo]:
+    members = {info.filename.removesuffix(".npy"): info for info in archive.infolist()}
+    for key in members:
+        if key.startswith(("/", "\\")) or ".." in key.replace("\\", "/").split("/") or ":" in key:
+            raise ValueError(f"the entry {key!r} points out of the archive")
+    return members
+
+
+def _checked(path: str | os.PathLike) -> Path:
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"No file at {str(path)!r}.")
+    return path
+
+
+@contextmanager
+def _named(path: Path, expected: str) -> Iterator[None]:
+    """What numpy, zipfile and zlib raise on damaged files is a long list; all of it means one thing here."""
+    try:
+        yield
+    except Exception as error:
+        if str(path) in str(error):
+            raise
+        raise ValueError(f"{str(path)!r} is not {expected}: {error or type(error).__name__}.") from error
+
+
+def _read(stream: zipfile.ZipExtFile, size: int) -> np.ndarray:
+    version = np.lib.format.read_magic(stream)
+    header = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}.get(version)
+    if header is None:
+        raise ValueError(f"format version {version} of an array")
+    shape, fortran, dtype = header(stream)
+    if dtype.hasobject:
+        raise ValueError("it holds pickled Python objects, which are not read; save it again as plain numbers or text")
+    length = dtype.itemsize * int(np.prod([int(side) for side in shape], dtype=object))
+    if not 0 <= length <= min(size, _MOST_BYTES):
+        raise ValueError(f"it promises {length:,} bytes and holds at most {size:,}")
+    data = stream.read(length)
+    if len(data) < length:
+        raise ValueError(f"it promises {length:,} bytes and holds {len(data):,}")
+    return np.frombuffer(data, dtype=dtype).reshape(shape, order="F" if fortran else "C").copy()

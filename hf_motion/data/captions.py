@@ -1,0 +1,176 @@
+"""Captions in tables: CSV or JSON lines with a file name and a sentence per line, and CMU's index in its three forms."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+_TABLE_NAMES = ("captions", "metadata")
+_CMU_NAMES = ("cmu-mocap-index-text.txt", "cmu_index.csv", "cmu_index.jsonl")
+_CMU_TEXT = re.compile(r"(\d+)_(\d+)\s+(\S.*)")
+_CMU_TAKE = re.compile(r"(\d+)_(\d+)(?!\d)")
+
+
+@dataclass(frozen=True)
+class CaptionLine:
+    """One line of a captions table.
+
+    Args:
+        place (`str`): File and line, for reports.
+        file (`str`): Motion file, relative to the folder; with or without its suffix.
+        text (`str`): The sentence.
+        start (`float`): Where it begins to hold, in seconds.
+        end (`float`): Where it ends; 0 means the end of the file.
+        split (`str`, *optional*): Split of the file.
+        take (`str`, *optional*): Recording of the file, the file itself by default.
+        pos_tagged (`str`, *optional*): `word/POS word/POS`.
+    """
+
+    place: str
+    file: str
+    text: str
+    start: float = 0.0
+    end: float = 0.0
+    split: str | None = None
+    take: str | None = None
+    pos_tagged: str | None = None
+
+
+def find_table(folder: Path) -> Path | None:
+    """`captions.csv`, `captions.jsonl`, `metadata.csv` or `metadata.jsonl` of a folder."""
+    names = (folder / f"{name}{suffix}" for name in _TABLE_NAMES for suffix in (".csv", ".jsonl"))
+    return next((path for path in names if path.is_file()), None)
+
+
+def find_cmu_index(folder: Path) -> Path | None:
+    """CMU's index in a folder, under the names that it goes by."""
+    return next((folder / name for name in _CMU_NAMES if (folder / name).is_file()), None)
+
+
+def read_table(path: Path) -> Iterator[CaptionLine | ValueError]:
+    """Lines of a captions table.
+
+    Args:
+        path (`pathlib.Path`): CSV with a header, or JSON lines, with `file` (or `file_name`) and `text`, and if wanted `start`, `end`
+            (seconds), `split`, `take` and `pos_tagged`.
+
+    Yields:
+        `CaptionLine`, or the `ValueError` that says what is wrong with a line, its place first.
+
+    Raises:
+        ValueError: If the table as a whole is unreadable or lacks a column.
+    """
+    records = _csv_records(path) if path.suffix.lower() == ".csv" else _json_records(path)
+    for number, record in records:
+        place = f"{path.name}:{number}"
+        try:
+            yield _line(place, record) if isinstance(record, dict) else ValueError(f"{place}: {record}")
+        except ValueError as error:
+            yield ValueError(f"{place}: {error}")
+
+
+def read_cmu_index(path: Path) -> dict[str, str]:
+    """CMU's one-line descriptions by take (`"02_01"`).
+
+    Args:
+        path (`pathlib.Path`): B. Hahne's text file (`02_01<tab>walk`), a CSV with the columns Subject, Trial # and Motion Description,
+            or JSON lines with `id` and `captions`. Takes described as "Unknown" are left out.
+
+    Raises:
+        ValueError: If no line can be understood.
+    """
+    found: dict[str, str] = {}
+    if path.suffix.lower() == ".csv":
+        for _, record in _csv_records(path):
+            fields = {str(name).strip().lower(): value for name, value in record.items()}
+            subject, trial = (str(fields.get(name) or "").strip() for name in ("subject", "trial #"))
+            if subject.isdigit() and trial.isdigit():
+                found[cmu_take(f"{subject}_{trial}") or ""] = str(fields.get("motion description") or "").strip()
+    elif path.suffix.lower() in (".jsonl", ".json"):
+        for _, record in _json_records(path):
+            if isinstance(record, dict) and (take := cmu_take(str(record.get("id", "")))):
+                texts = [item.get("text") for item in record.get("captions") or () if isinstance(item, dict)]
+                found[take] = next((text.strip() for text in texts if isinstance(text, str)), "")
+    else:
+        for line in _text(path).splitlines():
+            if match := _CMU_TEXT.fullmatch(line.strip()):
+                found[cmu_take(f"{match[1]}_{match[2]}") or ""] = match[3].strip()
+    if not found:
+        raise ValueError(f"{str(path)!r} is no index of CMU's takes: no line names a take such as 02_01 and describes it.")
+    return {take: text for take, text in found.items() if text and text.lower() != "unknown"}
+
+
+def cmu_take(name: str) -> str | None:
+    """The take that a name mentions.
+
+    Example:
+        >>> cmu_take("cmu_2_1_poses"), cmu_take("131_05"), cmu_take("walk")
+        ('02_01', '131_05', None)
+    """
+    match = _CMU_TAKE.search(name)
+    return f"{int(match[1]):02d}_{int(match[2]):02d}" if match else None
+
+
+def _line(place: str, record: dict[str, Any]) -> CaptionLine:
+    file, text = (str(record.get(name) or "").strip() for name in ("file", "text"))
+    file = file or str(record.get("file_name") or "").strip()
+    if not file:
+        raise ValueError("no file name")
+    if not text:
+        raise ValueError(f"no caption for {file!r}")
+    start, end = (_seconds(name, record.get(name)) for name in ("start", "end"))
+    if end and end <= start:
+        raise ValueError(f"end ({end:g} s) must come after start ({start:g} s)")
+    split, take, tags = (str(record.get(name) or "").strip() or None for name in ("split", "take", "pos_tagged"))
+    return CaptionLine(place, file.replace("\\", "/"), text, start, end, split, take, tags)
+
+
+def _seconds(name: str, value: Any) -> float:
+    if value is None or str(value).strip() == "":
+        return 0.0
+    try:
+        seconds = float(value)
+    except (TypeError, ValueError):
+        seconds = -1.0
+    if not (math.isfinite(seconds) and seconds >= 0):
+        raise ValueError(f"{name} must be seconds, got {value!r}")
+    return seconds
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{str(path)!r} is not UTF-8 text (byte {error.start}); save it as UTF-8.") from error
+
+
+def _csv_records(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    text = _text(path)
+    reader = csv.DictReader(io.StringIO(text, newline=""))
+    names = {str(name).strip().lower() for name in reader.fieldnames or ()}
+    if not ({"text"} <= names and names & {"file", "file_name"}) and not {"subject", "trial #"} <= names:
+        raise ValueError(
+            f"{str(path)!r} must have the columns file and text (and if wanted start, end, split, take); it has {sorted(names)}."
+        )
+    try:
+        for record in reader:
+            yield reader.line_num, {str(name).strip().lower(): value for name, value in record.items()}
+    except csv.Error as error:
+        raise ValueError(f"{str(path)!r}, line {reader.line_num}: {error}.") from error
+
+
+def _json_records(path: Path) -> Iterator[tuple[int, dict[str, Any] | str]]:
+    for number, line in enumerate(_text(path).splitlines(), 1):
+        if line.strip():
+            try:
+                record = json.loads(line)
+            except (json.JSONDecodeError, RecursionError) as error:
+                record = f"it is no JSON: {error}"
+            yield number, record if isinstance(record, (dict, str)) else "it is no JSON object"

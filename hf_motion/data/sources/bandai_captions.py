@@ -1,0 +1,53 @@
+"""Words for the labels of the Bandai-Namco-Research-Motiondataset: three ways to say each content, and each style to go with them."""
+
+SUBJECTS = ("a person", "the person", "a human", "the figure", "someone", "a man")
+
+CONTENTS = {
+    "bow": ("bows", "bends forward to bow", "takes a bow in place"),
+    "bye": ("waves goodbye with the right hand", "raises the right hand and waves", "is waving one hand to say goodbye"),
+    "byebye": ("waves goodbye with both hands", "raises both hands and waves", "is waving both hands to say goodbye"),
+    "call": ("calls out to someone", "leans forward and calls out", "is calling someone"),
+    "dance-long": ("dances", "is dancing", "performs a dance"),
+    "dance-short": ("dances", "is dancing", "performs a dance"),
+    "dash": ("sprints forward", "dashes straight ahead", "is sprinting as fast as possible"),
+    "guide": ("gestures with the right hand to show the way", "guides someone with the right hand", "points the way with the right arm"),
+    "kick": ("performs several kicks", "is kicking and spinning around", "kicks high several times"),
+    "punch": ("throws punches in a fighting stance", "is boxing", "punches several times"),
+    "raise-up-both-hands": ("raises both hands", "lifts both arms up", "puts both hands up"),
+    "raise-up-left-hand": ("raises the left hand", "lifts the left arm up", "puts the left hand up"),
+    "raise-up-right-hand": ("raises the right hand", "lifts the right arm up", "puts the right hand up"),
+    "respond": ("raises the left hand to respond", "lifts the left arm straight up", "is raising the left hand"),
+    "run": ("runs forward", "is running straight ahead", "jogs forward"),
+    "slash": ("slashes with a sword held in both hands", "swings a sword", "is swinging both arms to slash"),
+    "walk": ("walks forward", "is walking straight ahead", "takes a walk forward"),
+    "walk-back": ("walks backward", "is walking backwards", "steps backward"),
+    "walk-left": ("walks diagonally forward to the left", "moves forward and to the left", "is walking to the front left"),
+    "walk-right": ("walks diagonally forward to the right", "moves forward and to the right", "is walking to the front right"),
+    "walk-turn-left": ("walks forward and turns left", "is walking and then turns to the left", "walks and makes a left turn"),
+    "walk-turn-right": ("walks forward and turns right", "is walking and then turns to the right", "walks and makes a right turn"),
+    "wave-both-hands": ("waves both hands", "raises both hands and waves them", "is waving with both arms"),
+    "wave-left-hand": ("waves the left hand", "raises the left hand and waves", "is waving with the left arm"),
+    "wave-right-hand": ("waves the right hand", "raises the right hand and waves", "is waving with the right arm"),
+}
+
+STYLES = {
+    "active": ("energetically", "in an active way", "with a lot of energy"),
+    "angry": ("angrily", "in an angry mood", "with anger"),
+    "childish": ("like a child", "in a childish way", "childishly"),
+    "chimpira": ("like a thug", "in a swaggering way", "like a street punk"),
+    "elderly": ("like an old person", "in an elderly way", "as if very old"),
+    "exhausted": ("in exhaustion", "as if exhausted", "with no energy left"),
+    "feminine": ("in a feminine way", "like a graceful woman", "in a womanly manner"),
+    "giant": ("like a giant", "heavily like a giant", "in a heavy way"),
+    "happy": ("happily", "in a happy mood", "with joy"),
+    "masculine": ("in a masculine way", "like a tough man", "in a manly manner"),
+    "masculinity": ("in a masculine way", "like a tough man", "in a manly manner"),
+    "musical": ("like a musical actor", "rhythmically", "in a theatrical way"),
+    "normal": ("", "", ""),
+    "not-confident": ("timidly", "without confidence", "in an unsure way"),
+    "old": ("like an old person", "in an elderly way", "as if very old"),
+    "proud": ("proudly", "in a proud way", "with pride"),
+    "sad": ("sadly", "in a sad mood", "with sadness"),
+    "tired": ("tiredly", "in a tired way", "as if worn out"),
+    "youthful": ("in a youthful way", "like a young person", "with youthful energy"),
+}

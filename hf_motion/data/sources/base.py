@@ -1,0 +1,227 @@
+"""What every layout of motion data has in common."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+
+from ...motion import Motion
+
+Caption = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class SourceOptions:
+    """What a user may say about a source.
+
+    Args:
+        captions (`pathlib.Path`, *optional*): A captions table or index, or a folder of HumanML3D text files.
+        caption (`str`, *optional*): One caption for every file that has none.
+        index (`pathlib.Path`, *optional*): HumanML3D's index.csv, for AMASS.
+        body_models (`pathlib.Path`, *optional*): Folder of the licensed SMPL models.
+        rig (`str`, *optional*): Rig of the files, recognised by default.
+        mapping (`pathlib.Path`, *optional*): Mapping file of an unknown rig.
+        unit (`str`, *optional*): Unit of the files, found out by default.
+        up (`str`, *optional*): Up axis of the files, found out by default.
+        fps (`float`, defaults to 20.0): Frame rate to bring files to, None for their own; data sets of features keep theirs.
+        max_frames (`int`, *optional*): Cut longer takes into equal pieces of at most so many frames.
+        license (`str`, *optional*): Licence of data that does not say its own.
+        name (`str`, *optional*): What the `source` column calls data that has no name of its own.
+        keep_features (`bool`, defaults to `True`): Keep published feature vectors beside the joints.
+    """
+
+    captions: Path | None = None
+    caption: str | None = None
+    index: Path | None = None
+    body_models: Path | None = None
+    rig: str | None = None
+    mapping: Path | None = None
+    unit: str | None = None
+    up: str | None = None
+    fps: float | None = 20.0
+    max_frames: int | None = None
+    license: str | None = None
+    name: str | None = None
+    keep_features: bool = True
+
+    def __post_init__(self) -> None:
+        if self.fps is not None and not (math.isfinite(self.fps) and self.fps > 0):
+            raise ValueError(f"fps must be a positive number of frames per second, got {self.fps!r}.")
+        if self.max_frames is not None and self.max_frames < 2:
+            raise ValueError(f"max_frames must be at least 2, got {self.max_frames}.")
+
+
+@dataclass(frozen=True)
+class Item:
+    """One thing to read; one or several clips come of it.
+
+    Args:
+        name (`str`): Unique; the ids of its clips begin with it.
+        path (`str`): What a report calls it.
+        take (`str`): The recording it belongs to: clips of one take never come into two splits.
+        split (`str`, *optional*): Split, where the data set says; drawn by take otherwise.
+        payload (`tuple`): What the source needs to read it.
+    """
+
+    name: str
+    path: str
+    take: str
+    split: str | None = None
+    payload: tuple = ()
+
+
+@dataclass(frozen=True)
+class Skip:
+    """Something that is left out.
+
+    Args:
+        path (`str`): The file or row.
+        reason (`str`): Why.
+    """
+
+    path: str
+    reason: str
+
+
+@dataclass
+class Clip:
+    """One row to be.
+
+    Args:
+        id (`str`): Unique.
+        joints (`numpy.ndarray`): (frames, joints, 3), metres.
+        fps (`float`): Frames per second.
+        captions (`list[dict]`): See `caption`.
+        source (`str`): Where it comes from.
+        license (`str`): What it may be used for.
+        start_frame (`int`): First frame within the take, at `fps`.
+        features (`numpy.ndarray`, *optional*): Published features, (frames, dim).
+        mirror (`bool`, defaults to `False`): Whether it is another clip's mirror image.
+    """
+
+    id: str
+    joints: np.ndarray
+    fps: float
+    captions: list[Caption]
+    source: str
+    license: str
+    start_frame: int = 0
+    features: np.ndarray | None = None
+    mirror: bool = False
+
+
+@dataclass
+class MotionSource(ABC):
+    """A data set on disk.
+
+    Args:
+        folder (`pathlib.Path`): Where it lies.
+        options (`SourceOptions`): What the user said about it.
+    """
+
+    folder: Path
+    options: SourceOptions = field(default_factory=SourceOptions)
+
+    title: ClassVar[str]
+    looks_like: ClassVar[str]
+    license: ClassVar[str] = "unknown"
+    skeleton: str = field(default="humanml3d-22", init=False)
+
+    @classmethod
+    @abstractmethod
+    def fits(cls, folder: Path, options: SourceOptions) -> bool:
+        """Whether the folder has this layout."""
+
+    @abstractmethod
+    def items(self) -> Iterator[Item | Skip]:
+        """What there is to read, found without reading any motion, in an order that does not change."""
+
+    @abstractmethod
+    def clips(self, item: Item) -> Iterator[Clip | Skip]:
+        """Read an item.
+
+        Raises:
+            ValueError: If it is unreadable; so for OSError.
+        """
+
+    def files(self, item: Item) -> list[Path]:
+        """Files whose change makes it necessary to read the item again."""
+        return [self.folder / item.path]
+
+    @property
+    def licence(self) -> str:
+        """What the `license` column says."""
+        return self.options.license or self.license
+
+    def published_statistics(self) -> tuple[np.ndarray, np.ndarray] | None:
+        """Mean and std that came with the data set."""
+        return None
+
+
+def caption(text: str, origin: str, pos_tagged: str | None = None, f_tag: float = 0.0, to_tag: float = 0.0) -> Caption:
+    """A record of the `captions` column.
+
+    Args:
+        text (`str`): The sentence.
+        origin (`str`): Where it comes from.
+        pos_tagged (`str`, *optional*): `word/POS word/POS`, as HumanML3D writes it.
+        f_tag (`float`, defaults to 0.0): Where in the take it begins to hold, in seconds.
+        to_tag (`float`, defaults to 0.0): Where it ends; 0 and 0 mean the whole take.
+    """
+    return {"text": text, "pos_tagged": pos_tagged, "f_tag": f_tag, "to_tag": to_tag, "origin": origin}
+
+
+def inside(folder: Path, path: str) -> Path:
+    """A path that a table names, within its folder.
+
+    Raises:
+        ValueError: If it leaves the folder.
+        FileNotFoundError: If there is no such file.
+    """
+    if "\0" in path:
+        raise ValueError("its path holds a null byte")
+    file = (folder / path).resolve()
+    if not file.is_relative_to(folder.resolve()):
+        raise ValueError("its path leaves the folder of the data set")
+    if not file.is_file():
+        raise FileNotFoundError("there is no such file")
+    return file
+
+
+def pieces(frames: int, longest: int | None) -> list[tuple[int, int]]:
+    """Equal parts of a take, none longer than `longest`.
+
+    Example:
+        >>> pieces(100, None), pieces(400, 196)
+        ([(0, 100)], [(0, 133), (133, 266), (266, 400)])
+    """
+    count = 1 if longest is None else max(1, math.ceil(frames / longest))
+    edges = [frames * part // count for part in range(count + 1)]
+    return list(itertools.pairwise(edges))
+
+
+def read_on_floor(path: Path, options: SourceOptions) -> Motion:
+    """A file on our joints, lowest joint on the floor, starting at the origin."""
+    from ..canonical import put_on_floor, start_at_origin
+    from ..read import read_motion
+
+    motion = read_motion(
+        path, rig=options.rig, mapping=options.mapping, unit=options.unit, up=options.up, fps=options.fps, body_models=options.body_models
+    )
+    return start_at_origin(put_on_floor(motion))
+
+
+def cut_clips(motion: Motion, item: Item, captions: list[Caption], source: str, licence: str, longest: int | None) -> Iterator[Clip]:
+    """The pieces of a take, each on the floor's origin, with the captions of the whole."""
+    parts = pieces(len(motion), longest)
+    for number, (start, end) in enumerate(parts):
+        joints = motion.joints[start:end] - motion.joints[start, 0] * np.array([1, 0, 1], np.float32)
+        name = item.name if len(parts) == 1 else f"{item.name}_c{number}"
+        yield Clip(name, joints, motion.fps, captions, source, licence, start_frame=start)
