@@ -134,7 +134,7 @@ def test_what_is_kept_stays_and_bones_hold(pipe: MDMPipeline, name: str, clip: M
     assert error(motion, clip, mask) < MILLIMETRE
     assert np.linalg.norm(motion.joints - clip.joints, axis=-1)[~mask].max() > 0.05
     # The spine between pelvis, arms and head is brought to length by iteration, other bones exactly.
-    assert stretch(motion, clip) < (0.02 if name == "torso" else 0.002) + stretch(clip, clip)
+    assert stretch(motion, clip) < (0.01 if name == "torso" else 0.002) + stretch(clip, clip)
 
 
 def test_longer_and_shorter(pipe: MDMPipeline) -> None:

@@ -345,7 +345,7 @@ def test_arrays_that_are_no_motion(tmp_path, array, message):
     assert "a.npy" in str(error.value)
 
 
-def test_skeleton_none_keeps_the_joints():
+def test_skeleton_none_keeps_the_joints(tmp_path):
     motion = read_motion(CMU / "02_01.amc", skeleton=None)
     assert len(motion.skeleton) == 38
     np.testing.assert_allclose(
@@ -353,6 +353,7 @@ def test_skeleton_none_keeps_the_joints():
     )
     raw = read_motion(FIXTURES / "bandai_wave.bvh", skeleton=None)
     np.testing.assert_array_equal(raw.joints, Motion.load(FIXTURES / "bandai_wave.bvh").joints)
+    assert read_motion(few().save(tmp_path / "a.bvh"), skeleton=None).skeleton is HUMANML3D_22
 
 
 def test_uniform_skeleton_makes_bodies_alike():

@@ -5,6 +5,7 @@ import shlex
 from pathlib import Path
 
 import pytest
+from typer.main import get_command
 from typer.testing import CliRunner
 
 from hf_motion.cli import app
@@ -29,8 +30,18 @@ def test_python_blocks_run_in_order(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert namespace["joints"].shape == (79, 22, 3)
 
 
+def help_of(words: list[str]) -> str:
+    """Help of the subcommand that a line calls."""
+    path: list[str] = []
+    command = get_command(app)
+    while words and words[0] in getattr(command, "commands", {}):
+        command = command.commands[words[0]]
+        path.append(words.pop(0))
+    assert path, words
+    return CliRunner().invoke(app, [*path, "--help"], env={"COLUMNS": "200", "NO_COLOR": "1", "TERM": "dumb"}).output
+
+
 def test_commands_exist() -> None:
-    help_text = CliRunner().invoke(app, ["generate", "--help"], env={"COLUMNS": "200", "NO_COLOR": "1", "TERM": "dumb"}).output
     makefile = (ROOT / "Makefile").read_text()
     for line in "\n".join(blocks("bash")).splitlines():
         words = shlex.split(line, comments=True)
@@ -38,9 +49,10 @@ def test_commands_exist() -> None:
             continue
         if words[0] == "make":
             assert f"\n{words[1]}:" in makefile
+        if words[0] == "hf-motion":
+            help_text = help_of(words[1:])
+            assert not [word for word in words if word.startswith("--") and word not in help_text]
         for word in words[1:]:
-            if words[0] == "hf-motion" and word.startswith("--"):
-                assert word in help_text
             if word.startswith("training/"):
                 assert (ROOT / word).is_file()
 

@@ -20,7 +20,6 @@ from hf_motion.data.motion_text import MotionTextDataset, load_motion_rows
 from hf_motion.pipelines.mdm import MDMPipeline
 from hf_motion.trainers.callbacks import SampleMotionsCallback
 from hf_motion.trainers.diffusion import DiffusionTrainer, DiffusionTrainingArguments
-from hf_motion.trainers.motion_text import last_checkpoint
 from hf_motion.trainers.new_pipeline import new_mdm_pipeline
 from hf_motion.utils.files import check_writable
 
@@ -62,13 +61,7 @@ def main(script: ScriptArguments, args: DiffusionTrainingArguments) -> None:
     if trainer.is_world_process_zero():
         size = sum(parameter.numel() for parameter in trainer.model.parameters())
         print(f"{len(dataset)} clips (left out: {dict(dataset.skipped) or 'none'}), {size / 1e6:.1f} M trained parameters")
-
-    checkpoint = last_checkpoint(args.output_dir)
-    try:
-        trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
-    except KeyboardInterrupt:
-        found = last_checkpoint(args.output_dir)
-        raise SystemExit(f"Stopped. The last checkpoint is {found}; the same command goes on from there.") from None
+    trainer.train_or_resume()
     repo_id = (args.hub_model_id or Path(args.output_dir).name) if push else None
     trainer.save_pipeline(Path(args.output_dir) / "pipeline", repo_id, args.hub_token)
 

@@ -3,8 +3,8 @@
     python training/train_retrieval.py --config training/configs/tmr_small.yaml --dataset org/my-motions --output_dir runs/tmr
     accelerate launch --config_file training/accelerate/gpu_multi.yaml training/train_retrieval.py --config training/configs/tmr.yaml ...
 
-Every option of the YAML file can be given on the command line too. Run the same command again to go on from the last checkpoint. Contrastive
-losses see the captions of one process: with several, raise the batch size per device rather than count on the sum.
+Every option of the YAML file can be given on the command line too. Run the same command again to go on from the last checkpoint.
+Contrastive losses see the captions of one process: with several, raise the batch size per device rather than count on the sum.
 """
 
 from __future__ import annotations
@@ -18,7 +18,6 @@ from trl import TrlParser
 
 from hf_motion import MotionFeatureExtractor
 from hf_motion.data.motion_text import MotionTextDataset, load_motion_rows
-from hf_motion.trainers.motion_text import last_checkpoint
 from hf_motion.trainers.new_retrieval import load_retrieval_model, new_retrieval_model
 from hf_motion.trainers.retrieval import RetrievalTrainer, RetrievalTrainingArguments
 from hf_motion.utils.files import check_writable
@@ -68,13 +67,7 @@ def main(script: ScriptArguments, args: RetrievalTrainingArguments) -> None:
     if trainer.is_world_process_zero():
         size = sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
         print(f"{len(dataset)} clips (left out: {dict(dataset.skipped) or 'none'}), {size / 1e6:.1f} M trained parameters")
-
-    checkpoint = last_checkpoint(args.output_dir)
-    try:
-        trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
-    except KeyboardInterrupt:
-        found = last_checkpoint(args.output_dir)
-        raise SystemExit(f"Stopped. The last checkpoint is {found}; the same command goes on from there.") from None
+    trainer.train_or_resume()
     repo_id = (args.hub_model_id or Path(args.output_dir).name) if push else None
     trainer.save_checkpoint(Path(args.output_dir) / "model", repo_id, args.hub_token)
 

@@ -40,7 +40,7 @@ def load_embedded_pipeline(**kwargs: Any) -> MDMPipeline:
 def say_licence() -> None:
     """Tell the licence of the embedded weights, once."""
     logger.warning(
-        "The checkpoint inside hf_motion is licensed CC BY-NC 4.0 (not for commercial use), because a part of its training data is. "
+        "The checkpoints inside hf_motion are licensed CC BY-NC 4.0 (not for commercial use), because a part of their training data is. "
         "See %s.",
         EMBEDDED / "README.md",
     )

@@ -179,12 +179,13 @@ def read_bvh(path: str | os.PathLike, *, scale: float | None = None, up_axis: st
     if str(up_axis).lower() == "z":
         joints = np.stack((joints[..., 0], joints[..., 2], -joints[..., 1]), axis=-1)
     for known in SKELETONS.values():
-        if _same_joints(skeleton, known):
+        if same_joints(skeleton, known):
             joints, skeleton = joints[:, [skeleton.joint(name) for name in known.joint_names]], known
     return Motion(joints, fps=file.fps, skeleton=skeleton)
 
 
-def _same_joints(one: Skeleton, other: Skeleton) -> bool:
+def same_joints(one: Skeleton, other: Skeleton) -> bool:
+    """Whether two skeletons have the same joints on the same parents, in any order."""
     links = [{(s.joint_names[joint], s.joint_names[parent]) for parent, joint in s.bones} for s in (one, other)]
     return len(one) == len(other) and one.joint_names[0] == other.joint_names[0] and links[0] == links[1]
 

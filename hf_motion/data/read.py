@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 
 from ..motion import Motion, check_fps
-from ..skeletons import HUMANML3D_22, KIT_21, Skeleton, get_skeleton
+from ..skeletons import HUMANML3D_22, KIT_21, SKELETONS, Skeleton, get_skeleton
 from .amass import amass_joints
 from .amc import read_amc
 from .arrays import array_names, load_array
-from .bvh import BvhFile, guessed_scale, parse_bvh
+from .bvh import BvhFile, guessed_scale, parse_bvh, same_joints
 from .rigs import UNITS, Rig, check_up, get_rig, load_mapping, recognise_rig, units_per_metre
 
 # Upper limit of a leg, hip to ankle along the bones, in file units. A leg measures 0.45 m (a child of four) to 1.1 m.
@@ -80,7 +80,8 @@ def read_motion(
             `hf_motion.data.rigs.load_mapping`.
         fps (`float`, *optional*): Frame rate to resample to. Rotations are interpolated by slerp before the forward kinematics,
             positions linearly. The file's own by default.
-        skeleton (`str` or `Skeleton`, *optional*, defaults to `"humanml3d-22"`): Joints of the result. None keeps the file's.
+        skeleton (`str` or `Skeleton`, *optional*, defaults to `"humanml3d-22"`): Joints of the result. None keeps the file's,
+            on the skeleton of ours that has the same, if one has.
         unit (`str` or `float`, *optional*): Unit of the file's numbers, `"m"`, `"dm"`, `"cm"`, `"mm"`, `"inch"`, `"cmu"`, or how
             many of them make a metre. It also takes the place of an ASF file's `length`.
         up (`str`, *optional*): The file's up axis, `"y"` or `"z"`.
@@ -137,10 +138,14 @@ def inspect_motion(path: str | os.PathLike, **options: Any) -> MotionSource:
         raise FileNotFoundError(f"No motion file at {str(path)!r}.")
     with np.errstate(all="ignore"):
         clip = _open(path, wanted)
+        if wanted.skeleton is None and wanted.rig is None:
+            wanted.skeleton = next((known for known in SKELETONS.values() if same_joints(clip.skeleton, known)), None)
         try:
             return _onto(path, clip, wanted)
         except ValueError as error:
-            raise error if str(path) in str(error) else ValueError(f"{str(path)!r}: {error}") from error
+            if str(path) in str(error):
+                raise
+            raise ValueError(f"{str(path)!r}: {error}") from error
 
 
 class _Wanted:

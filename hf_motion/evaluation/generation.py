@@ -42,6 +42,7 @@ class _Set:
     skating: float
     non_finite: int
     statistics: FrechetStatistics | None = None
+    fid: float | None = None
 
 
 @dataclass
@@ -139,7 +140,7 @@ class GenerationScorer:
         texts = self._text_embeddings("evaluator", labels)
         precision = self._r_precision(self.evaluator, texts, embeddings, labels, self.protocol.pool_size)
         scores = {
-            "fid": frechet_distance(self._statistics(reference, replication), embeddings),
+            "fid": self._fid(scored, reference, embeddings, replication),
             **{f"r_precision_top{k}": value for k, value in enumerate(precision, 1)},
             "matching_score": matching_score(texts, embeddings, metric=self.evaluator.model.config.similarity),
             "diversity": diversity(
@@ -155,12 +156,16 @@ class GenerationScorer:
             scores["tmr_matching_score"] = matching_score(texts, motions, metric=self.alignment.model.config.similarity)
         return {name: float(value) for name, value in scores.items()} | invalid
 
-    def _statistics(self, reference: _Set, replication: int) -> FrechetStatistics:
-        """Of the real motions that a replication compares with: all of them, or those that fill its pools."""
-        if reference.statistics is None or self.protocol.drop_last:
+    def _fid(self, scored: _Set, reference: _Set, embeddings: np.ndarray, replication: int) -> float:
+        """From the whole sets, once; or, where some samples are dropped, from those that fill this replication's pools."""
+        if self.protocol.drop_last:
             order = self.protocol.order(len(reference.samples), replication, _REAL_AGAIN)
-            reference.statistics = frechet_statistics(reference.embeddings["evaluator"][order])
-        return reference.statistics
+            return frechet_distance(reference.embeddings["evaluator"][order], embeddings)
+        if scored.fid is None:
+            if reference.statistics is None:
+                reference.statistics = frechet_statistics(reference.embeddings["evaluator"])
+            scored.fid = frechet_distance(reference.statistics, embeddings)
+        return scored.fid
 
     @property
     def _largest_pool(self) -> int:

@@ -19,7 +19,7 @@ from ..representation.rotations import quaternion_rotate
 _FADE_SECONDS = 0.5
 # Frames beside a border whose poses are drawn anew between those around them: a model that disagrees with the clip jumps there.
 _HEALED_FRAMES = 2
-_ATTACH_ROUNDS = 12
+_ATTACH_ROUNDS = 48
 
 
 @dataclass
@@ -84,7 +84,7 @@ class KeptMotion:
         self._posed = _Spread(bones, fade)
         self._sized = _Spread(bones, fade, bridge=True)
         near = F.max_pool1d(bones.mT.float(), 2 * _HEALED_FRAMES + 1, stride=1, padding=_HEALED_FRAMES).mT > 0
-        self._healed = _Spread(bones | ~near, fade, bridge=True)
+        self._healed = _Spread(bones | ~near & self._real[..., None], fade, bridge=True)
         self._mask = self._feature_mask()
         self._faded = _Spread(self._mask, fade)
 

@@ -16,6 +16,7 @@ from torch.nn.utils.rnn import pad_sequence
 from tqdm.auto import tqdm
 from transformers import AutoFeatureExtractor, AutoModel, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
+from ..checkpoints import EMBEDDED, say_licence
 from ..motion import Motion
 from ..representation import MotionFeatureExtractor
 
@@ -93,6 +94,8 @@ class MotionTextEmbedder:
                 f"{str(name)!r} has no preprocessor_config.json, which holds the mean and std that its numbers are measured with. "
                 "Is it a retrieval checkpoint, saved with its tokenizer and its feature extractor?"
             )
+        if folder.resolve().parent == EMBEDDED.resolve().parent:
+            say_licence()
         model = AutoModel.from_pretrained(folder, use_safetensors=True, dtype=torch.float32)
         if not hasattr(model, "get_motion_features"):
             raise ValueError(f"{str(name)!r} holds a {type(model).__name__}, which does not embed motions. Use a T2MEvaluator or a TMR.")

@@ -73,6 +73,19 @@ class MotionTextTrainer(Trainer):
         self.model.eval()
         return output
 
+    def train_or_resume(self) -> None:
+        """Train, from the last checkpoint in the output folder if there is one.
+
+        Raises:
+            SystemExit: On Ctrl-C, with a message that says where to go on from.
+        """
+        checkpoint = last_checkpoint(self.args.output_dir)
+        try:
+            self.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+        except KeyboardInterrupt:
+            found = last_checkpoint(self.args.output_dir)
+            raise SystemExit(f"Stopped. The last checkpoint is {found}; the same command goes on from there.") from None
+
 
 class _InOrder(Sampler[tuple[int, int]]):
     """Every clip once, always with the same seed."""
