@@ -143,7 +143,8 @@ class Motion:
     def load(cls, path: str | os.PathLike) -> Motion:
         """Read a motion from a `.npz` written by `save` or from a `.bvh` file.
 
-        A BVH file that carries one of our skeletons is read back onto it; any other keeps its own joints.
+        A BVH file that carries one of our skeletons is read back onto it; any other keeps its own joints. `hf_motion.data.read.read_motion`
+        reads more formats, and puts any known rig onto our joints.
 
         Raises:
             ValueError: If the suffix is unknown or the file is truncated or malformed.

@@ -363,3 +363,11 @@ def test_uniform_skeleton_makes_bodies_alike():
         lengths = np.linalg.norm(joints - joints[:, parents], axis=-1)
         np.testing.assert_allclose(lengths, np.broadcast_to(HUMANML3D_22.rest_lengths, lengths.shape), atol=1e-5)
     assert set(RIGS) > {rig for rig, *_ in REAL.values()}
+
+
+@pytest.mark.parametrize("path", sorted([*FIXTURES.rglob("*.bvh"), *FIXTURES.rglob("*.amc")]), ids=lambda path: path.name)
+def test_file_to_motion_to_file_to_motion_is_the_same(path: Path, tmp_path: Path) -> None:
+    motion = read_motion(path, fps=20)
+    written = motion.save(tmp_path / "again.bvh", constant_bones=False)
+    np.testing.assert_allclose(read_motion(written).joints, motion.joints, atol=1e-3)
+    np.testing.assert_allclose(Motion.load(motion.save(tmp_path / "again.npz")).joints, motion.joints, atol=0)

@@ -47,6 +47,7 @@ class _Wishes:
     contact_cleanup: bool
     mapping: Path | None
     texts: list[str]
+    recorded_bones: bool
 
 
 @app.command()
@@ -59,10 +60,13 @@ def convert(
     contact_cleanup: Annotated[bool, typer.Option("--contact-cleanup", help="Hold feet still while they touch the floor.")] = False,
     mapping: Annotated[Path | None, typer.Option(help="JSON file that says which joints are which, for unknown rigs.")] = None,
     text: Annotated[list[str] | None, typer.Option(help="Caption; repeat it for several files, in their order.")] = None,
+    recorded_bones: Annotated[
+        bool, typer.Option("--recorded-bones", help="Write the joints of .bvh where they are, though bones change their lengths.")
+    ] = False,
 ) -> None:
     """Convert motion files; several stand side by side in one .html, .mp4, .gif or .png, or go to a folder one by one."""
     with user_errors():
-        wishes = _Wishes(rig, fps, layout and layout.value, contact_cleanup, mapping, list(text or ()))
+        wishes = _Wishes(rig, fps, layout and layout.value, contact_cleanup, mapping, list(text or ()), recorded_bones)
         for path in _convert(paths, format_ and format_.value, wishes):
             typer.echo(path)
 
@@ -124,6 +128,8 @@ def _check(sources: list[Path], targets: list[Path], wishes: _Wishes) -> None:
         raise ValueError(f"Unknown rig {wishes.rig!r}. There are: {', '.join(RIGS)}; leave --rig out for the joint names of the motion.")
     if wishes.layout is not None and suffix != ".npz":
         raise ValueError(f"--layout chooses the content of .npz files, not of {suffix}; leave it out.")
+    if wishes.recorded_bones and suffix != ".bvh":
+        raise ValueError(f"--recorded-bones is for .bvh files, not for {suffix}; leave it out.")
     if wishes.texts and len(wishes.texts) != len(sources):
         raise ValueError(f"{len(wishes.texts)} texts for {len(sources)} files; give --text once for each, or not at all.")
     if wishes.fps is not None:
@@ -168,4 +174,4 @@ def _save_together(motions: list[Motion], path: Path) -> None:
 def _options(path: Path, wishes: _Wishes) -> dict[str, Any]:
     if path.suffix.lower() == ".npz":
         return {"layout": wishes.layout} if wishes.layout else {}
-    return {"rig": wishes.rig} if wishes.rig else {}
+    return {**({"rig": wishes.rig} if wishes.rig else {}), **({"constant_bones": False} if wishes.recorded_bones else {})}

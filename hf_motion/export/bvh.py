@@ -30,6 +30,7 @@ def write_bvh(
     euler_order: str = "ZXY",
     up_axis: str = "y",
     tolerance: float | str | None = "auto",
+    constant_bones: bool = True,
 ) -> Path:
     """Write a motion as a BVH file.
 
@@ -53,6 +54,9 @@ def write_bvh(
             from the constant-length joints than this in any frame (a chest that slides over the pelvis, a root that only carries
             the character) gets position channels too. None writes them for the root alone, which is all that retargeting programs
             read. `"auto"` is 0.01 without a rig and None with one.
+        constant_bones (`bool`, defaults to `True`): Give every bone one length first, as characters have. `False` writes the joints where
+            the motion has them, to 0.5 mm by `"auto"`, with position channels wherever a recorded bone changes its length: for
+            archives and round trips, not for retargeting.
 
     Returns:
         `pathlib.Path`: The written file.
@@ -75,7 +79,7 @@ def write_bvh(
     """
     euler_order, up_axis = _checked_options(scale, euler_order, up_axis)
     _check_names(motion.skeleton)
-    solved = solve(motion, rig, tolerance)
+    solved = solve(motion, rig, tolerance, constant_bones)
     skeleton, moving = solved.skeleton, solved.moving
     positions, rest = solved.translations * scale, solved.rest * scale
     matrices = quaternion_to_matrix(torch.from_numpy(solved.rotations)).numpy()

@@ -13,6 +13,7 @@ from ..skeletons import Skeleton
 from .rigs import rigged
 
 _TOLERANCE = 0.01
+_EXACT_TOLERANCE = 0.0005
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,13 +38,16 @@ class SolvedMotion:
     moving: np.ndarray
 
 
-def solve(motion: Motion, rig: str | None = None, tolerance: float | str | None = "auto") -> SolvedMotion:
+def solve(
+    motion: Motion, rig: str | None = None, tolerance: float | str | None = "auto", constant_bones: bool = True
+) -> SolvedMotion:
     """Bones of one length each (their median over the motion) and the rotations that put the joints where they are.
 
     Args:
         motion (`Motion`): The motion, on any skeleton.
         rig (`str`, *optional*): A preset of `hf_motion.export.RIGS`.
         tolerance (`float` or `str`, *optional*, defaults to `"auto"`): See `write_bvh`.
+        constant_bones (`bool`, defaults to `True`): See `write_bvh`.
 
     Returns:
         `SolvedMotion`: The animation.
@@ -58,11 +62,11 @@ def solve(motion: Motion, rig: str | None = None, tolerance: float | str | None 
             f"and rotations alone with one; got {tolerance!r}."
         )
     if tolerance == "auto":
-        tolerance = _TOLERANCE if rig is None else None
+        tolerance = None if rig is not None else _TOLERANCE if constant_bones else _EXACT_TOLERANCE
     skeleton, source = rigged(motion.skeleton, rig)
     joints = torch.from_numpy(motion.joints).double()
     with torch.no_grad():
-        targets = constant_bone_lengths(joints, motion.skeleton, _lengths(joints, motion.skeleton))
+        targets = constant_bone_lengths(joints, motion.skeleton, _lengths(joints, motion.skeleton)) if constant_bones else joints
         solved, root, offsets = (values.numpy() for values in solve_rotations(targets, motion.skeleton, tolerance=tolerance))
     kept = [index for index, joint in enumerate(source) if joint >= 0]
     rotations = np.zeros((len(motion), len(skeleton), 4))
