@@ -31,14 +31,18 @@ _PUBLIC = {
     "TMRConfig": "models.tmr.configuration_tmr",
     "TextToMotionPipeline": "pipelines.text_to_motion",
     "WordPosTokenizer": "tokenization.word_pos",
+    "edit_mask": "pipelines.editing",
     "get_skeleton": "skeletons",
+    "join_motions": "pipelines.editing",
     "load_embedded_pipeline": "checkpoints",
+    "read_motion": "data.read",
 }
 
 __all__ = list(_PUBLIC)
 
 if TYPE_CHECKING:
     from .checkpoints import load_embedded_pipeline as load_embedded_pipeline
+    from .data.read import read_motion as read_motion
     from .models.adaqf_extractors.configuration_adaqf_extractors import AdaQFExtractorsConfig as AdaQFExtractorsConfig
     from .models.adaqf_extractors.modeling_adaqf_extractors import AdaQFExtractors as AdaQFExtractors
     from .models.mdm import MDMDenoiser as MDMDenoiser
@@ -49,6 +53,8 @@ if TYPE_CHECKING:
     from .models.tmr.configuration_tmr import TMRConfig as TMRConfig
     from .models.tmr.modeling_tmr import TMR as TMR
     from .motion import Motion as Motion
+    from .pipelines.editing import edit_mask as edit_mask
+    from .pipelines.editing import join_motions as join_motions
     from .pipelines.mdm import MDMPipeline as MDMPipeline
     from .pipelines.text_to_motion import TextToMotionPipeline as TextToMotionPipeline
     from .representation import HumanML3DRepresentation as HumanML3DRepresentation

@@ -261,5 +261,5 @@ class TestResult:
         assert fids == [3.1]
 
     def test_no_card(self, tmp_path: Path) -> None:
-        with pytest.raises(ValueError, match="no README.md"):
+        with pytest.raises(ValueError, match=r"no README\.md"):
             update_card(result(), tmp_path)

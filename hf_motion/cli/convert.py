@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from .app import app, user_errors
+from .generate import Format
 
 if TYPE_CHECKING:
     from ..motion import Motion
@@ -24,19 +25,6 @@ class Layout(str, Enum):
 
     hf_motion = "hf_motion"
     amass = "amass"
-
-
-class TargetFormat(str, Enum):
-    """File formats of converted motion."""
-
-    bvh = "bvh"
-    glb = "glb"
-    npz = "npz"
-    csv = "csv"
-    mp4 = "mp4"
-    gif = "gif"
-    png = "png"
-    html = "html"
 
 
 @dataclass(frozen=True)
@@ -53,7 +41,7 @@ class _Wishes:
 @app.command()
 def convert(
     paths: Annotated[list[Path], typer.Argument(metavar="IN... OUT", help="Motion files, and last the file or folder to write.")],
-    format_: Annotated[TargetFormat | None, typer.Option("--format", "-f", help="Format of the files in a folder.")] = None,
+    format_: Annotated[Format | None, typer.Option("--format", "-f", help="Format of the files in a folder.")] = None,
     rig: Annotated[str | None, typer.Option(help="Joint names of .bvh, .glb and .csv: smpl, mixamo, cmu, unity or unreal.")] = None,
     fps: Annotated[float | None, typer.Option(help="Frames per second of the result; those of the file by default.")] = None,
     layout: Annotated[Layout | None, typer.Option(help="Content of .npz: joints as they are, or SMPL-H poses as in AMASS.")] = None,
@@ -95,7 +83,7 @@ def _convert(paths: list[Path], format_: str | None, wishes: _Wishes) -> list[Pa
 
 def _targets(sources: list[Path], target: Path, format_: str | None) -> list[Path]:
     """One file per source, or one file for all."""
-    suffixes = [f".{item.value}" for item in TargetFormat]
+    suffixes = [f".{item.value}" for item in Format]
     if not target.is_dir() and target.suffix.lower() in suffixes:
         if format_ is not None:
             raise ValueError(f"{str(target)!r} names a format already; leave out --format, or give a folder.")

@@ -12,10 +12,12 @@ from .app import app, user_errors
 
 
 class Format(str, Enum):
-    """File formats of generated motion."""
+    """File formats that motion is written in."""
 
     bvh = "bvh"
+    glb = "glb"
     npz = "npz"
+    csv = "csv"
     mp4 = "mp4"
     gif = "gif"
     png = "png"

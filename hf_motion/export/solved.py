@@ -38,9 +38,7 @@ class SolvedMotion:
     moving: np.ndarray
 
 
-def solve(
-    motion: Motion, rig: str | None = None, tolerance: float | str | None = "auto", constant_bones: bool = True
-) -> SolvedMotion:
+def solve(motion: Motion, rig: str | None = None, tolerance: float | str | None = "auto", constant_bones: bool = True) -> SolvedMotion:
     """Bones of one length each (their median over the motion) and the rotations that put the joints where they are.
 
     Args:
