@@ -139,3 +139,22 @@ def test_index_names_stable_classes(tmp_path: Path) -> None:
     assert index["feature_extractor"] == ["hf_motion.components", "MotionFeatureExtractor"]
     assert index["scheduler"] == ["diffusers", "DDPMScheduler"]
     assert index["max_text_tokens"] == 22
+
+
+def test_steps_of_the_checkpoint(tmp_path: Path) -> None:
+    pipe = tiny_pipeline(steps=10)
+    pipe.register_to_config(num_inference_steps=3)
+    pipe.save_pretrained(tmp_path)
+    loaded = MDMPipeline.from_pretrained(tmp_path)
+    loaded.set_progress_bar_config(disable=True)
+    seen: list[int] = []
+
+    def count(pipe: MDMPipeline, index: int, timestep: int, tensors: dict) -> dict:
+        seen.append(index)
+        return tensors
+
+    loaded("a person walks", 8, callback_on_step_end=count)
+    assert seen == [0, 1, 2]
+    seen.clear()
+    loaded("a person walks", 8, num_inference_steps=5, callback_on_step_end=count)
+    assert len(seen) == 5

@@ -207,6 +207,7 @@ def chromium() -> str | None:
     return shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 
 
+@pytest.mark.slow  # a real browser, whose start takes its time on a busy machine
 @pytest.mark.skipif(chromium() is None, reason="needs Chromium")
 def test_player_draws_every_motion_in_a_browser(tmp_path):
     """Opened from a file, without a network: the page says itself, in its title, what it drew and how the wheel behaves."""
@@ -235,6 +236,7 @@ def test_player_draws_every_motion_in_a_browser(tmp_path):
     assert json.loads(title) == {"shown": [True] * 3, "captions": "first,second,third", "alone": True, "zoom": True}
 
 
+@pytest.mark.slow  # a real browser, whose start takes its time on a busy machine
 @pytest.mark.skipif(chromium() is None, reason="needs Chromium")
 def test_player_in_a_notebook_leaves_the_wheel_to_the_page_until_clicked(tmp_path):
     probe = """<script>

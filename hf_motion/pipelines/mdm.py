@@ -33,6 +33,8 @@ class MDMPipeline(MotionDiffusionPipeline):
             DPM-Solver++ and UniPC take its place with `Scheduler.from_config(pipe.scheduler.config)`.
         feature_extractor (`MotionFeatureExtractor`): With the mean and std that the denoiser was trained with.
         max_text_tokens (`int`, *optional*): Longer prompts are cut. Published weights use 22 with CLIP and no limit with DistilBERT.
+        num_inference_steps (`int`, *optional*): Denoising steps unless a call says otherwise; as many as the scheduler was trained with, up
+            to 50, by default.
 
     Example:
         >>> from hf_motion import load_embedded_pipeline
@@ -53,12 +55,13 @@ class MDMPipeline(MotionDiffusionPipeline):
         scheduler: SchedulerMixin,
         feature_extractor: MotionFeatureExtractor,
         max_text_tokens: int | None = None,
+        num_inference_steps: int | None = None,
     ) -> None:
         super().__init__()
         self.register_modules(
             denoiser=denoiser, text_encoder=text_encoder, tokenizer=tokenizer, scheduler=scheduler, feature_extractor=feature_extractor
         )
-        self.register_to_config(max_text_tokens=max_text_tokens)
+        self.register_to_config(max_text_tokens=max_text_tokens, num_inference_steps=num_inference_steps)
 
     def tokenize(self, texts: Sequence[str]) -> dict[str, Tensor]:
         """`input_ids` and `attention_mask` of texts, padded to the longest and cut at the encoder's limit."""
@@ -133,7 +136,8 @@ class MDMPipeline(MotionDiffusionPipeline):
             prompt (`str` or `list[str]`): What to do, for example `"a person walks forward and waves"`.
             num_frames (`int` or `list[int]`, *optional*): Length, one for all or one per prompt, up to the feature extractor's
                 `max_frames`. Six seconds by default.
-            num_inference_steps (`int`, *optional*): Denoising steps; as many as the scheduler was trained with, up to 50, by default.
+            num_inference_steps (`int`, *optional*): Denoising steps; those of the checkpoint by default, which are as many as the scheduler
+                was trained with, up to 50, where it does not say.
             guidance_scale (`float`, defaults to 2.5): How strongly to follow the text; 1 turns guidance off and halves the work.
             num_motions_per_prompt (`int`, defaults to 1): Repetitions of each prompt.
             generator (`torch.Generator` or a list with one per motion, *optional*): Makes the result reproducible. A motion depends on its
@@ -186,7 +190,8 @@ class MDMPipeline(MotionDiffusionPipeline):
         step_options = self._step_options(generators)
         kept = KeptMotion(self.feature_extractor, edits, frames, device, num_motions_per_prompt) if edits is not None else None
 
-        self.scheduler.set_timesteps(num_inference_steps or min(50, self.scheduler.config.num_train_timesteps), device=device)
+        steps = num_inference_steps or self.config.num_inference_steps or min(50, self.scheduler.config.num_train_timesteps)
+        self.scheduler.set_timesteps(steps, device=device)
         for index, timestep in enumerate(self.progress_bar(self.scheduler.timesteps)):
             sample = self.scheduler.scale_model_input(latents, timestep)[:, :frames]
             prediction = self.denoiser(sample, timestep, attention_mask=model_mask, condition=condition).sample.float()
