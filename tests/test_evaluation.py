@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -24,6 +25,7 @@ from hf_motion.evaluation.protocol import get_protocol
 from hf_motion.evaluation.result import REAL, EvaluationResult
 from hf_motion.evaluation.run import EvaluationRequest, evaluate
 from hf_motion.models.mdm.modeling_mdm import MDMDenoiserOutput
+from hf_motion.retrieval.embedder import fingerprint
 from hf_motion.trainers.new_retrieval import new_retrieval_model
 from hf_motion.trainers.retrieval import save_retrieval_checkpoint
 
@@ -42,10 +44,10 @@ def rows():
     return load_motion_rows(CLIPS, "test")
 
 
-def save_tiny(folder: Path, kind: str, std: float = 0.5, skeleton: str = "humanml3d-22") -> Path:
+def save_tiny(folder: Path, kind: str, std: float = 0.5, skeleton: str = "humanml3d-22", fps: float | None = None) -> Path:
     torch.manual_seed(0)
     dim = MotionFeatureExtractor(skeleton=skeleton).dim
-    extractor = MotionFeatureExtractor(skeleton=skeleton, mean=[0.1] * dim, std=[std] * dim)
+    extractor = MotionFeatureExtractor(skeleton=skeleton, mean=[0.1] * dim, std=[std] * dim, fps=fps)
     model, tokenizer = new_retrieval_model(kind, CAPTIONS, {}, extractor, OPTIONS[kind], TEXT if kind == "tmr" else None)
     save_retrieval_checkpoint(folder, model, tokenizer, extractor)
     return folder
@@ -120,7 +122,7 @@ def test_non_finite_motion_is_not_averaged_away(scorer: GenerationScorer, tmp_pa
 
     rows = scorer.score({"broken": broken, "noise": noise}, tmp_path, {"broken": {"name": "broken"}, "noise": {"name": "noise"}})
     assert rows["broken"]["non_finite"] == [1.0] * 3
-    assert all(np.isnan(rows["broken"][name]).all() for name in rows["broken"] if name != "non_finite")
+    assert all(np.isnan(rows["broken"][name]).all() for name in rows["broken"] if name not in ("frames", "non_finite"))
     assert rows["broken"].keys() == rows["noise"].keys()
     assert np.isfinite([rows["noise"][name] for name in rows["noise"]]).all()
     dropped = replace(scorer, drop_non_finite=True).score({"broken": broken}, tmp_path, {"broken": {"name": "broken"}})
@@ -146,6 +148,52 @@ def test_guo_draws_anew(rows, scorer: GenerationScorer, tmp_path: Path) -> None:
     assert min(first[REAL]["fid"]) > 0, "real motion is compared with another cut of itself"
     again = replace(scorer).score({"noise": noise}, tmp_path / "again", {"noise": {}})
     assert first == again
+
+
+def test_other_captions_of_a_clip_are_no_mistakes(scorer: GenerationScorer, tmp_path: Path) -> None:
+    """A perfect retriever: every caption has the embedding of its clip's motion."""
+    protocol = get_protocol("strict", captions="all", pool_size=32, alignment_pool_size=64, replications=2)
+    scorer = replace(scorer, protocol=protocol, alignment=None)
+    motions = scorer.evaluator.embed_motions([clip[: len(clip) // 4 * 4] for clip in scorer.clips.features])
+    known = {caption: motions[index] for index, captions in enumerate(scorer.clips.captions) for caption in captions}
+    scorer._texts["evaluator"] = known
+    rows = scorer.score({}, tmp_path, {})
+    assert rows[REAL]["r_precision_top1"] == [1.0, 1.0]
+
+
+def test_length_of_their_own(scorer: GenerationScorer, tmp_path: Path) -> None:
+    """Long motion is cut to what the protocol scores; what is too short to be read counts as failed."""
+
+    def long(texts, lengths, seeds):
+        assert lengths is None
+        return noise(texts, [300] * len(texts), seeds)
+
+    def short(texts, lengths, seeds):
+        return noise(texts, [2] + [60] * (len(texts) - 1), seeds)
+
+    scorer = replace(scorer, protocol=replace(scorer.protocol, lengths="generated"))
+    rows = scorer.score({"long": long, "short": short}, tmp_path, {"long": {}, "short": {"name": "short"}})
+    assert rows["long"]["frames"] == [196.0] * 3
+    assert np.isfinite(rows["long"]["fid"]).all()
+    assert rows["short"]["non_finite"] == [1.0] * 3
+
+
+def test_evaluator_with_a_shorter_limit(scorer: GenerationScorer) -> None:
+    scorer.alignment.feature_extractor.max_frames = 100
+    with pytest.raises(ValueError, match="reads up to 100 frames"):
+        replace(scorer)
+
+
+def test_checkpoints_in_a_cache_are_told_apart(evaluator: Path, alignment: Path, tmp_path: Path) -> None:
+    prints = []
+    for name, source in (("a", evaluator), ("b", alignment), ("c", evaluator)):
+        shutil.copytree(source, tmp_path / ".cache" / "hub" / name)
+        prints.append(fingerprint(tmp_path / ".cache" / "hub" / name))
+    assert prints[0] == prints[2] == fingerprint(evaluator)
+    assert prints[0] != prints[1]
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(ValueError, match="no checkpoint"):
+        fingerprint(tmp_path / "empty")
 
 
 def test_fewer_clips_than_a_pool(scorer: GenerationScorer) -> None:
@@ -210,8 +258,18 @@ def test_empty_split(evaluator: Path, alignment: Path, generator: Path, tmp_path
 
 def test_too_long_for_the_model(evaluator: Path, alignment: Path, tmp_path: Path) -> None:
     tiny_pipeline(max_frames=40).save_pretrained(tmp_path / "short")
-    with pytest.raises(ValueError, match="makes up to 40 frames"):
+    with pytest.raises(ValueError, match=r"makes up to 40 frames, a clip of 72 frames needs 72\. Pass --max-frames 40"):
         evaluate(request(evaluator, alignment, tmp_path / "short", tmp_path / "out"))
+    assert not (tmp_path / "out" / "motions").exists()
+
+
+def test_motions_of_another_feature_space_are_not_reused(alignment: Path, generator: Path, tmp_path: Path) -> None:
+    changes = {"pool_size": 8, "replications": 1, "min_frames": 20, "lengths": "generated"}
+    for fps in (20, 10):
+        slow = save_tiny(tmp_path / f"{fps}", "t2m-evaluator", fps=fps)
+        result = evaluate(request(slow, alignment, generator, tmp_path / "out", alignment="none", changes=changes))
+        assert result.mean(generator.name, "frames") == (80 if fps == 20 else 39)
+    assert len(list((tmp_path / "out" / "motions").iterdir())) == 2
 
 
 class TestCommand:
@@ -227,7 +285,8 @@ class TestCommand:
         assert output.exit_code == 0, output.output
         assert "| real motion | 0.000 ± 0.000 |" in output.output
         result = EvaluationResult.load(tmp_path / "out")
-        assert result.settings["options"] == {"num_inference_steps": 2}
+        assert result.settings["options"] == {"guidance_scale": 2.5, "num_inference_steps": 2}
+        assert result.settings["drop_non_finite"] is False
         assert "metric_value" not in (model / "README.md").read_text()
         assert f"value: {round(result.mean('model', 'fid'), 6)}" in (model / "README.md").read_text()
         again = CliRunner().invoke(
@@ -252,14 +311,15 @@ class TestCommand:
         output = CliRunner().invoke(app, [*arguments, "--replications", "2", "-o", str(tmp_path), "--device", "cpu"])
         assert output.exit_code == 0, output.output
         result = EvaluationResult.load(tmp_path)
-        assert [row.split(",")[0] for row in result.rows] == ["A", "A", "B", "B", "C", "C", "D", "D"]
+        assert [row.split(",")[0] for row in result.rows] == ["A", "A", "C", "C", "D", "D"]
+        assert any("B, where similar texts are right answers" in note for note in result.notes)
         assert result.mean("D, text → motion", "candidates") == 8
         assert len(result.rows["A, text → motion"]["r1"]) == 1
         assert len(result.rows["D, text → motion"]["r1"]) == 2
 
     def test_reconstruction(self, evaluator: Path, alignment: Path, tmp_path: Path) -> None:
         arguments = ["evaluate", "--reconstruction", "--dataset", CLIPS, "--model", str(alignment), "--evaluator", str(evaluator)]
-        arguments += ["--alignment", "none", "--pool-size", "8", "-o", str(tmp_path), "--device", "cpu"]
+        arguments += ["-o", str(tmp_path), "--device", "cpu"]
         output = CliRunner().invoke(app, arguments)
         assert output.exit_code == 0, output.output
         content = json.loads((tmp_path / "results.json").read_text())

@@ -46,7 +46,24 @@ class TestClips:
     def test_left_out_is_counted(self, rows) -> None:
         short = EvaluationClips.from_rows(rows, MotionFeatureExtractor(), min_frames=60)
         assert len(short) + short.skipped["under 60 frames"] == 32
-        assert EvaluationClips.from_rows(rows, MotionFeatureExtractor(), max_frames=60).skipped["60 poses or more"] > 0
+        long = EvaluationClips.from_rows(rows, MotionFeatureExtractor(), leave_out_from=60)
+        assert len(long) + long.skipped["60 frames or more"] == 32
+
+    def test_limits_count_frames_of_features(self, rows) -> None:
+        """As published: 40 <= frames < 200."""
+        clip = rows[0]
+        cut = [{**clip, "id": str(poses), "n_frames": poses, "joints": clip["joints"][: poses * 66]} for poses in (40, 41, 60, 61)]
+        kept = EvaluationClips.from_rows(cut, MotionFeatureExtractor(), min_frames=40, leave_out_from=60)
+        assert kept.ids == ["41", "60"]
+
+    def test_published_features_are_taken_as_they_are(self, rows) -> None:
+        clip = dict(rows[0])
+        values = np.random.default_rng(0).normal(size=(clip["n_frames"], 263)).astype(np.float32)
+        clip["features"] = values.ravel().tolist()
+        taken = EvaluationClips.from_rows([clip], MotionFeatureExtractor(mean=[1.0] * 263, std=[2.0] * 263))
+        np.testing.assert_array_equal(taken.features[0], values)
+        other = EvaluationClips.from_rows([clip], MotionFeatureExtractor(fps=10), min_frames=10)
+        assert len(other.features[0]) < clip["n_frames"] / 2
 
     def test_nothing_left(self, rows) -> None:
         with pytest.raises(ValueError, match="No clip to evaluate among 32 rows"):
@@ -98,7 +115,9 @@ class TestProtocol:
             ({"captions": "second"}, "captions must be one of"),
             ({"lengths": "long"}, "lengths must be one of"),
             ({"replications": 0}, "replications must be at least 1"),
-            ({"pool_size": 1}, "pool_size must be at least 2"),
+            ({"pool_size": 2}, r"pool_size must be at least 2 and top_k \(3\)"),
+            ({"alignment_pool_size": 1}, "alignment_pool_size must be at least 2"),
+            ({"max_frames": 30}, "max_frames must be at least min_frames"),
             ({"generations": 3, "replications": 2}, "cannot take turns"),
             ({"min_frames": 3}, "at least one unit"),
         ],
@@ -184,8 +203,25 @@ class TestSystems:
         pipeline = tiny_pipeline()
         pipeline.set_progress_bar_config(disable=True)
         generate = system_generator(MotionSystem.from_pipeline(pipeline), MotionFeatureExtractor(fps=10))
-        (clip,) = generate(["a person walks"], [10], [1])
-        assert clip.shape == (9, 263)
+        made = generate(["a person walks"] * 3, [10, 11, 19], [1, 2, 3])
+        assert [clip.shape for clip in made] == [(10, 263), (11, 263), (19, 263)]
+        assert all(clip.isfinite().all() for clip in made)
+
+    def test_a_motion_that_is_not_finite_stays_one_of_many(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        pipeline = tiny_pipeline()
+        pipeline.set_progress_bar_config(disable=True)
+        forward = pipeline.denoiser.forward
+
+        def breaks(sample: torch.Tensor, *args, **kwargs):
+            output = forward(sample, *args, **kwargs)
+            output.sample[0, 2, 5] = torch.nan
+            return output
+
+        monkeypatch.setattr(pipeline.denoiser, "forward", breaks)
+        for fps in (20, 10):
+            generate = system_generator(MotionSystem.from_pipeline(pipeline), MotionFeatureExtractor(fps=fps), {"guidance_scale": 1.0})
+            made = generate(["a person walks", "a person jumps"], [12, 12], [1, 2])
+            assert [bool(clip.isfinite().all()) for clip in made] == [False, True]
 
     def test_other_skeleton(self) -> None:
         with pytest.raises(ValueError, match="'humanml3d-22', the evaluator reads 'kit-21'"):
@@ -259,6 +295,9 @@ class TestResult:
         assert card.data.tags == ["motion"]
         fids = [entry.metric_value for entry in card.data.eval_results if entry.metric_type == "fid"]
         assert fids == [3.1]
+        update_card(result(5.0, dataset="another"), tmp_path)
+        entries = ModelCard.load(tmp_path / "README.md").data.eval_results
+        assert {entry.dataset_name: entry.metric_value for entry in entries if entry.metric_type == "fid"} == {"d": 3.1, "another": 5.1}
 
     def test_no_card(self, tmp_path: Path) -> None:
         with pytest.raises(ValueError, match=r"no README\.md"):

@@ -59,7 +59,10 @@ def test_the_cmu_rig_has_its_extra_joints_in_place(wave, tmp_path):
     assert not file.offsets[[names.index("LHipJoint"), names.index("RHipJoint"), names.index("Neck1")]].any()
 
 
-@pytest.mark.parametrize(("rig", "recognised"), [("smpl", "smpl"), ("mixamo", "mixamo"), ("cmu", "cmu-cgspeed")])
+@pytest.mark.parametrize(
+    ("rig", "recognised"),
+    [("smpl", "smpl"), ("mixamo", "mixamo"), ("cmu", "cmu-cgspeed"), ("unity", "unity"), ("unreal", "unreal")],
+)
 def test_our_reader_recognises_the_rig(wave, rig, recognised, tmp_path):
     found = inspect_motion(write_bvh(wave, tmp_path / "a.bvh", rig=rig))
     assert found.rig == recognised

@@ -371,3 +371,13 @@ def test_file_to_motion_to_file_to_motion_is_the_same(path: Path, tmp_path: Path
     written = motion.save(tmp_path / "again.bvh", constant_bones=False)
     np.testing.assert_allclose(read_motion(written).joints, motion.joints, atol=1e-3)
     np.testing.assert_allclose(Motion.load(motion.save(tmp_path / "again.npz")).joints, motion.joints, atol=0)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"), [("joints", np.full((4, 22, 3), np.nan)), ("fps", np.float64(-3)), ("joints", np.zeros((0, 22, 3)))]
+)
+def test_a_damaged_file_of_ours_is_named(tmp_path, key, value):
+    path = few().save(tmp_path / "a.npz")
+    np.savez(path, **{**np.load(path), key: value})
+    with pytest.raises(ValueError, match=f"^{re.escape(repr(str(path)))}: {key} "):
+        read_motion(path)

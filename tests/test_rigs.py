@@ -61,7 +61,7 @@ def test_left_is_mapped_to_left(rig):
     for joint, source in RIGS[rig].joints.items():
         if joint.startswith("left_"):
             other = RIGS[rig].joints[joint.replace("left_", "right_")]
-            swapped = re.sub(r"Left|left|(?<![A-Za-z])L(?![A-Za-z])|^l(?!eft)", lambda match: swap[match[0]], source)
+            swapped = re.sub(r"Left|left|(?<![A-Za-z])L(?![A-Za-z])|^l(?!eft|.*_l$)|(?<=_)l$", lambda match: swap[match[0]], source)
             assert source != other
             assert swapped == other
 

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from .app import app, user_errors
+from .generate import DType
 
 
 class ProtocolName(str, Enum):
@@ -46,6 +47,7 @@ def evaluate(
     split: Annotated[str, typer.Option(help="Split of the data set.")] = "test",
     reconstruction: Annotated[bool, typer.Option(help="Score a tokenizer or VAE on real clips.")] = False,
     retrieval: Annotated[bool, typer.Option(help="Score a retrieval model.")] = False,
+    sentence_encoder: Annotated[str | None, typer.Option(help="With --retrieval: sentence model, for protocol B.")] = None,
     output: Annotated[str, typer.Option("--output", "-o", help="Folder for results.json, results.md and the motions.")] = "evaluation",
     update_card: Annotated[bool, typer.Option(help="Put the numbers into the metadata of the model's card.")] = False,
     protocol: Annotated[ProtocolName, _setting("strict: no chance in what is scored; guo: as published.")] = ProtocolName.strict,
@@ -67,12 +69,13 @@ def evaluate(
     guidance_scale: Annotated[float | None, typer.Option(help="How strongly the model follows the text.")] = None,
     num_inference_steps: Annotated[int | None, typer.Option(help="Denoising steps.")] = None,
     device: Annotated[str | None, typer.Option(help="cpu, cuda, ...; the fastest there is by default.")] = None,
-    dtype: Annotated[str, typer.Option(help="Precision of the model: float32, bfloat16 or float16.")] = "float32",
+    dtype: Annotated[DType, typer.Option(help="Precision of the model; evaluators run in float32.")] = DType.float32,
     batch_size: Annotated[int, typer.Option(min=1, help="Clips embedded at once.")] = 64,
 ) -> None:  # fmt: skip
     """Score a model on real clips and write the numbers with all that they depend on."""
     from accelerate import PartialState
 
+    from ..evaluation.card import check_card
     from ..evaluation.card import update_card as put_into_card
     from ..evaluation.run import EvaluationRequest
     from ..evaluation.run import evaluate as run
@@ -88,12 +91,15 @@ def evaluate(
             raise ValueError("--reconstruction and --retrieval exclude each other.")
         if update_card and (model is None or reconstruction or retrieval):
             raise ValueError("--update-card needs --model, and works for generation only.")
+        if update_card and Path(model).is_dir():
+            check_card(Path(model))
         mode = "reconstruction" if reconstruction else "retrieval" if retrieval else "generation"
         request = EvaluationRequest(
             dataset=dataset, split=split, model=model, evaluator=evaluator, alignment=alignment, mode=mode, protocol=protocol.value,
             changes=changes, options={key: value for key, value in options.items() if value is not None}, max_clips=max_samples,
             strict_rows=not skip_unreadable, drop_non_finite=drop_non_finite, multimodality_texts=multimodality,
-            multimodality_samples=multimodality_samples, output=output, device=device, dtype=dtype, batch_size=batch_size,
+            multimodality_samples=multimodality_samples, output=output, device=device, dtype=dtype.value, batch_size=batch_size,
+            sentence_encoder=sentence_encoder,
         )  # fmt: skip
         result = run(request)
         if not PartialState().is_main_process:

@@ -103,6 +103,16 @@ def read_tags(row: dict[str, Any]) -> dict[str, str]:
     return {text: tags for text, tags in tagged if text and tags}
 
 
+def published_features(row: dict[str, Any], extractor: MotionFeatureExtractor) -> Tensor | None:
+    """Features that came with a row, (frames, dim) in units, if the extractor would make the same kind; else None.
+
+    Features computed anew from joints that were recovered from features would be a frame shorter and differ at the end.
+    """
+    values = row.get("features")
+    same = values and len(values) == row["n_frames"] * extractor.dim and row["fps"] == extractor.fps and extractor.uniform_skeleton
+    return torch.tensor(values).reshape(-1, extractor.dim) if same else None
+
+
 def mirror_motion(motion: Motion) -> Motion:
     """The motion seen in a mirror: x negated, left and right joints and the sides in its text exchanged."""
     joints = motion.joints[:, list(motion.skeleton.mirror)] * np.array([-1, 1, 1], np.float32)
@@ -225,9 +235,9 @@ class MotionTextDataset(Dataset):
             if motion.duration * self.feature_extractor.fps <= max(min_frames, 1):
                 self.skipped["too short"] += 1
                 continue
-            features = self._published_features(row)
+            features = published_features(row, self.feature_extractor)
             if features is not None:
-                self._published[len(motions)] = features
+                self._published[len(motions)] = self.feature_extractor.normalize(features)
             motions.append(motion)
             self.captions.append(captions)
             tags = read_tags(row)
@@ -237,12 +247,6 @@ class MotionTextDataset(Dataset):
                 motions.append(mirror_motion(motion))
                 self.captions.append([mirror_text(caption) for caption in captions])
         return motions
-
-    def _published_features(self, row: dict[str, Any]) -> Tensor | None:
-        """Features that came with a row, normalised, if the extractor would make the same kind."""
-        extractor, values = self.feature_extractor, row.get("features")
-        same = values and len(values) == row["n_frames"] * extractor.dim and row["fps"] == extractor.fps and extractor.uniform_skeleton
-        return extractor.normalize(torch.tensor(values).reshape(-1, extractor.dim)) if same else None
 
 
 class LengthBucketSampler(Sampler[tuple[int, int]]):

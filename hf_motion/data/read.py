@@ -137,10 +137,10 @@ def inspect_motion(path: str | os.PathLike, **options: Any) -> MotionSource:
     if not path.is_file():
         raise FileNotFoundError(f"No motion file at {str(path)!r}.")
     with np.errstate(all="ignore"):
-        clip = _open(path, wanted)
-        if wanted.skeleton is None and wanted.rig is None:
-            wanted.skeleton = next((known for known in SKELETONS.values() if same_joints(clip.skeleton, known)), None)
         try:
+            clip = _open(path, wanted)
+            if wanted.skeleton is None and wanted.rig is None:
+                wanted.skeleton = next((known for known in SKELETONS.values() if same_joints(clip.skeleton, known)), None)
             return _onto(path, clip, wanted)
         except ValueError as error:
             if str(path) in str(error):

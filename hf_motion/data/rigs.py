@@ -444,6 +444,22 @@ RIGS: Mapping[str, Rig] = MappingProxyType(
                     collar="{Left}Shoulder", shoulder="{Left}Arm", elbow="{Left}ForeArm", wrist="{Left}Hand",
                 ),
             ),
+            Rig(
+                "unity",
+                {"pelvis": "Hips", "spine1": "Spine", "spine2": "Chest", "spine3": "UpperChest", "neck": "Neck", "head": "Head"}
+                | _both(
+                    hip="{Left}UpperLeg", knee="{Left}LowerLeg", ankle="{Left}Foot", foot="{Left}Toes", collar="{Left}Shoulder",
+                    shoulder="{Left}UpperArm", elbow="{Left}LowerArm", wrist="{Left}Hand",
+                ),
+            ),
+            Rig(
+                "unreal",
+                {"pelvis": "pelvis", "spine1": "spine_01", "spine2": "spine_02", "spine3": "spine_03", "neck": "neck_01", "head": "head"}
+                | _both(
+                    hip="thigh_{l}", knee="calf_{l}", ankle="foot_{l}", foot="ball_{l}", collar="clavicle_{l}",
+                    shoulder="upperarm_{l}", elbow="lowerarm_{l}", wrist="hand_{l}",
+                ),
+            ),
         )
     }
 )  # fmt: skip

@@ -13,16 +13,24 @@ from ..utils.files import atomic_path
 from .result import REAL, EvaluationResult, metric
 
 
-def card_metadata(result: EvaluationResult, row: str, model_name: str) -> dict[str, list]:
-    """The `model-index` of a model card for one row of a result; metrics that are not numbers are left out.
+def check_card(folder: Path) -> None:
+    """Find out whether a folder has a card, before what goes into it is computed.
 
-    Args:
-        result (`EvaluationResult`): What was measured.
-        row (`str`): The model's row.
-        model_name (`str`): How the card calls it.
+    Raises:
+        ValueError: If it has none.
     """
+    if not (folder / "README.md").is_file():
+        raise ValueError(f"{str(folder)!r} has no README.md to put numbers into. Save the model with save_pretrained first.")
+
+
+def _data(result: EvaluationResult) -> tuple[str, str]:
+    return str(result.settings["dataset"]), str(result.settings["split"])
+
+
+def _entries(result: EvaluationResult, row: str) -> list[EvalResult]:
+    """One entry per metric of a row; those that are not numbers are left out."""
     settings = result.settings
-    entries = [
+    return [
         EvalResult(
             task_type="text-to-motion",
             dataset_type=str(settings["dataset"]),
@@ -36,7 +44,6 @@ def card_metadata(result: EvaluationResult, row: str, model_name: str) -> dict[s
         for name in result.rows[row]
         if np.isfinite(result.mean(row, name))
     ]
-    return {"model-index": eval_results_to_model_index(model_name, entries)}
 
 
 def update_card(result: EvaluationResult, model: str | os.PathLike, token: str | None = None) -> str:
@@ -56,17 +63,19 @@ def update_card(result: EvaluationResult, model: str | os.PathLike, token: str |
     rows = [row for row in result.rows if row != REAL]
     if len(rows) != 1:
         raise ValueError(f"A card takes the numbers of one model; this result has {rows}.")
-    metadata = card_metadata(result, rows[0], Path(model).name)
     folder = Path(model)
     if not folder.is_dir():
+        metadata = {"model-index": eval_results_to_model_index(folder.name, _entries(result, rows[0]))}
         return metadata_update(str(model), metadata, overwrite=True, token=token)
+    check_card(folder)
     path = folder / "README.md"
-    if not path.is_file():
-        raise ValueError(f"{str(folder)!r} has no README.md to put numbers into. Save the model with save_pretrained first.")
-    card = ModelCard.load(path, ignore_metadata_errors=False)
-    content = card.data.to_dict() | metadata
-    body = card.text
     from yaml import safe_dump
+
+    card = ModelCard.load(path)
+    kept = [entry for entry in card.data.eval_results or [] if (entry.dataset_type, entry.dataset_split) != _data(result)]
+    entries = kept + _entries(result, rows[0])
+    content = card.data.to_dict() | {"model-index": eval_results_to_model_index(Path(model).name, entries)}
+    body = card.text
 
     with atomic_path(path) as temporary:
         temporary.write_text(f"---\n{safe_dump(content, sort_keys=False, allow_unicode=True)}---\n{body}", encoding="utf-8")

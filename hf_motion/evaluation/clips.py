@@ -7,11 +7,12 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from ..data.motion_text import read_row, read_tags
+from ..data.motion_text import published_features, read_row, read_tags
 from ..motion import Motion
 from ..representation import MotionFeatureExtractor
 
@@ -28,6 +29,7 @@ class EvaluationClips:
         captions (`list[list[str]]`): At least one each.
         tags (`dict[str, str]`): The `word/POS` form of those captions that came with one.
         skipped (`Counter`): How many rows were left out, and why.
+        digest (`str`): sha256 of ids, captions and joints.
     """
 
     ids: list[str]
@@ -35,6 +37,7 @@ class EvaluationClips:
     captions: list[list[str]]
     tags: dict[str, str] = field(default_factory=dict)
     skipped: Counter[str] = field(default_factory=Counter)
+    digest: str = ""
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -45,7 +48,7 @@ class EvaluationClips:
         rows: Any,
         feature_extractor: MotionFeatureExtractor,
         min_frames: int = 40,
-        max_frames: int | None = None,
+        leave_out_from: int | None = None,
         max_clips: int | None = None,
         strict: bool = True,
         show_progress: bool = False,
@@ -57,8 +60,8 @@ class EvaluationClips:
             feature_extractor (`MotionFeatureExtractor`): The evaluator's; its representation, skeleton and frame rate are used, its
                 statistics are not.
             min_frames (`int`, defaults to 40): Clips with fewer frames of features are left out and counted; 40 is HumanML3D's rule.
-            max_frames (`int`, *optional*): Clips with this many poses or more are left out and counted; HumanML3D leaves out from 200 on.
-                By default none is.
+            leave_out_from (`int`, *optional*): Clips with this many frames of features or more are left out and counted; HumanML3D leaves
+                out from 200 on. By default none is.
             max_clips (`int`, *optional*): Take the first clips only.
             strict (`bool`, defaults to `True`): Raise at an unreadable row or one without captions rather than leave it out.
             show_progress (`bool`, defaults to `False`): Show a progress bar.
@@ -71,7 +74,8 @@ class EvaluationClips:
             uniform_skeleton=feature_extractor.uniform_skeleton, fps=feature_extractor.fps, max_frames=10**9,
         )  # fmt: skip
         clips = cls([], [], [])
-        motions: list[Motion] = []
+        motions: list[Motion | Tensor] = []
+        digest = hashlib.sha256()
         for row in tqdm(rows, desc="Reading clips", disable=not show_progress):
             if len(motions) == max_clips:
                 break
@@ -82,38 +86,33 @@ class EvaluationClips:
                     raise
                 clips.skipped["unreadable"] += 1
                 continue
-            motion = motion.resample(feature_extractor.fps)
-            if len(motion) - 1 < min_frames:
+            motion, published = motion.resample(plain.fps), published_features(row, plain)
+            frames = len(motion) - 1 if published is None else len(published)
+            if frames < min_frames:
                 clips.skipped[f"under {min_frames} frames"] += 1
-            elif max_frames is not None and len(motion) >= max_frames:
-                clips.skipped[f"{max_frames} poses or more"] += 1
+            elif leave_out_from is not None and frames >= leave_out_from:
+                clips.skipped[f"{leave_out_from} frames or more"] += 1
             else:
-                motions.append(motion)
+                motions.append(motion if published is None else published)
                 clips.ids.append(str(row["id"]))
                 clips.captions.append(captions)
                 clips.tags.update(read_tags(row))
+                digest.update(repr((clips.ids[-1], captions)).encode())
+                digest.update(np.asarray(row["joints"], np.float32).tobytes())
         if not motions:
             raise ValueError(
                 f"No clip to evaluate among {len(rows)} rows; left out: {dict(clips.skipped) or 'none'}. "
                 "Is the split right? --min-frames lets shorter clips in."
             )
         clips.features = _encode(motions, plain)
+        clips.digest = digest.hexdigest()
         return clips
 
-    @property
-    def digest(self) -> str:
-        """sha256 of ids, captions and features."""
-        digest = hashlib.sha256()
-        for name, captions, features in zip(self.ids, self.captions, self.features, strict=True):
-            digest.update(repr((name, captions)).encode())
-            digest.update(features.contiguous().numpy().tobytes())
-        return digest.hexdigest()
 
-
-def _encode(motions: list[Motion], extractor: MotionFeatureExtractor) -> list[Tensor]:
-    """Whole clips, those of like length together."""
-    order = sorted(range(len(motions)), key=lambda index: len(motions[index]))
-    features = [torch.empty(0)] * len(motions)
+def _encode(motions: list[Motion | Tensor], extractor: MotionFeatureExtractor) -> list[Tensor]:
+    """Features of whole clips, those of like length together; what is features already stays."""
+    features = [motion if isinstance(motion, Tensor) else torch.empty(0) for motion in motions]
+    order = sorted((index for index, motion in enumerate(motions) if isinstance(motion, Motion)), key=lambda index: len(motions[index]))
     for start in range(0, len(order), _ENCODE_BATCH):
         batch = order[start : start + _ENCODE_BATCH]
         for index, clip in zip(batch, extractor.encode([motions[index] for index in batch]), strict=True):

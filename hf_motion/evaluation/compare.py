@@ -15,7 +15,7 @@ from .result import REAL, EvaluationResult, markdown_table, metric
 
 _BAR, _GAP, _LABEL, _WIDTH, _TITLE = 16, 6, 190, 260, 26
 _COLOURS = ["#8a8f98", "#2f6fde", "#e07a1f", "#2a9d63", "#b0449e", "#c23b3b", "#6d5bd0", "#7a7a29"]
-_NOT_COMPARED = ("model", "seconds", "packages")
+_NOT_COMPARED = ("model", "options", "seconds", "packages", "device")
 
 
 def merge(results: Mapping[str, EvaluationResult]) -> EvaluationResult:

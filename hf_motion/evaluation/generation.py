@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
@@ -27,6 +28,7 @@ from .generations import GenerateFeatures, make_or_load, requests_for, speaks_sa
 from .protocol import Protocol, Sample
 from .result import REAL
 
+# What chance is drawn for: samples of real and of generated motion, a second draw of real motion, and repeated texts.
 _REAL, _MADE, _REAL_AGAIN, _MANY = range(4)
 _DECODE_BATCH = 64
 
@@ -40,7 +42,7 @@ class _Set:
     features: list[Tensor]
     embeddings: dict[str, np.ndarray]
     skating: float
-    non_finite: int
+    failed: np.ndarray
     statistics: FrechetStatistics | None = None
     fid: float | None = None
 
@@ -55,8 +57,8 @@ class GenerationScorer:
         evaluator (`MotionTextEmbedder`): Gives FID, R-precision, matching score, diversity and multimodality.
         alignment (`MotionTextEmbedder`, *optional*): A retrieval model of another kind, `TMR`: gives R-precision in a large pool and a
             matching score that no training signal resembles.
-        drop_non_finite (`bool`, defaults to `False`): Score what is left when some motions are not finite. Otherwise such a model's
-            metrics are not numbers either. They are counted in both cases.
+        drop_non_finite (`bool`, defaults to `False`): Score what is left when some motions are not finite, or shorter than a unit.
+            Otherwise such a model's metrics are not numbers either. They are counted in both cases.
         show_progress (`bool`, defaults to `True`): Show progress bars.
 
     Raises:
@@ -79,6 +81,12 @@ class GenerationScorer:
                 f"{self.evaluator.name} and {self.alignment.name} read different features (representation, skeleton or frame rate); "
                 "use two that were trained on the same."
             )
+        for embedder in self.embedders.values():
+            limit = embedder.feature_extractor.max_frames
+            if self.protocol.max_frames > limit:
+                raise ValueError(
+                    f"{embedder.name} reads up to {limit} frames, the protocol's max_frames is {self.protocol.max_frames}. Lower it."
+                )
         count = len(self.protocol.samples(self.clips, (0, _REAL)))
         if count < self._largest_pool:
             raise ValueError(
@@ -130,15 +138,16 @@ class GenerationScorer:
 
     def _scores(self, scored: _Set, reference: _Set, replication: int, draw: int) -> dict[str, float]:
         order = self.protocol.order(len(scored.samples), replication, draw)
-        invalid = {"non_finite": float(scored.non_finite)}
+        counts = {"frames": float(np.mean([len(clip) for clip in scored.features])), "non_finite": float(scored.failed.sum())}
+        good = ~scored.failed[order]
+        if not good.all() and not (self.drop_non_finite and good.sum() >= self._largest_pool):
+            return dict.fromkeys(self._metric_names(), np.nan) | counts
+        order = order[good]
         embeddings = scored.embeddings["evaluator"][order]
-        finite = np.isfinite(embeddings).all(1)
-        if not finite.all() and not (self.drop_non_finite and finite.sum() >= self._largest_pool):
-            return dict.fromkeys(self._metric_names(), np.nan) | invalid
-        order, embeddings = order[finite], embeddings[finite]
+        clips = [scored.samples[index].clip for index in order]
         labels = [scored.texts[index] for index in order]
         texts = self._text_embeddings("evaluator", labels)
-        precision = self._r_precision(self.evaluator, texts, embeddings, labels, self.protocol.pool_size)
+        precision = self._r_precision(self.evaluator, texts, embeddings, labels, clips, self.protocol.pool_size)
         scores = {
             "fid": self._fid(scored, reference, embeddings, replication),
             **{f"r_precision_top{k}": value for k, value in enumerate(precision, 1)},
@@ -151,14 +160,14 @@ class GenerationScorer:
         if self.alignment is not None:
             motions = scored.embeddings["alignment"][order]
             texts = self._text_embeddings("alignment", labels)
-            precision = self._r_precision(self.alignment, texts, motions, labels, self.protocol.alignment_pool_size)
+            precision = self._r_precision(self.alignment, texts, motions, labels, clips, self.protocol.alignment_pool_size)
             scores |= {f"tmr_r_precision_top{k}": value for k, value in enumerate(precision, 1)}
             scores["tmr_matching_score"] = matching_score(texts, motions, metric=self.alignment.model.config.similarity)
-        return {name: float(value) for name, value in scores.items()} | invalid
+        return {name: float(value) for name, value in scores.items()} | counts
 
     def _fid(self, scored: _Set, reference: _Set, embeddings: np.ndarray, replication: int) -> float:
         """From the whole sets, once; or, where some samples are dropped, from those that fill this replication's pools."""
-        if self.protocol.drop_last:
+        if self.protocol.drop_last or self._drawn_anew:
             order = self.protocol.order(len(reference.samples), replication, _REAL_AGAIN)
             return frechet_distance(reference.embeddings["evaluator"][order], embeddings)
         if scored.fid is None:
@@ -172,11 +181,11 @@ class GenerationScorer:
         return max(self.protocol.pool_size, self.protocol.alignment_pool_size if self.alignment is not None else 0)
 
     def _r_precision(
-        self, embedder: MotionTextEmbedder, texts: np.ndarray, motions: np.ndarray, labels: Sequence[str], pool_size: int
+        self, embedder: MotionTextEmbedder, texts: np.ndarray, motions: np.ndarray, labels: list[str], clips: list[int], pool_size: int
     ) -> np.ndarray:
         return r_precision(
             texts, motions, top_k=self.protocol.top_k, pool_size=pool_size, metric=embedder.model.config.similarity,
-            labels=labels if self.protocol.equal_captions_hit else None, drop_last=self.protocol.drop_last,
+            labels=labels if self.protocol.equal_captions_hit else None, clips=clips, drop_last=self.protocol.drop_last,
         )  # fmt: skip
 
     def _metric_names(self) -> list[str]:
@@ -208,21 +217,31 @@ class GenerationScorer:
         return self._sets[key]
 
     def _made_set(self, name: str, generate: GenerateFeatures, folder: Path, settings: dict[str, Any], generation: int) -> _Set:
-        key = (_MADE, name, generation)
+        key = (_MADE, name, repr(settings), generation)
         if key not in self._sets:
             samples = self.protocol.samples(self.clips, (generation, _MADE))
             texts = [self.clips.captions[sample.clip][sample.caption] for sample in samples]
             lengths = [sample.length for sample in samples] if self.protocol.lengths == "given" else None
-            requests = requests_for(texts, lengths, (self.protocol.seed, generation))
+            requests = requests_for(texts, lengths, (self.protocol.seed, _MADE, generation))
             title = f"Generating ({name}, {generation + 1} of {self.protocol.generations})"
             features = make_or_load(requests, generate, folder, settings, title, self.show_progress)
-            embeddings = {role: embedder.embed_motions(features, self.show_progress) for role, embedder in self.embedders.items()}
-            self._keep(key, self._set(samples, features, embeddings))
+            features = [clip[: self.protocol.max_frames] for clip in features]
+            self._keep(key, self._set(samples, features, self._embed(features)))
         return self._sets[key]
+
+    def _embed(self, features: list[Tensor]) -> dict[str, np.ndarray]:
+        """Embeddings of generated motion; those that are too short to be read have none."""
+        unit = torch.full((self.protocol.unit_length, self.evaluator.feature_extractor.dim), torch.nan)
+        readable = [clip if len(clip) >= self.protocol.unit_length else unit for clip in features]
+        return {role: embedder.embed_motions(readable, self.show_progress) for role, embedder in self.embedders.items()}
+
+    @property
+    def _drawn_anew(self) -> bool:
+        return self.protocol.jitter or self.protocol.captions == "random"
 
     def _keep(self, key: tuple, content: _Set) -> None:
         """Remember a set; of those that are drawn anew in each replication only the latest."""
-        if self.protocol.jitter:
+        if self._drawn_anew:
             stale = [other for other in self._sets if other[0] == key[0] and len(self._sets) > 4]
             for other in stale:
                 del self._sets[other]
@@ -230,8 +249,9 @@ class GenerationScorer:
 
     def _set(self, samples: list[Sample], features: list[Tensor], embeddings: dict[str, np.ndarray]) -> _Set:
         texts = [self.clips.captions[sample.clip][sample.caption] for sample in samples]
-        finite = [clip for clip in features if clip.isfinite().all()]
-        return _Set(samples, texts, features, embeddings, self._skating(finite), len(features) - len(finite))
+        failed = ~np.stack([np.isfinite(rows).all(1) for rows in embeddings.values()]).all(0)
+        good = [clip for clip, bad in zip(features, failed, strict=True) if not bad]
+        return _Set(samples, texts, features, embeddings, self._skating(good), failed)
 
     def _skating(self, clips: list[Tensor]) -> float:
         """Mean over clips of the share of frames in which a foot slides."""
@@ -255,11 +275,12 @@ class GenerationScorer:
         chosen = [samples[index] for index in random.choice(len(samples), min(texts, len(samples)), replace=False)]
         captions = [self.clips.captions[sample.clip][sample.caption] for sample in chosen for _ in range(repeats)]
         lengths = [sample.length for sample in chosen for _ in range(repeats)] if self.protocol.lengths == "given" else None
-        requests = requests_for(captions, lengths, (self.protocol.seed, _MANY))
+        requests = requests_for(captions, lengths, (self.protocol.seed, _MANY, 0))
         features = make_or_load(requests, generate, folder, settings, f"Generating ({name}, repeats)", self.show_progress)
-        embeddings = self.evaluator.embed_motions(features, self.show_progress).reshape(len(chosen), repeats, -1)
+        features = [clip[: self.protocol.max_frames] for clip in features]
+        embeddings = self._embed(features)["evaluator"].reshape(len(chosen), repeats, -1)
         if not np.isfinite(embeddings).all():
-            return [float("nan")]
+            return [float("nan")] * self.protocol.replications
         return [
             multimodality(embeddings, min(10, repeats), seed=np.random.default_rng((self.protocol.seed, replication, 5)))
             for replication in range(self.protocol.replications)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -52,11 +53,12 @@ def requests_for(texts: Sequence[str], lengths: Sequence[int] | None, key: Seque
 def system_generator(system: Any, evaluator: MotionFeatureExtractor, options: dict[str, Any] | None = None) -> GenerateFeatures:
     """How to get features that an evaluator reads out of a system that makes motion.
 
-    A system that speaks the evaluator's representation is asked for its features in units: denormalised with its own statistics, and
-    normalised with the evaluator's later, once. Any other goes through joints.
+    The system is asked for its features in units, denormalised with its own statistics; the evaluator's are applied later, once. Features
+    of another representation or frame rate go through joints.
 
     Args:
-        system (`PreTrainedModel`): With `generate_motion` and `feature_extractor`, such as `MotionSystem`.
+        system (`PreTrainedModel`): With `feature_extractor` and `generate_motion(texts, num_frames, generator=, output_type="features")`,
+            such as `MotionSystem`.
         evaluator (`MotionFeatureExtractor`): The evaluator's.
         options (`dict`, *optional*): Passed to `generate_motion`, such as `guidance_scale`.
 
@@ -79,27 +81,41 @@ def system_generator(system: Any, evaluator: MotionFeatureExtractor, options: di
         evaluator.representation, evaluator.skeleton, uniform_skeleton=evaluator.uniform_skeleton, fps=evaluator.fps, max_frames=10**9
     )
 
+    def translated(features: Tensor) -> Tensor:
+        """Own features as the evaluator's; not a number if they are not, and nothing if too short to have any."""
+        joints = own.features.decode(features) / (1000 if own.features.skeleton.unit == "mm" else 1)
+        if not joints.isfinite().all():
+            return torch.full((max(1, int(len(joints) * plain.fps / own.fps)), plain.dim), torch.nan)
+        motion = Motion(joints, fps=own.fps, skeleton=own.skeleton)
+        return plain.encode(motion)[0] if len(motion.resample(plain.fps)) > 1 else torch.empty(0, plain.dim)
+
     def generate(texts: list[str], lengths: list[int] | None, seeds: list[int]) -> list[Tensor]:
         generators = [torch.Generator().manual_seed(seed) for seed in seeds]
-        made = system.generate_motion(
-            texts,
-            None if lengths is None else [round(length * own.fps / evaluator.fps) for length in lengths],
-            generator=generators,
-            **(options or {}),
-            **({"output_type": "features"} if direct else {}),
-        )
-        return [_features(clip, plain) for clip in made]
+        wanted = None if lengths is None else [frames_to_ask(own, evaluator, length) for length in lengths]
+        made = system.generate_motion(texts, wanted, generator=generators, output_type="features", **(options or {}))
+        clips = [clip.float().cpu() if direct else translated(clip.float().cpu()) for clip in made]
+        return clips if lengths is None else [clip[:length] for clip, length in zip(clips, lengths, strict=True)]
 
     return generate
+
+
+def frames_to_ask(own: MotionFeatureExtractor, evaluator: MotionFeatureExtractor, length: int) -> int:
+    """How many frames a system has to make for `length` frames of the evaluator's features.
+
+    Args:
+        own (`MotionFeatureExtractor`): The system's.
+        evaluator (`MotionFeatureExtractor`): The evaluator's.
+        length (`int`): Wanted frames of features.
+
+    Returns:
+        `int`: The same where both speak the same; else enough poses at the system's frame rate, one more than features among them.
+    """
+    return length if speaks_same(own, evaluator) else math.ceil(length * own.fps / evaluator.fps) + 1
 
 
 def speaks_same(first: MotionFeatureExtractor, second: MotionFeatureExtractor) -> bool:
     """Whether two extractors make the same numbers, their statistics aside."""
     return all(getattr(first, name) == getattr(second, name) for name in ("representation", "skeleton", "fps", "uniform_skeleton", "dim"))
-
-
-def _features(clip: Motion | Tensor, plain: MotionFeatureExtractor) -> Tensor:
-    return plain.encode(clip)[0] if isinstance(clip, Motion) else clip.float().cpu()
 
 
 def make_or_load(

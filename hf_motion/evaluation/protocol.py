@@ -40,7 +40,7 @@ class Protocol:
         unit_length (`int`): Frames per unit.
         min_frames (`int`): Shorter clips are left out.
         max_frames (`int`): Longer clips are cut to this many frames.
-        leave_out_from (`int`, *optional*): Clips with so many poses are left out altogether.
+        leave_out_from (`int`, *optional*): Clips with so many frames are left out altogether.
         pool_size (`int`): Motions that a text is to be told from, in R-precision.
         alignment_pool_size (`int`): The same for TMR's R-precision.
         top_k (`int`): R-precision is given for 1 to `top_k`.
@@ -76,8 +76,11 @@ class Protocol:
         for name in ("replications", "generations", "pool_size", "alignment_pool_size", "top_k", "unit_length", "diversity_pairs"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}.")
-        if self.pool_size < 2:
-            raise ValueError(f"pool_size must be at least 2: a text is to be told from something, got {self.pool_size}.")
+        for name in ("pool_size", "alignment_pool_size"):
+            if getattr(self, name) < max(2, self.top_k):
+                raise ValueError(f"{name} must be at least 2 and top_k ({self.top_k}), got {getattr(self, name)}.")
+        if self.max_frames < self.min_frames:
+            raise ValueError(f"max_frames must be at least min_frames ({self.min_frames}), got {self.max_frames}.")
         if self.generations > self.replications:
             raise ValueError(f"{self.generations} generations cannot take turns in {self.replications} replications; lower generations.")
         if self.min_frames < (2 if self.jitter else 1) * self.unit_length:

@@ -13,24 +13,30 @@ from transformers import AutoFeatureExtractor, AutoModel
 
 from ..metrics import acceleration_error, frechet_distance, mpjpe, pa_mpjpe
 from ..representation import MotionFeatureExtractor
-from ..retrieval.embedder import checkpoint_folder, fingerprint
-from .generation import GenerationScorer
+from ..retrieval.embedder import MotionTextEmbedder, checkpoint_folder, fingerprint
+from .clips import EvaluationClips
 from .generations import speaks_same
+from .protocol import Protocol
 from .result import REAL
 
 _BATCH = 32
 
 
-def score_reconstruction(name: str, scorer: GenerationScorer, device: str) -> tuple[dict, list[str], dict[str, Any]]:
+def score_reconstruction(
+    name: str, clips: EvaluationClips, protocol: Protocol, evaluator: MotionTextEmbedder, device: str, show_progress: bool = True
+) -> tuple[dict[str, dict[str, list[float]]], dict[str, Any]]:
     """Encode and decode every clip and measure what was lost.
 
     Args:
         name (`str`): Folder or repository of a model with `reconstruct(motion_features, attention_mask)`, such as `TMR`.
-        scorer (`GenerationScorer`): With the clips, the protocol and the evaluator.
+        clips (`EvaluationClips`): Real motion.
+        protocol (`Protocol`): How clips are cut.
+        evaluator (`MotionTextEmbedder`): For the FID.
         device (`str`): Where to run.
+        show_progress (`bool`, defaults to `True`): Show progress bars.
 
     Returns:
-        Rows, notes and settings of the result. Position errors are in millimetres, per clip and averaged over clips; the FID is between
+        Rows and settings of the result. Position errors are in millimetres, per clip and averaged over clips; the FID is between
         real clips and their reconstructions.
 
     Raises:
@@ -41,24 +47,23 @@ def score_reconstruction(name: str, scorer: GenerationScorer, device: str) -> tu
     if not hasattr(model, "reconstruct"):
         raise ValueError(f"{name!r} holds a {type(model).__name__}, which has no `reconstruct(motion_features, attention_mask)`.")
     extractor = AutoFeatureExtractor.from_pretrained(folder)
-    if not speaks_same(extractor, scorer.evaluator.feature_extractor):
+    if not speaks_same(extractor, evaluator.feature_extractor):
         raise ValueError(
             f"{name!r} reads {extractor.representation} features of {extractor.skeleton} at {extractor.fps:g} fps, the evaluator others: "
-            f"{scorer.evaluator.feature_extractor.skeleton} at {scorer.evaluator.feature_extractor.fps:g} fps."
+            f"{evaluator.feature_extractor.skeleton} at {evaluator.feature_extractor.fps:g} fps."
         )
-    protocol = scorer.protocol
-    samples = protocol.samples(scorer.clips, (0, 0))
+    samples = protocol.samples(clips, (0, 0))
     distinct = list(dict.fromkeys((sample.clip, sample.start, sample.length) for sample in samples))
-    real = [scorer.clips.features[clip][start : start + length] for clip, start, length in distinct]
-    made = _reconstruct(model.to(device).eval(), extractor, real, scorer.show_progress)
+    real = [clips.features[clip][start : start + length] for clip, start, length in distinct]
+    made = _reconstruct(model.to(device).eval(), extractor, real, show_progress)
     means = _errors(extractor, real, made)
-    real_embeddings, embeddings = (scorer.evaluator.embed_motions(clips, scorer.show_progress) for clips in (real, made))
+    real_embeddings, embeddings = (evaluator.embed_motions(side, show_progress) for side in (real, made))
     bad = int((~np.isfinite(embeddings).all(1)).sum())
     fid = float("nan") if bad else frechet_distance(real_embeddings, embeddings)
     row = {"fid": fid, **means, "non_finite": float(bad)}
     zero = {"fid": 0.0, **dict.fromkeys(means, 0.0), "non_finite": 0.0}
     rows = {REAL: {key: [value] for key, value in zero.items()}, folder.name: {key: [value] for key, value in row.items()}}
-    return rows, [], {"model": f"{folder.name} ({fingerprint(folder)[:16]})"}
+    return rows, {"model": f"{folder.name} ({fingerprint(folder)[:16]})"}
 
 
 def _reconstruct(model: Any, extractor: MotionFeatureExtractor, clips: list[Tensor], show_progress: bool) -> list[Tensor]:

@@ -25,7 +25,7 @@ def score_retrieval(
         clips (`EvaluationClips`): Real motion.
         protocol (`Protocol`): Which captions and cuts, whether equal captions are right answers, and how many replications.
         embedder (`MotionTextEmbedder`): The model.
-        sentences (`SentenceEncoder`, *optional*): For B, where similar texts are right answers; without one equal texts are.
+        sentences (`SentenceEncoder`, *optional*): For B, where similar texts are right answers; without one B is left out.
 
     Returns:
         `dict[str, dict[str, list[float]]]`: A row for each protocol and direction.
@@ -42,11 +42,11 @@ def score_retrieval(
             )
             vectors = sentences(captions).numpy() if sentences is not None else None
         for letter, pool in {"A": 2, "B": 2, "C": protocol.alignment_pool_size, "D": protocol.pool_size}.items():
-            if len(samples) < pool or (letter in "AB" and replication and not drawn):
+            if len(samples) < pool or (letter == "B" and sentences is None) or (letter in "AB" and replication and not drawn):
                 continue
             scores = retrieval_metrics(
                 texts, motions, letter, metric=embedder.model.config.similarity,
-                labels=captions if protocol.equal_captions_hit or (letter == "B" and vectors is None) else None,
+                labels=captions if protocol.equal_captions_hit else None, clips=[sample.clip for sample in samples],
                 sentence_embeddings=vectors if letter == "B" else None, pool_size=pool if letter in "CD" else None,
                 seed=np.random.default_rng((protocol.seed, replication, 6)), drop_last=protocol.drop_last,
             )  # fmt: skip

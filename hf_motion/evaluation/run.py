@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import platform
 import time
 from dataclasses import dataclass, field
@@ -11,21 +12,22 @@ from typing import Any
 
 import torch
 from accelerate import PartialState
-from transformers import AutoModel
+from transformers import AutoModel, PreTrainedModel
 from transformers.utils import logging
 
 from .. import __version__
 from ..checkpoints import EMBEDDED, EMBEDDED_EVALUATOR, EMBEDDED_TMR
 from ..data.motion_text import load_motion_rows
+from ..representation import MotionFeatureExtractor
 from ..retrieval.embedder import MotionTextEmbedder, checkpoint_folder, fingerprint
 from ..utils.files import check_writable
 from .clips import EvaluationClips
 from .generation import GenerationScorer
-from .generations import GenerateFeatures, system_generator
+from .generations import frames_to_ask, system_generator
 from .protocol import Protocol, get_protocol
 from .result import REAL, EvaluationResult
 
-MODES = ("generation", "reconstruction", "retrieval")
+_DTYPES = ("float32", "bfloat16", "float16")
 _PACKAGES = ("torch", "transformers", "diffusers", "numpy")
 
 
@@ -48,6 +50,7 @@ class EvaluationRequest:
         drop_non_finite (`bool`, defaults to `False`): Score what is left when some motions are not finite.
         multimodality_texts (`int`, defaults to 0): Texts for multimodality; 0 leaves it out.
         multimodality_samples (`int`, defaults to 30): Motions per text.
+        sentence_encoder (`str`, *optional*): For retrieval: a sentence model that finds texts that say the same, for protocol B.
         output (`str`, defaults to `"evaluation"`): Folder for the results and the motions that were made.
         device (`str`, *optional*): The fastest there is by default.
         dtype (`str`, defaults to `"float32"`): Precision of the model; evaluators always run in float32.
@@ -69,6 +72,7 @@ class EvaluationRequest:
     drop_non_finite: bool = False
     multimodality_texts: int = 0
     multimodality_samples: int = 30
+    sentence_encoder: str | None = None
     output: str = "evaluation"
     device: str | None = None
     dtype: str = "float32"
@@ -91,97 +95,125 @@ def evaluate(request: EvaluationRequest) -> EvaluationResult:
         ValueError: If something does not fit together; nothing has been computed then.
         OSError: If a checkpoint or file is not there.
     """
-    if request.mode not in MODES:
-        raise ValueError(f"mode must be one of {', '.join(map(repr, MODES))}, got {request.mode!r}.")
+    runs = {"generation": _generation, "reconstruction": _reconstruction, "retrieval": _retrieval}
+    if request.mode not in runs:
+        raise ValueError(f"mode must be one of {', '.join(map(repr, runs))}, got {request.mode!r}.")
+    if request.dtype not in _DTYPES:
+        raise ValueError(f"dtype must be one of {', '.join(map(repr, _DTYPES))}, got {request.dtype!r}.")
     protocol = get_protocol(request.protocol, **request.changes)
     check_writable(request.output)
     start = time.perf_counter()
     logging.disable_progress_bar()
-    device = request.device or str(torch.accelerator.current_accelerator() or "cpu")
-    if request.mode == "retrieval":
-        embedder = _embedder(request.model, EMBEDDED_TMR, device, request)
-        clips = _clips(request, protocol, embedder)
-        rows, notes = _retrieval(clips, protocol, embedder), []
-        own = {"model": _described(embedder)}
-    else:
-        evaluator = _embedder(request.evaluator, EMBEDDED_EVALUATOR, device, request)
-        alignment = _embedder(request.alignment, EMBEDDED_TMR, device, request) if request.alignment != "none" else None
-        model = _Model(request, evaluator, device) if request.mode == "generation" else None
-        clips = _clips(request, protocol, evaluator)
-        scorer = GenerationScorer(clips, protocol, evaluator, alignment, request.drop_non_finite, request.show_progress)
-        rows, notes, own = model.score(scorer) if model is not None else _reconstruction(request, scorer, device)
-        own |= {"evaluator": _described(evaluator), "alignment": _described(alignment) if alignment is not None else None}
+    # Asking for the state first gives each process its own device.
+    device = str(PartialState().device) if request.device is None else request.device
+    outcome = runs[request.mode](request, protocol, device)
     settings = {
-        **own,
+        **outcome.settings,
         "dataset": Path(request.dataset).name if Path(request.dataset).exists() else request.dataset,
         "split": request.split,
-        "clips": len(clips),
-        "clips sha256": clips.digest[:16],
-        "left out": dict(clips.skipped) or "none",
+        "clips": len(outcome.clips),
+        "clips sha256": outcome.clips.digest[:16],
+        "left out": dict(outcome.clips.skipped) or "none",
         **{("protocol" if key == "name" else key): value for key, value in protocol.to_dict().items()},
+        "max_clips": request.max_clips,
+        "strict_rows": request.strict_rows,
+        "device": device,
         "packages": {"hf_motion": __version__, "python": platform.python_version(), **{name: version(name) for name in _PACKAGES}},
         "seconds": round(time.perf_counter() - start, 1),
     }
-    return EvaluationResult(request.mode, rows, settings, notes + _notes(protocol, clips))
+    return EvaluationResult(request.mode, outcome.rows, settings, outcome.notes)
 
 
-class _Model:
-    """The generator that is judged; made before the clips are read, so that what does not fit is said at once."""
-
-    def __init__(self, request: EvaluationRequest, evaluator: MotionTextEmbedder, device: str) -> None:
-        folder = checkpoint_folder(request.model or EMBEDDED)
-        self.request = request
-        self.name = Path(request.model).name if request.model else EMBEDDED.name
-        self.digest = fingerprint(folder)
-        system = AutoModel.from_pretrained(folder, dtype=getattr(torch, request.dtype))
-        if not hasattr(system, "generate_motion"):
-            raise ValueError(f"{str(folder)!r} holds a {type(system).__name__}, which makes no motion from text. Is the mode right?")
-        system.to(device)
-        if hasattr(system, "pipeline"):
-            system.pipeline.set_progress_bar_config(disable=True)
-        generate = system_generator(system, evaluator.feature_extractor, request.options)
-        self.generate = _limited(generate, system.feature_extractor.max_frames, self.name)
-
-    def score(self, scorer: GenerationScorer) -> tuple[dict, list[str], dict[str, Any]]:
-        """Rows, notes and settings."""
-        request = self.request
-        depends = {"model": self.digest, "options": request.options, "dtype": request.dtype, "lengths": scorer.protocol.lengths}
-        rows = scorer.score(
-            {self.name: self.generate}, Path(request.output) / "motions", {self.name: depends},
-            request.multimodality_texts, request.multimodality_samples,
-        )  # fmt: skip
-        settings = {
-            "model": f"{self.name} ({self.digest[:16]})",
-            "options": request.options,
-            "dtype": request.dtype,
-            "statistics": "the model's to units, then the evaluator's, each once",
-        }
-        return rows, [], settings
+@dataclass
+class _Outcome:
+    clips: EvaluationClips
+    rows: dict[str, dict[str, list[float]]]
+    settings: dict[str, Any]
+    notes: list[str]
 
 
-def _limited(generate: GenerateFeatures, limit: int, name: str) -> GenerateFeatures:
+def _generation(request: EvaluationRequest, protocol: Protocol, device: str) -> _Outcome:
+    evaluator = _embedder(request.evaluator, EMBEDDED_EVALUATOR, device, request)
+    alignment = _embedder(request.alignment, EMBEDDED_TMR, device, request) if request.alignment != "none" else None
+    folder = checkpoint_folder(request.model or EMBEDDED)
+    name, digest = Path(request.model).name if request.model else EMBEDDED.name, fingerprint(folder)
+    system = _system(folder, request, device)
+    generate = system_generator(system, evaluator.feature_extractor, request.options)
+    clips = _clips(request, protocol, evaluator)
+    scorer = GenerationScorer(clips, protocol, evaluator, alignment, request.drop_non_finite, request.show_progress)
+    _check_lengths(system.feature_extractor, evaluator.feature_extractor, clips, protocol, name)
+    reads = {key: getattr(evaluator.feature_extractor, key) for key in ("representation", "skeleton", "fps", "uniform_skeleton", "dim")}
+    made_with = {"options": {**_defaults(system), **request.options}, "dtype": request.dtype}
+    depends = {"model": digest, "hf_motion": __version__, "lengths": protocol.lengths, "reads": reads, **made_with}
+    folder = Path(request.output) / "motions"
+    rows = scorer.score({name: generate}, folder, {name: depends}, request.multimodality_texts, request.multimodality_samples)
+    settings = {
+        "model": f"{name} ({digest[:16]})",
+        **made_with,
+        "statistics": "the model's to units, then the evaluator's, each once",
+        "evaluator": _described(evaluator),
+        "alignment": _described(alignment) if alignment is not None else None,
+        "drop_non_finite": request.drop_non_finite,
+        "multimodality": [request.multimodality_texts, request.multimodality_samples] if request.multimodality_texts else None,
+    }
+    return _Outcome(clips, rows, settings, [*_caption_notes(clips, protocol), *_generation_notes(protocol)])
+
+
+def _system(folder: Path, request: EvaluationRequest, device: str) -> PreTrainedModel:
+    system = AutoModel.from_pretrained(folder, dtype=getattr(torch, request.dtype), use_safetensors=True)
+    if not hasattr(system, "generate_motion"):
+        raise ValueError(f"{str(folder)!r} holds a {type(system).__name__}, which makes no motion from text. Is the mode right?")
+    if hasattr(system, "pipeline"):
+        system.pipeline.set_progress_bar_config(disable=True)
+    return system.to(device)
+
+
+def _defaults(system: PreTrainedModel) -> dict[str, Any]:
+    """What a pipeline does unless it is told otherwise; a number of steps may come from its checkpoint."""
+    if not hasattr(system, "pipeline"):
+        return {}
+    guidance = inspect.signature(type(system.pipeline).__call__).parameters["guidance_scale"].default
+    return {"guidance_scale": guidance, "num_inference_steps": system.pipeline.default_steps}
+
+
+def _check_lengths(
+    own: MotionFeatureExtractor, evaluator: MotionFeatureExtractor, clips: EvaluationClips, protocol: Protocol, name: str
+) -> None:
     """Say it before hours of work when a model cannot make motion of the length of the clips."""
+    longest = min(max(map(len, clips.features)), protocol.max_frames) // protocol.unit_length * protocol.unit_length
+    if protocol.lengths == "given" and frames_to_ask(own, evaluator, longest) > own.max_frames:
+        possible = next(length for length in range(longest, -1, -1) if frames_to_ask(own, evaluator, length) <= own.max_frames)
+        raise ValueError(
+            f"{name} makes up to {own.max_frames} frames, a clip of {longest} frames needs {frames_to_ask(own, evaluator, longest)}. "
+            f"Pass --max-frames {possible}, or an evaluation of shorter clips."
+        )
 
-    def checked(texts: list[str], lengths: list[int] | None, seeds: list[int]) -> list[torch.Tensor]:
-        if lengths is not None and max(lengths) > limit:
-            raise ValueError(f"{name} makes up to {limit} frames, a clip has {max(lengths)}. Lower --max-frames.")
-        return generate(texts, lengths, seeds)
 
-    return checked
-
-
-def _reconstruction(request: EvaluationRequest, scorer: GenerationScorer, device: str) -> tuple[dict, list[str], dict[str, Any]]:
+def _reconstruction(request: EvaluationRequest, protocol: Protocol, device: str) -> _Outcome:
     from .reconstruction import score_reconstruction
 
     if request.model is None:
         raise ValueError("Name the model to reconstruct with: --model REPO.")
-    return score_reconstruction(request.model, scorer, device)
+    evaluator = _embedder(request.evaluator, EMBEDDED_EVALUATOR, device, request)
+    clips = _clips(request, protocol, evaluator)
+    rows, settings = score_reconstruction(request.model, clips, protocol, evaluator, device, request.show_progress)
+    notes = ["Each cut of each clip is encoded and decoded once; errors are means over clips, the FID is between real clips and these."]
+    return _Outcome(clips, rows, {**settings, "evaluator": _described(evaluator)}, notes)
 
 
-def _retrieval(clips: EvaluationClips, protocol: Protocol, embedder: MotionTextEmbedder) -> dict[str, dict[str, list[float]]]:
+def _retrieval(request: EvaluationRequest, protocol: Protocol, device: str) -> _Outcome:
+    from ..retrieval.text_similarity import SentenceEncoder
     from .retrieval import score_retrieval
 
-    return score_retrieval(clips, protocol, embedder)
+    embedder = _embedder(request.model, EMBEDDED_TMR, device, request)
+    clips = _clips(request, protocol, embedder)
+    sentences = SentenceEncoder(request.sentence_encoder, device=device) if request.sentence_encoder is not None else None
+    rows = score_retrieval(clips, protocol, embedder, sentences)
+    notes = ["A ranks all, C pools of alignment_pool_size, D pools of pool_size (HumanTOMATO, appendix D)."]
+    if sentences is None:
+        notes.append("B, where similar texts are right answers, needs a sentence encoder and is left out.")
+    settings = {"model": _described(embedder), "sentence_encoder": request.sentence_encoder}
+    return _Outcome(clips, rows, settings, [*_caption_notes(clips, protocol), *notes])
 
 
 def _embedder(name: str | None, default: Path, device: str, request: EvaluationRequest) -> MotionTextEmbedder:
@@ -201,15 +233,20 @@ def _clips(request: EvaluationRequest, protocol: Protocol, embedder: MotionTextE
     )  # fmt: skip
 
 
-def _notes(protocol: Protocol, clips: EvaluationClips) -> list[str]:
+def _caption_notes(clips: EvaluationClips, protocol: Protocol) -> list[str]:
     used = [caption for captions in clips.captions for caption in captions[: 1 if protocol.captions == "first" else None]]
     policy = "counts as a hit" if protocol.equal_captions_hit else "counts as a miss, as published"
-    lengths = "Models are told the length of the real clip." if protocol.lengths == "given" else "Models choose the length themselves."
+    return [f"{len(set(used))} of the {len(used)} captions in use are distinct; another motion of the very same caption {policy}."]
+
+
+def _generation_notes(protocol: Protocol) -> list[str]:
+    given = "Models are told the length of the real clip."
+    chosen = "Models make the length that they choose, or their default where they have no way to choose."
+    alike = "" if protocol.generations > 1 else ", which differ in pools and pairs only"
     return [
-        f"{len(set(used))} of the {len(used)} captions in use are distinct; another motion of the very same caption {policy}.",
-        lengths,
+        given if protocol.lengths == "given" else chosen,
         "R-precision and MM-Dist: a text finds its motion.",
         f"{protocol.generations} generation(s), {protocol.replications} replications: ± is 1.96 standard deviations over the root of the "
-        f"replications{'' if protocol.generations > 1 else ', which differ in pools and pairs only'}.",
+        f"replications{alike}.",
         *([f"{REAL}: its FID is between two random cuts of the same clips."] if protocol.jitter else []),
     ]

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from .arrays import Seed, as_pairs, check_option, unit_rows
-from .ranking import METRICS, distances, label_ids, pools, rank
+from .ranking import METRICS, distances, pools, rank, right_answers
 
 
 def r_precision(
@@ -19,6 +19,7 @@ def r_precision(
     *,
     metric: str = "euclidean",
     labels: Iterable[Hashable] | None = None,
+    clips: Iterable[Hashable] | None = None,
     seed: Seed | None = None,
     drop_last: bool = False,
 ) -> np.ndarray:
@@ -43,6 +44,8 @@ def r_precision(
         metric (`str`, defaults to `"euclidean"`): `"euclidean"` or `"cosine"`.
         labels (`Iterable`, *optional*): One per sample, such as its caption: a key with the query's label is a right answer too. None
             takes the own key only, as published.
+        clips (`Iterable`, *optional*): One per sample, the clip that it is of: where a clip stands in the set with several captions, its
+            other samples are right answers too.
         seed (`int`, `Sequence[int]` or `numpy.random.Generator`, *optional*): Shuffle the samples into pools; None takes
             them in the order given.
         drop_last (`bool`, defaults to `False`): Leave the samples out that do not fill a last pool, as published. Otherwise that pool is
@@ -67,8 +70,7 @@ def r_precision(
     if not 1 <= top_k <= pool_size:
         raise ValueError(f"top_k must be between 1 and pool_size ({pool_size}), got {top_k}.")
     members, scored = pools(len(query), pool_size, seed, drop_last)
-    ids = np.arange(len(query)) if labels is None else label_ids(labels, len(query))
-    right = ids[members][:, :, None] == ids[members][:, None, :]
+    right = right_answers(members, len(query), labels, clips)
     return rank(*distances(query[members], keys[members], metric), right).hits(top_k)[scored].mean(0)
 
 

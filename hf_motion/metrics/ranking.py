@@ -110,6 +110,28 @@ def pools(count: int, pool_size: int, seed: Seed | None, drop_last: bool) -> tup
     return members, scored
 
 
+def right_answers(members: np.ndarray, count: int, *sames: object) -> np.ndarray:
+    """Which members of a pool are right answers to which.
+
+    Args:
+        members (`numpy.ndarray`): (pools, pool_size) indices of samples.
+        count (`int`): Number of samples.
+        *sames (`Iterable`, *optional* each): One label per sample: samples that share one are right answers to one another.
+
+    Returns:
+        `numpy.ndarray`: (pools, pool_size, pool_size) bool, true on the diagonal.
+
+    Raises:
+        ValueError: If there is not one label per sample.
+    """
+    right = members[:, :, None] == members[:, None, :]
+    for labels in sames:
+        if labels is not None:
+            ids = label_ids(labels, count)[members]
+            right = right | (ids[:, :, None] == ids[:, None, :])
+    return right
+
+
 def label_ids(labels: object, count: int) -> np.ndarray:
     """Numbers for labels, equal ones for equal labels.
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from .arrays import Seed, as_embeddings, as_pairs, check_option, unit_rows
 from .r_precision import matching_score, r_precision
-from .ranking import distances, label_ids, pools, rank
+from .ranking import distances, pools, rank, right_answers
 
 PROTOCOLS = ("A", "B", "C", "D")
 RECALLS = (1, 2, 3, 5, 10)
@@ -24,6 +24,7 @@ def retrieval_metrics(
     metric: str = "cosine",
     sentence_embeddings: Any = None,
     labels: Iterable[Hashable] | None = None,
+    clips: Iterable[Hashable] | None = None,
     threshold: float = 0.9,
     pool_size: int | None = None,
     seed: Seed | None = 0,
@@ -60,6 +61,8 @@ def retrieval_metrics(
             for B: HumanTOMATO takes all-MiniLM-L6-v2, TMR all-mpnet-base-v2.
         labels (`Iterable`, *optional*): One per sample, such as its caption: samples with the same label are right answers, in any
             protocol.
+        clips (`Iterable`, *optional*): One per sample, the clip that it is of: its other captions find the very same motion, so they are
+            right answers too.
         threshold (`float`, defaults to 0.9): Cosine of sentence embeddings from which on two texts are similar.
         pool_size (`int`, *optional*): Candidates per pool for C and D; 256 and 32 by default.
         seed (`int`, `Sequence[int]` or `numpy.random.Generator`, *optional*, defaults to 0): Shuffles the samples into
@@ -87,7 +90,7 @@ def retrieval_metrics(
     if count < 2:
         raise ValueError("Retrieval needs at least two samples, got 1.")
     members, scored = _candidates(count, protocol, pool_size, seed, drop_last)
-    right = _right_answers(members, count, protocol, sentence_embeddings, labels, threshold)
+    right = _right_answers(members, count, protocol, sentence_embeddings, labels, clips, threshold)
     ranked_by, tolerance = distances(texts[members], motions[members], metric)
     scores = {
         **_direction("text_to_motion", ranked_by, tolerance, right, scored),
@@ -150,13 +153,14 @@ def _candidates(count: int, protocol: str, pool_size: int | None, seed: Seed | N
     return np.arange(count)[None], np.ones((1, count), bool)
 
 
-def _right_answers(members: np.ndarray, count: int, protocol: str, sentence_embeddings: Any, labels: Any, threshold: float) -> np.ndarray:
+def _right_answers(
+    members: np.ndarray, count: int, protocol: str, sentence_embeddings: Any, labels: Any, clips: Any, threshold: float
+) -> np.ndarray:
     if protocol == "B" and sentence_embeddings is None and labels is None:
         raise ValueError("Protocol B needs `sentence_embeddings` or `labels`, which tell what texts are similar or the same.")
     if protocol != "B" and sentence_embeddings is not None:
         raise ValueError(f"Protocol {protocol} takes no `sentence_embeddings`: similar texts are right answers in B only.")
-    ids = np.arange(count) if labels is None else label_ids(labels, count)
-    right = ids[members][:, :, None] == ids[members][:, None, :]
+    right = right_answers(members, count, labels, clips)
     if sentence_embeddings is None:
         return right
     sentences = as_embeddings("sentence_embeddings", sentence_embeddings)

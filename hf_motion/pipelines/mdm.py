@@ -63,6 +63,11 @@ class MDMPipeline(MotionDiffusionPipeline):
         )
         self.register_to_config(max_text_tokens=max_text_tokens, num_inference_steps=num_inference_steps)
 
+    @property
+    def default_steps(self) -> int:
+        """Denoising steps of a call that does not say how many."""
+        return self.config.num_inference_steps or min(50, self.scheduler.config.num_train_timesteps)
+
     def tokenize(self, texts: Sequence[str]) -> dict[str, Tensor]:
         """`input_ids` and `attention_mask` of texts, padded to the longest and cut at the encoder's limit."""
         limit = self.config.max_text_tokens or getattr(self.text_encoder.config, "max_position_embeddings", None)
@@ -190,8 +195,7 @@ class MDMPipeline(MotionDiffusionPipeline):
         step_options = self._step_options(generators)
         kept = KeptMotion(self.feature_extractor, edits, frames, device, num_motions_per_prompt) if edits is not None else None
 
-        steps = num_inference_steps or self.config.num_inference_steps or min(50, self.scheduler.config.num_train_timesteps)
-        self.scheduler.set_timesteps(steps, device=device)
+        self.scheduler.set_timesteps(num_inference_steps or self.default_steps, device=device)
         for index, timestep in enumerate(self.progress_bar(self.scheduler.timesteps)):
             sample = self.scheduler.scale_model_input(latents, timestep)[:, :frames]
             prediction = self.denoiser(sample, timestep, attention_mask=model_mask, condition=condition).sample.float()

@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import inspect
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -33,13 +34,20 @@ def checkpoint_folder(name: str | os.PathLike) -> Path:
 
 
 def fingerprint(folder: Path) -> str:
-    """sha256 of all weights, configurations and vocabularies of a checkpoint; cards and pictures do not count."""
-    digest = hashlib.sha256()
+    """sha256 of all weights, configurations and vocabularies of a checkpoint; cards, pictures and results do not count.
+
+    Raises:
+        ValueError: If the folder holds none of these.
+    """
+    parts = []
     for path in sorted(folder.rglob("*")):
-        if path.is_file() and path.suffix in (".safetensors", ".json", ".txt", ".model") and ".cache" not in path.parts:
-            digest.update(str(path.relative_to(folder)).encode())
-            digest.update(path.read_bytes())
-    return digest.hexdigest()
+        inside = path.relative_to(folder)
+        own = path.suffix in (".safetensors", ".json", ".txt", ".model") and path.name != "results.json"
+        if own and path.is_file() and not {".cache", "motions"} & set(inside.parts):
+            parts.append((inside.as_posix(), hashlib.sha256(path.read_bytes()).hexdigest()))
+    if not parts:
+        raise ValueError(f"{str(folder)!r} holds no weights and no configuration, so it is no checkpoint.")
+    return hashlib.sha256(repr(parts).encode()).hexdigest()
 
 
 class MotionTextEmbedder:
@@ -127,7 +135,7 @@ class MotionTextEmbedder:
             padded = pad_sequence(features, batch_first=True)
             finite = torch.stack([clip.isfinite().all() for clip in features])
             padded[~finite] = 0
-            with torch.no_grad():
+            with _exact():
                 output = self.model.get_motion_features(padded.to(self.model.device), mask.to(self.model.device)).float().cpu()
             output[~finite] = torch.nan
             for index, row in zip(batch, output.double().numpy(), strict=True):
@@ -150,10 +158,17 @@ class MotionTextEmbedder:
         for start in range(0, len(distinct), self.batch_size):
             batch = distinct[start : start + self.batch_size]
             inputs = tokenize_captions(self.tokenizer, batch, tags if self._reads_tags else None)
-            with torch.no_grad():
-                output = self.model.get_text_features(**{key: value.to(self.model.device) for key, value in inputs.items()})
-            rows.update(zip(batch, output.double().cpu().numpy(), strict=True))
+            with _exact():
+                output = self.model.get_text_features(**{key: value.to(self.model.device) for key, value in inputs.items()}).float().cpu()
+            rows.update(zip(batch, output.double().numpy(), strict=True))
         return np.stack([rows[text] for text in texts])
+
+
+@contextmanager
+def _exact() -> Iterator[None]:
+    """No gradients, and no TF32 in cuDNN's convolutions and GRUs, which is on by default and moves scores."""
+    with torch.no_grad(), torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
+        yield
 
 
 def tokenize_captions(

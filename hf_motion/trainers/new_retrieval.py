@@ -60,7 +60,7 @@ def new_retrieval_model(
         return _new_tmr(captions, options, text_model)
     if text_model is not None:
         raise ValueError(f"text_model is for 'tmr'; {model_type!r} reads words, see glove.")
-    return _new_word_model(model_type, captions, tags, options, glove)
+    return _new_word_model(model_type, captions, tags, options, glove, feature_extractor.max_frames)
 
 
 def _new_tmr(
@@ -78,7 +78,7 @@ def _new_tmr(
 
 
 def _new_word_model(
-    model_type: str, captions: Iterable[str], tags: Mapping[str, str], options: dict[str, Any], glove: str | None
+    model_type: str, captions: Iterable[str], tags: Mapping[str, str], options: dict[str, Any], glove: str | None, max_frames: int
 ) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     from ..models.adaqf_extractors.modeling_adaqf_extractors import AdaQFExtractors, AdaQFExtractorsConfig
     from ..models.t2m_evaluator.modeling_t2m_evaluator import T2MEvaluator, T2MEvaluatorConfig
@@ -95,6 +95,7 @@ def _new_word_model(
         options = {"word_dim": vectors.shape[1], **options}
     options = {"vocab_size": tokenizer.vocab_size, **options}
     if model_type == "t2m-evaluator":
+        options = {"max_frames": -(-max_frames // 4) * 4, **options}
         model = T2MEvaluator(T2MEvaluatorConfig(**options))
     else:
         model = AdaQFExtractors(AdaQFExtractorsConfig(**{"num_pos_classes": 15, **options}))
