@@ -199,7 +199,7 @@ def _prompts(request: GenerationRequest) -> list[str]:
             raise ValueError(f"{str(request.prompt_file)!r} is not a UTF-8 text file: {error}.") from error
         prompts += [line.strip() for line in lines if line.strip()]
     if not prompts:
-        raise ValueError("No prompt: give a sentence, or --prompt-file with one sentence per line.")
+        raise ValueError("No prompt: give a sentence (edit: --prompt TEXT; generate: also --prompt-file, one sentence per line).")
     return prompts
 
 

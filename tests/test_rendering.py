@@ -8,13 +8,14 @@ import re
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from hf_motion import Motion, Skeleton
 from hf_motion.rendering import player_html, render_frames, save_contact_sheet, save_player, save_video
-from hf_motion.rendering.figure import LEFT, RIGHT, bone_sides, facing, head_capsule, sides
+from hf_motion.rendering.figure import LEFT, RIGHT, bone_sides, build_figure, drawn_bones, facing, head_capsule, sides
 from hf_motion.rendering.scene import Scene
 from hf_motion.skeletons import HUMANML3D_22, KIT_21
 
@@ -332,3 +333,11 @@ def test_importing_rendering_imports_neither_pillow_nor_av():
         "player_html(Motion(numpy.zeros((2, 22, 3)))); print({'PIL', 'av'} & set(sys.modules))"
     )
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "set()"
+
+
+def test_a_root_that_only_carries_the_body_is_not_drawn(tmp_path):
+    motion = Motion.load(Path(__file__).parent / "fixtures" / "bandai_wave.bvh")
+    assert motion.skeleton.joint_names[0] == "joint_Root"
+    assert not (build_figure(motion).starts == motion.joints[:, :1]).all(-1).any()
+    assert len(drawn_bones(motion.skeleton)) == len(motion.skeleton.bones) - 1
+    assert len(drawn_bones(HUMANML3D_22)) == 21

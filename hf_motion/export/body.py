@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..motion import Motion
-from ..rendering.figure import bone_radii, bone_sides, head_capsule, sides
+from ..rendering.figure import bone_radii, bone_sides, head_capsule, is_carrier, sides
 
 _AROUND = 10
 # Along a tube: the angle of each ring of the round ends, and the places of the rings between them.
@@ -17,7 +17,6 @@ _ALONG = np.array([0.0, 0.14, 0.3, 0.7, 0.86, 1.0])
 _SOFT = 0.3
 _TORSO = re.compile(r"spine|chest|thorax|torso|back|neck")
 _TORSO_WIDTH = 1.7
-_CARRIER = re.compile("root|reference|world|armature")
 # Where the torso meets a limb of another colour its round end is that much smaller, so that the two do not flicker.
 _INSIDE = 0.8
 _HAND, _TOE, _TIP_SHARE = 0.1, 0.05, 0.35
@@ -86,8 +85,7 @@ def _bones(motion: Motion, rest: np.ndarray, loose: np.ndarray) -> list[_Tube]:
     side = sides(skeleton)
     tubes = []
     for (parent, child), ends, tint in zip(skeleton.bones, radii, bone_sides(skeleton), strict=True):
-        carries = loose[child] or _CARRIER.search(skeleton.joint_names[0].lower())
-        if carries and not parent and len(skeleton.children[0]) == 1:
+        if not parent and (is_carrier(skeleton) or (loose[child] and len(skeleton.children[0]) == 1)):
             continue
         if side[child] and not side[parent]:
             ends = ends * np.array([1.0, _INSIDE])

@@ -27,6 +27,7 @@ _RADII = (
 )  # fmt: skip
 _OTHER_RADIUS, _HEAD_RADIUS, _HEAD_LENGTH = 0.035, 0.1, 0.045
 _ADULT_REACH = 1.05
+_CARRIER = re.compile("root|reference|world|armature")
 
 
 @dataclass
@@ -94,6 +95,16 @@ def head_capsule(skeleton: Skeleton, size: float) -> tuple[int, int, float, floa
     return None if head is None else (head, max(skeleton.parents[head], 0), _HEAD_RADIUS * size, _HEAD_LENGTH * size)
 
 
+def is_carrier(skeleton: Skeleton) -> bool:
+    """Whether the root is no part of the body: it has one child, and a name such as "joint_Root", "Reference" or "world"."""
+    return len(skeleton.children[0]) == 1 and _CARRIER.search(skeleton.joint_names[0].lower()) is not None
+
+
+def drawn_bones(skeleton: Skeleton) -> list[int]:
+    """Which of `skeleton.bones` are part of the body: all but the one from a root that only carries it."""
+    return [index for index, (parent, _) in enumerate(skeleton.bones) if parent or not is_carrier(skeleton)]
+
+
 def bone_radii(motion: Motion) -> tuple[np.ndarray, float]:
     """Radius at both ends of every bone, (bones, 2) float32 metres, and the size of the body, 1 for an adult."""
     skeleton, pose = motion.skeleton, motion.joints[0]
@@ -114,10 +125,12 @@ def build_figure(motion: Motion) -> Figure:
         motion (`Motion`): Any skeleton; left and right are read from the joint names.
     """
     skeleton, joints = motion.skeleton, motion.joints
-    bones = np.array(skeleton.bones, dtype=int).reshape(-1, 2)
+    drawn = drawn_bones(skeleton)
+    bones = np.array(skeleton.bones, dtype=int).reshape(-1, 2)[drawn]
     radii, size = bone_radii(motion)
+    radii = radii[drawn]
     palette = np.array([MIDDLE, LEFT, RIGHT], dtype=np.float32)
-    colours = palette[bone_sides(skeleton)] if len(bones) else np.zeros((0, 3), np.float32)
+    colours = palette[bone_sides(skeleton)[drawn]] if len(bones) else np.zeros((0, 3), np.float32)
     starts, ends = joints[:, bones[:, 0]], joints[:, bones[:, 1]]
     capsule = head_capsule(skeleton, size)
     if capsule is not None:

@@ -15,7 +15,7 @@ import numpy as np
 
 from ..motion import Motion
 from ..utils.files import atomic_path
-from .figure import LEFT, MIDDLE, RIGHT, bone_radii, bone_sides, check_motions, facing, floor_height, head_capsule
+from .figure import LEFT, MIDDLE, RIGHT, bone_radii, bone_sides, check_motions, drawn_bones, facing, floor_height, head_capsule
 
 _AZIMUTH = np.radians(35)
 
@@ -77,9 +77,10 @@ def _packed(motion: Motion) -> dict[str, Any]:
     origin, step = (low + high) / 2, max(0.001, float((high - low).max()) / 65534)
     whole = np.round((joints - origin) / step).astype("<i2")
     radii, size = bone_radii(motion)
+    side = bone_sides(motion.skeleton)
     bones = [
-        [parent, child, round(float(start), 4), round(float(end), 4), int(side)]
-        for (parent, child), (start, end), side in zip(motion.skeleton.bones, radii, bone_sides(motion.skeleton), strict=True)
+        [*motion.skeleton.bones[index], *(round(float(radius), 4) for radius in radii[index]), int(side[index])]
+        for index in drawn_bones(motion.skeleton)
     ]
     forward = facing(motion)[0]
     return {
