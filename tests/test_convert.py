@@ -130,3 +130,13 @@ def test_refusals_are_one_line_and_leave_nothing(clips, arguments, message, tmp_
     assert message in output
     assert len(output.strip().splitlines()) == 1
     assert not [path for path in tmp_path.rglob("*") if path.is_file()]
+
+
+def test_what_is_not_found_out_can_be_said(tmp_path):
+    run(WAVE, tmp_path / "a.npz", "--unit", "m", "--up", "y")
+    run(WAVE, tmp_path / "b.npz")
+    first, second = (Motion.load(tmp_path / name).joints for name in ("a.npz", "b.npz"))
+    np.testing.assert_allclose(first, 100 * second, rtol=1e-4, atol=1e-3)
+    amc, asf = FIXTURES / "cmu" / "02_01.amc", FIXTURES / "cmu" / "02.asf"
+    run(amc, tmp_path / "c.npz", "--asf", asf)
+    assert "UNKNOWN" in run(WAVE, tmp_path / "d.npz", "--unit", "UNKNOWN", code=1)

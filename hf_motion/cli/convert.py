@@ -36,6 +36,7 @@ class _Wishes:
     mapping: Path | None
     texts: list[str]
     recorded_bones: bool
+    reading: dict[str, Any]
 
 
 @app.command()
@@ -51,10 +52,15 @@ def convert(
     recorded_bones: Annotated[
         bool, typer.Option("--recorded-bones", help="Write the joints of .bvh where they are, though bones change their lengths.")
     ] = False,
+    unit: Annotated[str | None, typer.Option(help="Unit of the files, if it is not found out: m, dm, cm, mm, inch or cmu.")] = None,
+    up: Annotated[str | None, typer.Option(help="Axis that points up in the files, if it is not found out: x, y or z.")] = None,
+    asf: Annotated[Path | None, typer.Option(help="Skeleton of .amc files, if it does not lie beside them.")] = None,
+    body_models: Annotated[Path | None, typer.Option(help="Folder of the licensed SMPL, SMPL-H or SMPL-X models, for AMASS files.")] = None,
 ) -> None:
     """Convert motion files; several stand side by side in one .html, .mp4, .gif or .png, or go to a folder one by one."""
+    reading = {"unit": unit, "up": up, "asf": asf, "body_models": body_models}
     with user_errors():
-        wishes = _Wishes(rig, fps, layout and layout.value, contact_cleanup, mapping, list(text or ()), recorded_bones)
+        wishes = _Wishes(rig, fps, layout and layout.value, contact_cleanup, mapping, list(text or ()), recorded_bones, reading)
         for path in _convert(paths, format_ and format_.value, wishes):
             typer.echo(path)
 
@@ -132,7 +138,7 @@ def _read(path: Path, wishes: _Wishes) -> Motion:
     from ..data.read import read_motion
 
     mapped = wishes.rig is not None or wishes.layout == "amass" or wishes.contact_cleanup or wishes.mapping is not None
-    return read_motion(path, fps=wishes.fps, mapping=wishes.mapping, skeleton="humanml3d-22" if mapped else None)
+    return read_motion(path, fps=wishes.fps, mapping=wishes.mapping, skeleton="humanml3d-22" if mapped else None, **wishes.reading)
 
 
 def _cleaned(motion: Motion, source: Path) -> Motion:
