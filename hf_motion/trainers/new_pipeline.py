@@ -68,8 +68,8 @@ def new_mdm_pipeline(
 def mdm_scheduler(num_train_timesteps: int = 50, **options: Any) -> DDPMScheduler:
     """The published noise schedule: cosine, x0 prediction, posterior variance, nothing clipped.
 
-    Fewer steps than trained with are spaced from the noisiest on: with diffusers' default spacing, 20 of 50 would begin at step 38, on noise
-    that is too strong for it.
+    Fewer steps than trained with are spaced from the noisiest on. With diffusers' default spacing, 20 of 50 would begin at
+    step 38, on noise that is too strong for it.
     """
     published = {
         "beta_schedule": "squaredcos_cap_v2", "prediction_type": "sample", "variance_type": "fixed_small", "clip_sample": False,
