@@ -288,6 +288,12 @@ class LengthBucketSampler(Sampler[tuple[int, int]]):
         return iter(zip(batches.ravel().tolist(), seeds.tolist(), strict=True))
 
 
+def pad_and_mask(sequences: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+    """Sequences (length, ...) as one batch, zero behind each end, and (batch, length) int64 masks, 1 on what is real."""
+    lengths = torch.tensor([len(sequence) for sequence in sequences])
+    return pad_sequence(list(sequences), batch_first=True), (torch.arange(int(lengths.max())) < lengths[:, None]).long()
+
+
 def collate_motion_text(examples: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """Pad examples of `MotionTextDataset` to a batch.
 
@@ -295,10 +301,10 @@ def collate_motion_text(examples: Sequence[dict[str, Any]]) -> dict[str, Any]:
         `dict`: `motion_features` (batch, frames, dim), `attention_mask` (batch, frames) int64, `seeds` (batch,) int64 and
         `captions`, a list of strings.
     """
-    lengths = torch.tensor([len(example["motion_features"]) for example in examples])
+    features, mask = pad_and_mask([example["motion_features"] for example in examples])
     return {
-        "motion_features": pad_sequence([example["motion_features"] for example in examples], batch_first=True),
-        "attention_mask": (torch.arange(int(lengths.max())) < lengths[:, None]).long(),
+        "motion_features": features,
+        "attention_mask": mask,
         "seeds": torch.tensor([example["seed"] for example in examples]),
         "captions": [example["caption"] for example in examples],
     }

@@ -69,10 +69,7 @@ class EvaluationClips:
         Raises:
             ValueError: If no clip is left, or a row is unreadable (and `strict`).
         """
-        plain = MotionFeatureExtractor(
-            feature_extractor.representation, feature_extractor.skeleton,
-            uniform_skeleton=feature_extractor.uniform_skeleton, fps=feature_extractor.fps, max_frames=10**9,
-        )  # fmt: skip
+        plain = feature_extractor.without_statistics()
         clips = cls([], [], [])
         motions: list[Motion | Tensor] = []
         digest = hashlib.sha256()

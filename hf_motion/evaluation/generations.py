@@ -77,9 +77,7 @@ def system_generator(system: Any, evaluator: MotionFeatureExtractor, options: di
     if own.mean is None or own.std is None:
         raise ValueError("The model's feature extractor has no mean and std: its features have no units to be compared in.")
     direct = speaks_same(own, evaluator)
-    plain = MotionFeatureExtractor(
-        evaluator.representation, evaluator.skeleton, uniform_skeleton=evaluator.uniform_skeleton, fps=evaluator.fps, max_frames=10**9
-    )
+    plain = evaluator.without_statistics()
 
     def translated(features: Tensor) -> Tensor:
         """Own features as the evaluator's; not a number if they are not, and nothing if too short to have any."""

@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn.utils.rnn import pad_sequence
 from tqdm.auto import tqdm
 from transformers import AutoFeatureExtractor, AutoModel
 
+from ..data.motion_text import pad_and_mask
 from ..metrics import acceleration_error, frechet_distance, mpjpe, pa_mpjpe
 from ..representation import MotionFeatureExtractor
 from ..retrieval.embedder import MotionTextEmbedder, checkpoint_folder, fingerprint
@@ -71,12 +71,10 @@ def _reconstruct(model: Any, extractor: MotionFeatureExtractor, clips: list[Tens
     made = [torch.empty(0)] * len(clips)
     for start in tqdm(range(0, len(order), _BATCH), desc="Reconstructing", disable=not show_progress):
         batch = order[start : start + _BATCH]
-        features = pad_sequence([extractor.normalize(clips[index]) for index in batch], batch_first=True)
-        lengths = torch.tensor([len(clips[index]) for index in batch])
-        mask = (torch.arange(features.shape[1]) < lengths[:, None]).long()
+        features, mask = pad_and_mask([extractor.normalize(clips[index]) for index in batch])
         with torch.no_grad():
             output = model.reconstruct(features.to(model.device), mask.to(model.device)).float().cpu()
-        for index, clip, length in zip(batch, extractor.denormalize(output), lengths.tolist(), strict=True):
+        for index, clip, length in zip(batch, extractor.denormalize(output), mask.sum(1).tolist(), strict=True):
             made[index] = clip[:length].clone()
     return made
 

@@ -168,6 +168,11 @@ class MotionFeatureExtractor(FeatureExtractionMixin):
             for clip, length, text in zip(joints, lengths, texts, strict=True)
         ]
 
+    def without_statistics(self) -> MotionFeatureExtractor:
+        """The same features in their units, neither normalised nor cut."""
+        options = {"uniform_skeleton": self.uniform_skeleton, "fps": self.fps, "max_frames": 10**9}
+        return MotionFeatureExtractor(self.representation, self.skeleton, **options)
+
     def normalize(self, features: Tensor) -> Tensor:
         """(features - mean) / std, (..., dim)."""
         if self.mean is not None:

@@ -13,11 +13,11 @@ import numpy as np
 import torch
 from huggingface_hub import snapshot_download
 from torch import Tensor
-from torch.nn.utils.rnn import pad_sequence
 from tqdm.auto import tqdm
 from transformers import AutoFeatureExtractor, AutoModel, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
 from ..checkpoints import EMBEDDED, say_licence
+from ..data.motion_text import pad_and_mask
 from ..motion import Motion
 from ..representation import MotionFeatureExtractor
 
@@ -130,9 +130,7 @@ class MotionTextEmbedder:
         for start in tqdm(range(0, len(order), self.batch_size), desc=f"Embedding ({self.name})", disable=not show_progress):
             batch = order[start : start + self.batch_size]
             features = [self.feature_extractor.normalize(clips[index][: self.feature_extractor.max_frames]) for index in batch]
-            lengths = torch.tensor([len(clip) for clip in features])
-            mask = (torch.arange(int(lengths.max())) < lengths[:, None]).long()
-            padded = pad_sequence(features, batch_first=True)
+            padded, mask = pad_and_mask(features)
             finite = torch.stack([clip.isfinite().all() for clip in features])
             padded[~finite] = 0
             with _exact():

@@ -15,7 +15,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from transformers import TrainerCallback
 
-from ..data.motion_text import MotionTextDataset, collate_motion_text
+from ..data.motion_text import MotionTextDataset, collate_motion_text, pad_and_mask
 from ..pipelines.motion_diffusion import MotionDiffusionPipeline
 from .averaging import EMACallback, averaged_weights
 from .callbacks import SampleMotionsCallback
@@ -178,9 +178,8 @@ class DiffusionCollator:
         states = [self.cache[caption] for caption in captions]
         if states[0].ndim == 1:
             return {**batch, "text_states": torch.stack(states)}
-        lengths = torch.tensor([len(state) for state in states])
-        mask = (torch.arange(int(lengths.max())) < lengths[:, None]).long()
-        return {**batch, "text_states": nn.utils.rnn.pad_sequence(states, batch_first=True), "text_mask": mask}
+        padded, mask = pad_and_mask(states)
+        return {**batch, "text_states": padded, "text_mask": mask}
 
 
 class DiffusionTrainer(MotionTextTrainer):

@@ -10,10 +10,9 @@ from typing import Any
 import torch
 from huggingface_hub import create_repo, upload_folder
 from torch import Tensor
-from torch.nn.utils.rnn import pad_sequence
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from ..data.motion_text import MotionTextDataset, collate_motion_text
+from ..data.motion_text import MotionTextDataset, collate_motion_text, pad_and_mask
 from ..hub.card import write_retrieval_card
 from ..hub.remote import forget_origin
 from ..representation import MotionFeatureExtractor
@@ -71,10 +70,8 @@ class RetrievalCollator:
             tokens = tokenize_captions(self.tokenizer, captions, self.tags)
             tokens["text_mask"] = tokens.pop("attention_mask")
         else:
-            states = [self.states[caption] for caption in captions]
-            lengths = torch.tensor([len(state) for state in states])
-            mask = (torch.arange(int(lengths.max())) < lengths[:, None]).long()
-            tokens = {"text_states": pad_sequence(states, batch_first=True), "text_mask": mask}
+            padded, mask = pad_and_mask([self.states[caption] for caption in captions])
+            tokens = {"text_states": padded, "text_mask": mask}
         return {**batch, **tokens, "similar": similar_captions(captions, self.encoder, self.threshold)}
 
 
