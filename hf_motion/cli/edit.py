@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from .app import app, user_errors
-from .generate import DType, Format
+from .generate import BatchSize, Device, DType, Formats, GuidanceScale, Model, Precision, Seed, Steps
 
 
 @app.command()
@@ -26,7 +26,7 @@ def edit(
     join: Annotated[list[Path] | None, typer.Option(help="Motion file that follows, with a new transition to it; repeatable.")] = None,
     transition: Annotated[float, typer.Option(help="Seconds of each transition of a join.")] = 1.0,
     seconds: Annotated[float | None, typer.Option(help="New length, with --keep-start or --keep-end.")] = None,
-    model: Annotated[str | None, typer.Option(help="Folder or Hub repository; the checkpoint inside the package by default.")] = None,
+    model: Model = None,
     output: Annotated[
         str,
         typer.Option(
@@ -35,13 +35,13 @@ def edit(
             help="A file, a folder, or a pattern with {index}, {name}, {prompt} or {seed}; the suffix chooses the format.",
         ),
     ] = "outputs",
-    formats: Annotated[list[Format] | None, typer.Option("--format", "-f", help="Formats to write into a folder; repeatable.")] = None,
-    seed: Annotated[int | None, typer.Option(help="Makes the result reproducible.")] = None,
-    guidance_scale: Annotated[float, typer.Option(help="How strongly to follow the text; 1 turns guidance off.")] = 2.5,
-    num_inference_steps: Annotated[int | None, typer.Option(help="Denoising steps.")] = None,
-    batch_size: Annotated[int, typer.Option(min=1, help="Motions made at once.")] = 16,
-    device: Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1, mps; the fastest there is by default.")] = None,
-    dtype: Annotated[DType, typer.Option(help="Precision of the networks.")] = DType.float32,
+    formats: Formats = None,
+    seed: Seed = None,
+    guidance_scale: GuidanceScale = 2.5,
+    num_inference_steps: Steps = None,
+    batch_size: BatchSize = 16,
+    device: Device = None,
+    dtype: Precision = DType.float32,
 ) -> None:
     """Keep a part of motions and make the rest from a sentence; or join motions with new transitions.
 

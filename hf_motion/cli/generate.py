@@ -32,11 +32,22 @@ class DType(str, Enum):
     float16 = "float16"
 
 
+# Options that `hf-motion generate` and `hf-motion edit` have in common.
+Model = Annotated[str | None, typer.Option(help="Folder or Hub repository; the checkpoint inside the package by default.")]
+Formats = Annotated[list[Format] | None, typer.Option("--format", "-f", help="Formats to write into a folder; repeatable.")]
+Seed = Annotated[int | None, typer.Option(help="Makes the result reproducible.")]
+GuidanceScale = Annotated[float, typer.Option(help="How strongly to follow the text; 1 turns guidance off.")]
+Steps = Annotated[int | None, typer.Option(help="Denoising steps.")]
+BatchSize = Annotated[int, typer.Option(min=1, help="Motions made at once.")]
+Device = Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1, mps; the fastest there is by default.")]
+Precision = Annotated[DType, typer.Option(help="Precision of the networks.")]
+
+
 @app.command()
 def generate(
     prompts: Annotated[list[str] | None, typer.Argument(metavar="PROMPT...", help="Sentences, one motion each.")] = None,
     prompt_file: Annotated[Path | None, typer.Option(help="Text file with one sentence per line, after those given as arguments.")] = None,
-    model: Annotated[str | None, typer.Option(help="Folder or Hub repository; the checkpoint inside the package by default.")] = None,
+    model: Model = None,
     output: Annotated[
         str,
         typer.Option(
@@ -45,16 +56,16 @@ def generate(
             help="A file, a folder, or a pattern with {index}, {prompt} or {seed}; the suffix chooses the format.",
         ),
     ] = "outputs",
-    formats: Annotated[list[Format] | None, typer.Option("--format", "-f", help="Formats to write into a folder; repeatable.")] = None,
+    formats: Formats = None,
     seconds: Annotated[float | None, typer.Option(help="Length in seconds.")] = None,
     num_frames: Annotated[int | None, typer.Option(help="Length in frames.")] = None,
-    seed: Annotated[int | None, typer.Option(help="Makes the result reproducible.")] = None,
-    guidance_scale: Annotated[float, typer.Option(help="How strongly to follow the text; 1 turns guidance off.")] = 2.5,
-    num_inference_steps: Annotated[int | None, typer.Option(help="Denoising steps.")] = None,
+    seed: Seed = None,
+    guidance_scale: GuidanceScale = 2.5,
+    num_inference_steps: Steps = None,
     num_samples: Annotated[int, typer.Option(min=1, help="Motions per prompt.")] = 1,
-    batch_size: Annotated[int, typer.Option(min=1, help="Motions made at once.")] = 16,
-    device: Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1, mps; the fastest there is by default.")] = None,
-    dtype: Annotated[DType, typer.Option(help="Precision of the networks.")] = DType.float32,
+    batch_size: BatchSize = 16,
+    device: Device = None,
+    dtype: Precision = DType.float32,
 ) -> None:
     """Make motions from sentences and write them to files."""
     from ..generation import GenerationRequest, run
