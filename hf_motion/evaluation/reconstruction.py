@@ -55,15 +55,32 @@ def score_reconstruction(
     samples = protocol.samples(clips, (0, 0))
     distinct = list(dict.fromkeys((sample.clip, sample.start, sample.length) for sample in samples))
     real = [clips.features[clip][start : start + length] for clip, start, length in distinct]
-    made = _reconstruct(model.to(device).eval(), extractor, real, show_progress)
-    means = _errors(extractor, real, made)
-    real_embeddings, embeddings = (evaluator.embed_motions(side, show_progress) for side in (real, made))
-    bad = int((~np.isfinite(embeddings).all(1)).sum())
-    fid = float("nan") if bad else frechet_distance(real_embeddings, embeddings)
-    row = {"fid": fid, **means, "non_finite": float(bad)}
-    zero = {"fid": 0.0, **dict.fromkeys(means, 0.0), "non_finite": 0.0}
+    row = reconstruction_scores(model.to(device).eval(), extractor, real, evaluator, show_progress)
+    zero = dict.fromkeys(row, 0.0)
     rows = {REAL: {key: [value] for key, value in zero.items()}, folder.name: {key: [value] for key, value in row.items()}}
     return rows, {"model": f"{folder.name} ({fingerprint(folder)[:16]})"}
+
+
+def reconstruction_scores(
+    model: Any, extractor: MotionFeatureExtractor, clips: list[Tensor], evaluator: MotionTextEmbedder, show_progress: bool = False
+) -> dict[str, float]:
+    """What encoding and decoding loses.
+
+    Args:
+        model (`PreTrainedModel`): With `reconstruct(motion_features, attention_mask)`, in evaluation mode.
+        extractor (`MotionFeatureExtractor`): Its feature extractor.
+        clips (`list[torch.Tensor]`): (frames, dim) each, in units, not normalised.
+        evaluator (`MotionTextEmbedder`): For the FID.
+        show_progress (`bool`, defaults to `False`): Show progress bars.
+
+    Returns:
+        `dict[str, float]`: `fid`, `mpjpe`, `pa_mpjpe`, `acceleration_error` (millimetres) and `non_finite`.
+    """
+    made = _reconstruct(model, extractor, clips, show_progress)
+    real_embeddings, embeddings = (evaluator.embed_motions(side, show_progress) for side in (clips, made))
+    bad = int((~np.isfinite(embeddings).all(1)).sum())
+    fid = float("nan") if bad else frechet_distance(real_embeddings, embeddings)
+    return {"fid": fid, **_errors(extractor, clips, made), "non_finite": float(bad)}
 
 
 def _reconstruct(model: Any, extractor: MotionFeatureExtractor, clips: list[Tensor], show_progress: bool) -> list[Tensor]:

@@ -14,7 +14,10 @@ if TYPE_CHECKING:
     from ..representation import MotionFeatureExtractor
 
 _TEMPLATE = Path(__file__).parent / "card_template.md"
+_ADAPTER_TEMPLATE = Path(__file__).parent / "adapter_card_template.md"
+_GENERATOR_TEMPLATE = Path(__file__).parent / "generator_card_template.md"
 _RETRIEVAL_TEMPLATE = Path(__file__).parent / "retrieval_card_template.md"
+_TOKENIZER_TEMPLATE = Path(__file__).parent / "tokenizer_card_template.md"
 
 
 def write_model_card(folder: Path, repo_id: str | None = None) -> None:
@@ -72,5 +75,76 @@ def write_retrieval_card(
         skeleton=feature_extractor.skeleton,
         representation=feature_extractor.representation,
         fps=f"{feature_extractor.fps:g}",
+        repository=repo_id or "<this repository>",
+    ).save(path)
+
+
+def write_adapter_card(folder: Path, config_name: str) -> None:
+    """Write `README.md` for a saved adapter of a text encoder, unless it has one.
+
+    Args:
+        folder (`pathlib.Path`): Where the adapter is.
+        config_name (`str`): Name of its configuration's file.
+    """
+    path = folder / "README.md"
+    if path.exists():
+        return
+    config = json.loads((folder / config_name).read_text())
+    base = config["base_model_name_or_path"]
+    data = ModelCardData(library_name="peft", base_model=base, tags=["text-to-motion", "human-motion", "lora", "adaclip"])
+    ModelCard.from_template(
+        data, template_path=str(_ADAPTER_TEMPLATE), base=base or "the text encoder that it was trained with", rank=config["r"]
+    ).save(path)
+
+
+def write_tokenizer_card(
+    folder: Path, model: PreTrainedModel, feature_extractor: MotionFeatureExtractor, repo_id: str | None = None
+) -> None:
+    """Write `README.md` for a saved motion tokenizer, unless it has one.
+
+    Args:
+        folder (`pathlib.Path`): Where the model is.
+        model (`MotionVQModel`): The model.
+        feature_extractor (`MotionFeatureExtractor`): Its feature extractor.
+        repo_id (`str`, *optional*): Where it is going to be, for the examples.
+    """
+    path = folder / "README.md"
+    if path.exists():
+        return
+    data = ModelCardData(library_name="hf_motion", tags=["motion-tokenizer", "human-motion", type(model).__name__])
+    ModelCard.from_template(
+        data,
+        template_path=str(_TOKENIZER_TEMPLATE),
+        codebook_size=model.config.codebook_size,
+        num_quantizers=model.config.num_quantizers,
+        frames_per_token=model.config.frames_per_token,
+        skeleton=feature_extractor.skeleton,
+        representation=feature_extractor.representation,
+        fps=f"{feature_extractor.fps:g}",
+        repository=repo_id or "<this repository>",
+    ).save(path)
+
+
+def write_generator_card(folder: Path, model: PreTrainedModel, repo_id: str | None = None) -> None:
+    """Write `README.md` for a saved token generator, unless it has one.
+
+    Args:
+        folder (`pathlib.Path`): Where the model is.
+        model (`TextMotionModel`): The model, with its feature extractor.
+        repo_id (`str`, *optional*): Where it is going to be, for the examples.
+    """
+    path = folder / "README.md"
+    if path.exists():
+        return
+    name = type(model).__name__
+    data = ModelCardData(library_name="hf_motion", pipeline_tag="text-to-motion", tags=["text-to-motion", "human-motion", name])
+    ModelCard.from_template(
+        data,
+        template_path=str(_GENERATOR_TEMPLATE),
+        model_class=name,
+        skeleton=model.feature_extractor.skeleton,
+        representation=model.feature_extractor.representation,
+        fps=f"{model.feature_extractor.fps:g}",
+        max_frames=model.max_frames,
         repository=repo_id or "<this repository>",
     ).save(path)

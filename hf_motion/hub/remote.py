@@ -15,6 +15,21 @@ from hf_motion import MotionSystem, MotionSystemConfig, TextToMotionPipeline  # 
 '''
 
 
+def write_model_door(folder: Path, model_class: str) -> None:
+    """The same for a transformers model of ours: its own `config.json` leads to the one-line module.
+
+    Args:
+        folder (`pathlib.Path`): A folder with the model's `config.json`.
+        model_class (`str`): Its class name; the configuration's is that and `Config`.
+    """
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    config["auto_map"] = {"AutoConfig": f"hf_motion_remote.{model_class}Config", "AutoModel": f"hf_motion_remote.{model_class}"}
+    write_json(folder / "config.json", config)
+    names = f"MotionSystem, {model_class}, {model_class}Config, TextToMotionPipeline"
+    with atomic_path(folder / "hf_motion_remote.py") as temporary:
+        temporary.write_text(_DOOR.replace("MotionSystem, MotionSystemConfig, TextToMotionPipeline", names), encoding="utf-8")
+
+
 def forget_origin(path: Path) -> None:
     """Drop from a JSON file where its content was loaded from: often a path of somebody's machine."""
     content = json.loads(path.read_text(encoding="utf-8"))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 AttentionImplementation = Literal["auto", "sdpa", "eager"]
@@ -54,3 +54,51 @@ def key_padding_mask(attention_mask: Tensor, dtype: torch.dtype) -> Tensor:
     """(batch, 1, 1, keys) additive mask of an (batch, keys) mask that is 1 on real keys."""
     hidden = torch.zeros(attention_mask.shape, dtype=dtype, device=attention_mask.device)
     return hidden.masked_fill(~attention_mask.bool(), torch.finfo(dtype).min)[:, None, None, :]
+
+
+class SelfAttention(nn.Module):
+    """Multi-head attention of a sequence to itself.
+
+    Args:
+        hidden_size (`int`): Width.
+        num_heads (`int`): Heads; must divide `hidden_size`.
+        dropout (`float`): Dropout of the attention weights.
+    """
+
+    def __init__(self, hidden_size: int, num_heads: int, dropout: float) -> None:
+        super().__init__()
+        self.num_heads, self.dropout = num_heads, dropout
+        self.qkv = nn.Linear(hidden_size, 3 * hidden_size)
+        self.out = nn.Linear(hidden_size, hidden_size)
+
+    def forward(self, hidden: Tensor, mask: Tensor | None, implementation: AttentionImplementation = "auto") -> Tensor:
+        """(batch, steps, hidden_size) in and out; `mask` is additive, (batch, 1, 1, steps)."""
+        query, key, value = self.qkv(hidden).unflatten(-1, (3, self.num_heads, -1)).permute(2, 0, 3, 1, 4)
+        dropout = self.dropout if self.training else 0.0
+        return self.out(attend(query, key, value, mask, dropout, implementation).transpose(1, 2).flatten(2))
+
+
+class PostNormBlock(nn.Module):
+    """Transformer block with normalisation after each residual sum, as `torch.nn.TransformerEncoderLayer` has it by default.
+
+    Args:
+        hidden_size (`int`): Width.
+        num_heads (`int`): Heads.
+        intermediate_size (`int`): Width of the feed-forward layer.
+        dropout (`float`): Dropout, of attention weights too.
+    """
+
+    def __init__(self, hidden_size: int, num_heads: int, intermediate_size: int, dropout: float) -> None:
+        super().__init__()
+        self.self_attention = SelfAttention(hidden_size, num_heads, dropout)
+        self.self_attention_norm = nn.LayerNorm(hidden_size)
+        self.mlp = nn.Sequential(
+            nn.Linear(hidden_size, intermediate_size), nn.GELU(), nn.Dropout(dropout), nn.Linear(intermediate_size, hidden_size)
+        )
+        self.mlp_norm = nn.LayerNorm(hidden_size)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, hidden: Tensor, mask: Tensor | None) -> Tensor:
+        """(batch, steps, hidden_size) in and out; `mask` is additive, (batch, 1, 1, steps)."""
+        hidden = self.self_attention_norm(hidden + self.dropout(self.self_attention(hidden, mask)))
+        return self.mlp_norm(hidden + self.dropout(self.mlp(hidden)))

@@ -8,13 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from huggingface_hub import create_repo, upload_folder
 from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from ..data.motion_text import MotionTextDataset, collate_motion_text, pad_and_mask
 from ..hub.card import write_retrieval_card
-from ..hub.remote import forget_origin
+from ..hub.checkpoint import save_checkpoint
 from ..representation import MotionFeatureExtractor
 from ..retrieval.embedder import tokenize_captions
 from ..retrieval.text_similarity import SentenceEncoder, similar_captions
@@ -143,13 +142,8 @@ class RetrievalTrainer(MotionTextTrainer):
             repo_id (`str`, *optional*): Push it to the Hub too.
             token (`str`, *optional*): Access token.
         """
-        if not self.is_world_process_zero():
-            return
-        if repo_id is not None:
-            repo_id = create_repo(repo_id, token=token, exist_ok=True).repo_id
-        save_retrieval_checkpoint(folder, self.model, self.tokenizer, self.feature_extractor, repo_id)
-        if repo_id is not None:
-            upload_folder(repo_id=repo_id, folder_path=folder, token=token, commit_message=f"Upload {type(self.model).__name__}")
+        if self.is_world_process_zero():
+            save_retrieval_checkpoint(folder, self.model, self.tokenizer, self.feature_extractor, repo_id, token)
 
 
 def save_retrieval_checkpoint(
@@ -158,6 +152,7 @@ def save_retrieval_checkpoint(
     tokenizer: PreTrainedTokenizerBase,
     feature_extractor: MotionFeatureExtractor,
     repo_id: str | None = None,
+    token: str | None = None,
 ) -> None:
     """Save all that a retrieval model needs into one folder, with a card unless it has one.
 
@@ -166,10 +161,13 @@ def save_retrieval_checkpoint(
         model (`PreTrainedModel`): The model.
         tokenizer (`PreTrainedTokenizerBase`): Its tokenizer.
         feature_extractor (`MotionFeatureExtractor`): With the statistics that it was trained with.
-        repo_id (`str`, *optional*): Where it is going to be, for the card.
+        repo_id (`str`, *optional*): Push it to the Hub too.
+        token (`str`, *optional*): Access token.
     """
-    for part in (model, tokenizer, feature_extractor):
-        part.save_pretrained(folder)
-    for path in Path(folder).glob("*.json"):
-        forget_origin(path)
-    write_retrieval_card(Path(folder), model, feature_extractor, repo_id)
+    save_checkpoint(
+        folder,
+        [model, tokenizer, feature_extractor],
+        lambda path, repository: write_retrieval_card(path, model, feature_extractor, repository),
+        repo_id,
+        token,
+    )

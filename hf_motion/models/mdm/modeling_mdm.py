@@ -16,7 +16,7 @@ from diffusers.utils.accelerate_utils import apply_forward_hook
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ...nn.attention import AttentionImplementation, attend, key_padding_mask
+from ...nn.attention import AttentionImplementation, SelfAttention, attend, key_padding_mask
 from ...nn.embeddings import sinusoidal_table
 
 _MAX_POSITIONS = 5000
@@ -245,22 +245,6 @@ class MDMBlock(nn.Module):
             attended = self.cross_attention(hidden, keys, values, time, merge, condition.mask, implementation)
             hidden = self.cross_attention_norm(hidden + self.dropout(attended))
         return self.mlp_norm(hidden + self.dropout(self.mlp(hidden)))
-
-
-class SelfAttention(nn.Module):
-    """Multi-head attention of frames to frames."""
-
-    def __init__(self, hidden_size: int, num_heads: int, dropout: float) -> None:
-        super().__init__()
-        self.num_heads, self.dropout = num_heads, dropout
-        self.qkv = nn.Linear(hidden_size, 3 * hidden_size)
-        self.out = nn.Linear(hidden_size, hidden_size)
-
-    def forward(self, hidden: Tensor, mask: Tensor | None, implementation: AttentionImplementation) -> Tensor:
-        """(batch, frames, hidden_size) in and out; `mask` is additive, (batch, 1, 1, frames)."""
-        query, key, value = self.qkv(hidden).unflatten(-1, (3, self.num_heads, -1)).permute(2, 0, 3, 1, 4)
-        dropout = self.dropout if self.training else 0.0
-        return self.out(attend(query, key, value, mask, dropout, implementation).transpose(1, 2).flatten(2))
 
 
 class CrossAttention(nn.Module):

@@ -19,7 +19,7 @@ from transformers.modeling_utils import PreTrainedModel
 from transformers.models.auto.configuration_auto import AutoConfig
 from transformers.models.auto.modeling_auto import AutoModel
 
-from ...nn.attention import attend, key_padding_mask
+from ...nn.attention import SelfAttention, key_padding_mask
 from ...nn.contrastive import symmetric_info_nce
 from ...nn.embeddings import sinusoidal_table
 from ..motion_text_output import MotionTextOutput
@@ -411,21 +411,6 @@ class TMRBlock(nn.Module):
             read = self.latent_out(self.latent_value(latents))[:, None].expand_as(hidden)
             hidden = self.latent_norm(hidden + self.dropout(read))
         return self.mlp_norm(hidden + self.dropout(self.mlp(hidden)))
-
-
-class SelfAttention(nn.Module):
-    """Multi-head attention of a sequence to itself."""
-
-    def __init__(self, hidden_size: int, num_heads: int, dropout: float) -> None:
-        super().__init__()
-        self.num_heads, self.dropout = num_heads, dropout
-        self.qkv = nn.Linear(hidden_size, 3 * hidden_size)
-        self.out = nn.Linear(hidden_size, hidden_size)
-
-    def forward(self, hidden: Tensor, mask: Tensor | None) -> Tensor:
-        """(batch, steps, hidden_size) in and out; `mask` is additive, (batch, 1, 1, steps)."""
-        query, key, value = self.qkv(hidden).unflatten(-1, (3, self.num_heads, -1)).permute(2, 0, 3, 1, 4)
-        return self.out(attend(query, key, value, mask, self.dropout if self.training else 0.0).transpose(1, 2).flatten(2))
 
 
 def frame_loss(prediction: Tensor, target: Tensor, attention_mask: Tensor) -> Tensor:

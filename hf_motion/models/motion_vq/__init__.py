@@ -1,0 +1,1 @@
+"""Motion as discrete tokens: vector quantised autoencoders."""

@@ -1,0 +1,98 @@
+"""Configuration of `MotionVQModel`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import prod
+from typing import Any
+
+from transformers.configuration_utils import PreTrainedConfig
+
+
+class MotionVQConfig(PreTrainedConfig):
+    """Sizes and losses of `MotionVQModel`. The defaults are T2M-GPT's; MoMask's and CigTime's differ by values only.
+
+    Args:
+        num_features (`int`, defaults to 263): Width of a frame.
+        hidden_size (`int`, defaults to 512): Channels of the convolutions.
+        code_dim (`int`, defaults to 512): Width of a code.
+        codebook_size (`int`, defaults to 512): Codes per book.
+        num_quantizers (`int`, defaults to 1): Books: 1 quantises, more quantise residuals (MoMask: 6).
+        shared_codebook (`bool`, defaults to `False`): One book does for all quantizers.
+        strides (`list[int]`, defaults to `[2, 2]`): How much each stage shortens time, each 1 or 2; their product is the frames per token.
+        residual_depth (`int`, defaults to 3): Residual blocks per stage; dilations are powers of `dilation_growth`, the largest first.
+        dilation_growth (`int`, defaults to 3): See above.
+        dropout (`float`, defaults to 0.0): In residual blocks (MoMask: 0.2).
+        ema_decay (`float`, defaults to 0.99): Decay of the codebook's moving averages.
+        reset_threshold (`float`, defaults to 1.0): A code that stands for fewer latents per batch is replaced.
+        quantize_dropout (`float`, defaults to 0.0): Probability of leaving out the last books in training (MoMask: 0.2).
+        sample_temperature (`float`, defaults to 0.0): Temperature of drawing codes in training (MoMask: 0.5); 0 takes the nearest.
+        commitment_weight (`float`, defaults to 0.02): Weight of the commitment loss.
+        position_weight (`float`, defaults to 0.5): Weight of the extra loss on joint positions. Published as a loss on velocities.
+        position_slice (`list[int]`, *optional*, defaults to `[4, 67]`): Where joint positions are in the features; `[4, 64]` for KIT-ML.
+
+    Raises:
+        ValueError: If a number is out of its range.
+    """
+
+    model_type = "motion-vq"
+
+    def __init__(
+        self,
+        num_features: int = 263,
+        hidden_size: int = 512,
+        code_dim: int = 512,
+        codebook_size: int = 512,
+        num_quantizers: int = 1,
+        shared_codebook: bool = False,
+        strides: Sequence[int] = (2, 2),
+        residual_depth: int = 3,
+        dilation_growth: int = 3,
+        dropout: float = 0.0,
+        ema_decay: float = 0.99,
+        reset_threshold: float = 1.0,
+        quantize_dropout: float = 0.0,
+        sample_temperature: float = 0.0,
+        commitment_weight: float = 0.02,
+        position_weight: float = 0.5,
+        position_slice: Sequence[int] | None = (4, 67),
+        **kwargs: Any,
+    ) -> None:
+        sizes = {"num_features": num_features, "hidden_size": hidden_size, "code_dim": code_dim, "codebook_size": codebook_size,
+                 "num_quantizers": num_quantizers, "residual_depth": residual_depth, "dilation_growth": dilation_growth}  # fmt: skip
+        for name, value in sizes.items():
+            if value < 1:
+                raise ValueError(f"{name} must be at least 1, got {value}.")
+        if not strides or not set(strides) <= {1, 2}:
+            raise ValueError(f"strides must be a list of 1 and 2, got {list(strides)}.")
+        for name, value in {"dropout": dropout, "ema_decay": ema_decay, "quantize_dropout": quantize_dropout}.items():
+            if not 0 <= value < 1:
+                raise ValueError(f"{name} must be in [0, 1), got {value}.")
+        if position_weight and (position_slice is None or not 0 <= position_slice[0] < position_slice[1] <= num_features):
+            raise ValueError(
+                f"position_slice must lie within the {num_features} features, got {position_slice}. Set position_weight=0 where there "
+                "are no positions."
+            )
+        self.num_features = num_features
+        self.hidden_size = hidden_size
+        self.code_dim = code_dim
+        self.codebook_size = codebook_size
+        self.num_quantizers = num_quantizers
+        self.shared_codebook = shared_codebook
+        self.strides = list(strides)
+        self.residual_depth = residual_depth
+        self.dilation_growth = dilation_growth
+        self.dropout = dropout
+        self.ema_decay = ema_decay
+        self.reset_threshold = reset_threshold
+        self.quantize_dropout = quantize_dropout
+        self.sample_temperature = sample_temperature
+        self.commitment_weight = commitment_weight
+        self.position_weight = position_weight
+        self.position_slice = list(position_slice) if position_slice is not None else None
+        super().__init__(**kwargs)
+
+    @property
+    def frames_per_token(self) -> int:
+        """How many frames one token stands for."""
+        return prod(self.strides)
