@@ -36,8 +36,8 @@ class GenerationRequest:
         seconds (`float`, *optional*): Length.
         num_frames (`int`, *optional*): Length; not together with `seconds`.
         seed (`int`, *optional*): Seed; drawn if not given, and shown where a pattern has `{seed}`.
-        guidance_scale (`float`): Guidance.
-        num_inference_steps (`int`, *optional*): Steps.
+        guidance_scale (`float`, *optional*): Guidance, the model's own by default.
+        num_inference_steps (`int`, *optional*): Steps, the model's own by default.
         num_samples (`int`): Motions per prompt.
         batch_size (`int`): Motions at once.
         device (`str`, *optional*): Device.
@@ -52,7 +52,7 @@ class GenerationRequest:
     seconds: float | None = None
     num_frames: int | None = None
     seed: int | None = None
-    guidance_scale: float = 2.5
+    guidance_scale: float | None = None
     num_inference_steps: int | None = None
     num_samples: int = 1
     batch_size: int = 16
@@ -107,10 +107,7 @@ def run(request: GenerationRequest) -> list[Path]:
     written = []
     for start in tqdm(range(0, len(prompts), request.batch_size), desc="Generating", disable=len(prompts) == 1):
         part = slice(start, start + request.batch_size)
-        motions = pipe(
-            prompts[part], frames, generator=generators[part], batch_size=request.batch_size,
-            guidance_scale=request.guidance_scale, num_inference_steps=request.num_inference_steps,
-        )  # fmt: skip
+        motions = pipe(prompts[part], frames, generator=generators[part], batch_size=request.batch_size, **_sampling(request))
         written += [motion.save(path) for motion, paths in zip(motions, targets[part], strict=True) for path in paths]
     return written
 
@@ -142,10 +139,10 @@ def edit(request: EditRequest) -> list[Path]:
         check_writable(folder)
 
     pipe = _load(request, many=len(made) > 1)
-    frames, extractor = _frames(request, pipe), pipe.model.pipeline.feature_extractor
+    frames, extractor = _frames(request, pipe), pipe.model.feature_extractor
     clips = [read_motion(path, fps=extractor.fps, skeleton=extractor.skeleton) for path in (*request.clips, *request.join)]
     generator = torch.Generator().manual_seed(seed)
-    options = {"guidance_scale": request.guidance_scale, "num_inference_steps": request.num_inference_steps}
+    options = _sampling(request)
     if request.join:
         motions = [_join(request, pipe, clips, wanted, generator=generator, **options)]
     else:
@@ -187,7 +184,13 @@ def _check_seconds(request: GenerationRequest) -> None:
 def _frames(request: GenerationRequest, pipe: TextToMotionPipeline) -> int | None:
     if request.seconds is None:
         return request.num_frames
-    return max(1, round(request.seconds * pipe.model.pipeline.feature_extractor.fps))
+    return max(1, round(request.seconds * pipe.model.feature_extractor.fps))
+
+
+def _sampling(request: GenerationRequest) -> dict[str, Any]:
+    """Options of sampling that were asked for: not every model has each."""
+    options = {"guidance_scale": request.guidance_scale, "num_inference_steps": request.num_inference_steps}
+    return {name: value for name, value in options.items() if value is not None}
 
 
 def _prompts(request: GenerationRequest) -> list[str]:
@@ -248,5 +251,6 @@ def _load(request: GenerationRequest, many: bool) -> TextToMotionPipeline:
     except (RuntimeError, AssertionError) as error:
         raise ValueError(f"Device {device!r} is not usable here: {error}") from error
     pipe = pipeline("text-to-motion", model=request.model or str(EMBEDDED), device=device, dtype=getattr(torch, request.dtype))
-    pipe.model.pipeline.set_progress_bar_config(disable=many)
+    if hasattr(pipe.model, "pipeline"):
+        pipe.model.pipeline.set_progress_bar_config(disable=many)
     return pipe

@@ -7,11 +7,25 @@ import pandas as pd
 import torch
 from transformers import CLIPTextConfig, CLIPTextModel, DistilBertConfig, DistilBertModel, T5Config, T5EncoderModel
 
-from hf_motion import MDMDenoiser, MDMPipeline, MotionFeatureExtractor
+from hf_motion import (
+    T2MGPT,
+    MDMDenoiser,
+    MDMPipeline,
+    MoMask,
+    MoMaskConfig,
+    MotionFeatureExtractor,
+    MotionVQConfig,
+    MotionVQModel,
+    T2MGPTConfig,
+)
+from hf_motion.models.text_motion_model import TextMotionModel
 from hf_motion.trainers.new_pipeline import mdm_scheduler, train_clip_tokenizer
+from hf_motion.trainers.new_retrieval import new_retrieval_model
+from hf_motion.trainers.retrieval import save_retrieval_checkpoint
 
 FIXTURES = Path(__file__).parent / "fixtures"
 CAPTIONS = [caption["text"] for row in pd.read_parquet(FIXTURES / "clips.parquet").itertuples() for caption in row.captions]
+_EVALUATOR_WIDTHS = ("movement_hidden_size", "movement_size", "motion_hidden_size", "text_hidden_size", "embed_dim", "word_dim")
 
 
 def tiny_pipeline(encoder: str = "clip", steps: int = 5, max_frames: int = 40, **denoiser: Any) -> MDMPipeline:
@@ -39,6 +53,50 @@ def tiny_pipeline(encoder: str = "clip", steps: int = 5, max_frames: int = 40, *
     )
 
 
+def save_tiny_retrieval_model(folder: Path, kind: str, mean: float = 0.1, std: float = 0.5, **extractor: Any) -> Path:
+    """A retrieval checkpoint of a few thousand weights (`"adaqf-extractors"`, `"t2m-evaluator"` or `"tmr"`), always the same."""
+    torch.manual_seed(0)
+    widths = {
+        "adaqf-extractors": {"hidden_size": 8, "word_dim": 8, "dropout": 0.0},
+        "t2m-evaluator": dict.fromkeys(_EVALUATOR_WIDTHS, 8),
+        "tmr": {"hidden_size": 8, "num_layers": 1, "num_attention_heads": 2, "intermediate_size": 8},
+    }
+    text_model = {"vocab_size": 600, "hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2} if kind == "tmr" else None
+    dim = MotionFeatureExtractor(skeleton=extractor.get("skeleton", "humanml3d-22")).dim
+    features = MotionFeatureExtractor(mean=[mean] * dim, std=[std] * dim, **extractor)
+    model, tokenizer = new_retrieval_model(kind, CAPTIONS, {}, features, widths[kind], text_model)
+    save_retrieval_checkpoint(folder, model, tokenizer, features)
+    return folder
+
+
 def seeded(seed: int = 0) -> torch.Generator:
     """A generator."""
     return torch.Generator().manual_seed(seed)
+
+
+def tiny_vq(**options: Any) -> MotionVQModel:
+    """A motion tokenizer of a few thousand weights whose books have seen a few batches, always the same."""
+    torch.manual_seed(0)
+    model = MotionVQModel(MotionVQConfig(**{"hidden_size": 16, "code_dim": 8, "codebook_size": 32, **options}))
+    model.train()
+    for _ in range(3):
+        model(torch.randn(8, 64, 263))
+    return model.eval()
+
+
+def tiny_generator(kind: str, **options: Any) -> TextMotionModel:
+    """A T2M-GPT or a MoMask of a few thousand weights, with its processors, always the same."""
+    size = {"hidden_size": 16, "intermediate_size": 32, "num_attention_heads": 2}
+    tokenizer = train_clip_tokenizer(CAPTIONS, 600)
+    ids = {"eos_token_id": tokenizer.eos_token_id, "pad_token_id": tokenizer.pad_token_id, "bos_token_id": tokenizer.bos_token_id}
+    text = {"vocab_size": len(tokenizer), "num_hidden_layers": 1, "max_position_embeddings": 22, **ids, **size}
+    config_class, model_class, special = {
+        "t2m-gpt": (T2MGPTConfig, T2MGPT, {"max_tokens": 12}),
+        "momask": (MoMaskConfig, MoMask, {"max_tokens": 12, "token_dim": 12}),
+    }[kind]
+    vq_model = tiny_vq(num_quantizers=3 if kind == "momask" else 1)
+    torch.manual_seed(0)
+    model = model_class(config_class(vq_model.config, text, **{"num_hidden_layers": 2, **special, **size, **options}), None, vq_model)
+    model.tokenizer = tokenizer
+    model.feature_extractor = MotionFeatureExtractor(mean=[0.1] * 263, std=[0.5] * 263, max_frames=48)
+    return model.eval()

@@ -37,7 +37,7 @@ def edit(
     ] = "outputs",
     formats: Formats = None,
     seed: Seed = None,
-    guidance_scale: GuidanceScale = 2.5,
+    guidance_scale: GuidanceScale = None,
     num_inference_steps: Steps = None,
     batch_size: BatchSize = 16,
     device: Device = None,

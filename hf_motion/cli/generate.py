@@ -36,7 +36,9 @@ class DType(str, Enum):
 Model = Annotated[str | None, typer.Option(help="Folder or Hub repository; the checkpoint inside the package by default.")]
 Formats = Annotated[list[Format] | None, typer.Option("--format", "-f", help="Formats to write into a folder; repeatable.")]
 Seed = Annotated[int | None, typer.Option(help="Makes the result reproducible.")]
-GuidanceScale = Annotated[float, typer.Option(help="How strongly to follow the text; 1 turns guidance off.")]
+GuidanceScale = Annotated[
+    float | None, typer.Option(help="How strongly to follow the text; 1 turns guidance off, the model's own by default.")
+]
 Steps = Annotated[int | None, typer.Option(help="Denoising steps.")]
 BatchSize = Annotated[int, typer.Option(min=1, help="Motions made at once.")]
 Device = Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1, mps; the fastest there is by default.")]
@@ -60,7 +62,7 @@ def generate(
     seconds: Annotated[float | None, typer.Option(help="Length in seconds.")] = None,
     num_frames: Annotated[int | None, typer.Option(help="Length in frames.")] = None,
     seed: Seed = None,
-    guidance_scale: GuidanceScale = 2.5,
+    guidance_scale: GuidanceScale = None,
     num_inference_steps: Steps = None,
     num_samples: Annotated[int, typer.Option(min=1, help="Motions per prompt.")] = 1,
     batch_size: BatchSize = 16,

@@ -84,8 +84,17 @@ class TextToMotionPipeline(Pipeline):
             frames = list(num_frames[part]) if per_prompt else num_frames
             draws = generators[start * repeats : (start + batch_size) * repeats]
             options.update({name: values[part] for name, values in lists.items()})
-            motions += self.model.generate_motion(prompts[part], frames, generator=draws, **options)
+            motions += self._generate(prompts[part], frames, draws, options)
         return motions[0] if isinstance(texts, str) and len(motions) == 1 else motions
+
+    def _generate(self, prompts: list[str], frames: Any, generators: list[torch.Generator], options: dict[str, Any]) -> list[Motion]:
+        try:
+            return self.model.generate_motion(prompts, frames, generator=generators, **options)
+        except TypeError as error:
+            if "unexpected keyword argument" in str(error):
+                name = type(self.model).__name__
+                raise ValueError(f"{name}: {error}. See help({name}.generate_motion) for its options.") from error
+            raise
 
     def save_pretrained(self, save_directory: str | os.PathLike, **kwargs: Any) -> None:
         """Save the model. transformers' own method would add an entry to `config.json` that makes every later load demand trust."""

@@ -1,0 +1,1 @@
+"""MoMask: masked modelling of motion tokens."""

@@ -1,0 +1,1 @@
+"""T2M-GPT: a language model of motion tokens."""
