@@ -13,6 +13,10 @@ _LEGS = ("hip", "knee", "ankle", "foot")
 _STRAIGHT = 0.999
 # A foot that has to get from one place to another is lifted, by this share of the way and at most so many metres.
 _LIFT_SHARE, _LIFT = 0.8, 0.08
+# Where nothing is in contact, the slower toe below this height bears the body, at up to so many times the speed and the stray.
+_BEARING_HEIGHT, _BEARING_SPEED, _BEARING_STRAY = 0.02, 3.0, 1.5
+# Both do where their speeds are within this factor, so that the choice does not flicker.
+_ALIKE = 1.25
 
 
 def lock_feet(
@@ -27,20 +31,22 @@ def lock_feet(
 ) -> Motion:
     """Pin feet to the floor while they touch it, and bend the legs so that they follow.
 
-    Each ankle and each toe that is low and slow is in contact; a contact is held at its mean place over the floor, and the shift
-    fades in and out around it, or passes evenly from one contact to the next where they are close. Heel and toe are held each on
-    their own, so that feet still roll. The legs follow by two-bone inverse kinematics: hips stay where they are, knees keep
-    the plane that they bend in, and all bones their lengths. Where a pinned foot is out of the leg's reach, the foot gives way.
-    Everything above the hips is left alone.
+    Each ankle and each toe that is low and slow is in contact. Where none is, but a toe is on the floor, something must bear the body,
+    and the slower toe is taken for it: feet of generated motion slide too fast to be told by their speed. A contact is held at its
+    mean place over the floor, and the shift fades in and out around it, or passes evenly from one contact to the next where they are
+    close. Heel and toe are held each on their own, so that feet still roll. The legs follow by two-bone inverse kinematics: hips stay
+    where they are, knees keep the plane that they bend in, and all bones their lengths. Where a pinned foot is out of the leg's reach,
+    the foot gives way. Everything above the hips is left alone.
 
     Args:
         motion (`Motion`): A motion whose skeleton has joints called left_ and right_ hip, knee, ankle and foot, one below
             the other, such as `humanml3d-22`; the floor is at y = 0.
-        speed (`float`, defaults to 0.4): In metres per second; a joint that moves faster is not in contact.
+        speed (`float`, defaults to 0.4): In metres per second; a joint that moves faster is not in contact, and one that moves more
+            than three times as fast does not bear the body either.
         height (`float`, defaults to 0.08): In metres; a joint higher than this above its own lowest place is not in contact. Its own,
             since ankles stand above toes, and shoes above bare feet.
         stray (`float`, defaults to 0.1): In metres. What takes a joint farther than this from its mean place is a slow step and no
-            contact, and is looked at again with half the speed, and half of that.
+            contact, and is looked at again with half the speed, and half of that. Toes that bear the body may stray half as far again.
         shortest (`float`, defaults to 0.1): In seconds. Contacts shorter than this are dropped and gaps shorter than this closed.
         blend (`float`, defaults to 0.5): In seconds, how long a shift fades before and after a contact. Contacts that are less than
             twice this apart pass the shift on to each other instead, and the foot is lifted on the way by as much as it takes.
@@ -96,7 +102,7 @@ def lock_feet(
 
 
 def foot_contacts(motion: Motion, *, speed: float = 0.4, height: float = 0.08, stray: float = 0.1, shortest: float = 0.1) -> np.ndarray:
-    """When feet touch the floor.
+    """When feet touch the floor: where they are low and slow, and where they alone can bear the body. See `lock_feet`.
 
     Args:
         motion (`Motion`): As in `lock_feet`.
@@ -119,12 +125,13 @@ def foot_contacts(motion: Motion, *, speed: float = 0.4, height: float = 0.08, s
     frames = max(1, round(shortest * motion.fps))
     contacts = np.zeros(feet.shape[:2], dtype=bool)
     for limit in (speed, speed / 2, speed / 4):
-        held = (velocity < limit) & (level < height) & ~contacts
-        held = _without_short(~_without_short(~held, frames), frames)
-        mean = _run_means(feet, held)
-        away = np.where(held, np.linalg.norm(feet - mean, axis=-1), 0)
-        contacts |= held & (_run_maxima(away, held) <= stray)
-    return contacts
+        contacts |= _steady(feet, (velocity < limit) & (level < height) & ~contacts, frames, stray)
+    low = (velocity < _BEARING_SPEED * speed) & (level < min(height, _BEARING_HEIGHT))
+    toes = np.where(low, velocity, np.inf)[:, 1::2]
+    bearing = low[:, 1::2] & (toes <= _ALIKE * toes.min(axis=1, keepdims=True)) & ~contacts.any(axis=1, keepdims=True)
+    held = contacts.copy()
+    held[:, 1::2] |= bearing
+    return contacts | _steady(feet, held, frames, _BEARING_STRAY * stray)
 
 
 def foot_slide(motion: Motion, like: Motion | None = None) -> float:
@@ -164,6 +171,13 @@ def _legs(motion: Motion) -> np.ndarray:
     if any(skeleton.parents[below] != above for leg in legs for above, below in itertools.pairwise(leg)):
         raise ValueError(f"Skeleton {skeleton.name!r} has other joints between hip, knee, ankle and foot; map the motion first.")
     return legs
+
+
+def _steady(feet: np.ndarray, held: np.ndarray, frames: int, stray: float) -> np.ndarray:
+    """Runs of `held`, (frames, joints) bool, that neither are shorter than `frames` nor stray from their mean place."""
+    held = _without_short(~_without_short(~held, frames), frames)
+    away = np.where(held, np.linalg.norm(feet - _run_means(feet, held), axis=-1), 0)
+    return held & (_run_maxima(away, held) <= stray)
 
 
 def _without_short(held: np.ndarray, frames: int) -> np.ndarray:

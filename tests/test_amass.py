@@ -1,8 +1,19 @@
+"""AMASS files against computations that are not ours: scipy's rotations joint by joint, and the `smplx` package.
+
+`fixtures/amass_golden.safetensors` holds, for `smpl`, `smplh` and `smplx`, a made-up body model of eight vertices, four frames of an AMASS
+file, and the joints that `smplx` 0.1.28 places (float64, on numpy 2.4 and torch 2.14); ours differ by at most 2e-7 m. To make it again:
+`pip install smplx`, draw the arrays that `joints_by_smplx` reads from a normal distribution (`J_regressor` with rows that add up to one,
+`shapedirs` 8 x 3 x 10, or 20 for `smplx`), and store what it returns as `joints`. With `smplx` installed, the last test does the same.
+"""
+
+import pickle
 import zipfile
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
+from safetensors.numpy import load_file
 from scipy.spatial.transform import Rotation, Slerp
 
 from hf_motion.data.amass import read_amass
@@ -10,6 +21,7 @@ from hf_motion.data.read import inspect_motion, read_motion
 from hf_motion.skeletons import HUMANML3D_22
 
 PARENTS = HUMANML3D_22.parents
+GOLDEN = Path(__file__).parent / "fixtures" / "amass_golden.safetensors"
 WIDTHS = {"smpl": 72, "smplh": 156, "smplx": 165}
 
 
@@ -165,3 +177,53 @@ def test_archives_with_tricks_are_refused(tmp_path):
     (tmp_path / "a.npy").write_bytes(huge)
     with pytest.raises(ValueError, match=r"a.npy' is not a readable .npy file"):
         read_motion(tmp_path / "a.npy")
+
+
+def golden(model: str) -> dict[str, np.ndarray]:
+    return {name.removeprefix(f"{model}."): values for name, values in load_file(GOLDEN).items() if name.startswith(f"{model}.")}
+
+
+@pytest.mark.parametrize("model", WIDTHS)
+def test_joints_are_those_of_the_smplx_package(tmp_path, model):
+    """Its SMPL-X of this size has ten directions of shape, and then ten of expression, which 16 betas must not reach."""
+    values = golden(model)
+    np.savez(tmp_path / "model.npz", **{name: values[name] for name in ("v_template", "shapedirs", "J_regressor")})
+    np.savez(tmp_path / "a.npz", poses=values["poses"], trans=values["trans"], betas=values["betas"], mocap_framerate=np.array(120.0))
+    assert len(values["betas"]) > 10
+    np.testing.assert_allclose(read_amass(tmp_path / "a.npz", tmp_path / "model.npz").joints, y_up(values["joints"]), atol=1e-6)
+
+
+def joints_by_smplx(values: dict[str, np.ndarray], model: str, folder: Path) -> np.ndarray:
+    """The 22 joints (frames, 22, 3) in the file's axes, by the `smplx` package with what else it wants of a model made up."""
+    smplx = pytest.importorskip("smplx")
+    count, vertices = values["J_regressor"].shape[0], len(values["v_template"])
+    fingers = [
+        [at for first in range(start, start + 15, 3) for at in (wrist, first, first + 1)]
+        for wrist, start in ((20, count - 30), (21, count - 15))
+    ]
+    parents = [*PARENTS, *{24: [20, 21], 52: fingers[0] + fingers[1], 55: [15, 15, 15, *fingers[0], *fingers[1]]}[count]]
+    parts = {
+        "posedirs": np.zeros((vertices, 3, 9 * (count - 1))), "weights": np.full((vertices, count), 1 / count), "f": np.zeros((1, 3), int),
+        "kintree_table": np.array([parents, range(count)]), "lmk_faces_idx": np.zeros(51, int), "lmk_bary_coords": np.zeros((51, 3)),
+        "dynamic_lmk_faces_idx": np.zeros((79, 17), int), "dynamic_lmk_bary_coords": np.zeros((79, 17, 3)),
+        **{f"hands_mean{side}": np.zeros(45) for side in "lr"}, **{f"hands_components{side}": np.eye(45) for side in "lr"},
+    } | {name: values[name] for name in ("v_template", "shapedirs", "J_regressor")}  # fmt: skip
+    for points in smplx.body_models.VERTEX_IDS.values():
+        points.update(dict.fromkeys(points, 0))
+    path = folder / ("model.pkl" if model == "smpl" else "model.npz")
+    if model == "smpl":
+        path.write_bytes(pickle.dumps(parts))
+    else:
+        np.savez(path, **parts)
+    options = {} if model == "smpl" else {"ext": "npz", "use_pca": False}
+    body = getattr(smplx, model.upper())(str(path), batch_size=len(values["poses"]), num_betas=16, dtype=torch.float64, **options)
+    turns, trans, betas = (torch.from_numpy(values[name]).double() for name in ("poses", "trans", "betas"))
+    shape = betas[: body.num_betas].expand(len(turns), -1)
+    pose = turns[:, 3 : 72 if model == "smpl" else 66]
+    return body(global_orient=turns[:, :3], body_pose=pose, transl=trans, betas=shape).joints[:, :22].detach().numpy()
+
+
+@pytest.mark.parametrize("model", WIDTHS)
+def test_the_golden_joints_are_still_those_of_the_installed_smplx(tmp_path, model):
+    values = golden(model)
+    np.testing.assert_allclose(joints_by_smplx(values, model, tmp_path), values["joints"], atol=1e-6)

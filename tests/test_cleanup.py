@@ -76,6 +76,39 @@ def test_a_foot_that_strays_far_is_taken_for_a_step():
     assert foot_contacts(motion, stray=0.5).all()
 
 
+def walking(drag: float, frames: int = 60) -> Motion:
+    """Steps of half a second, one foot up and the other on the floor, where it drags along at so many metres per second."""
+    motion = gliding(frames, speed=1.0)
+    joints = motion.joints.astype(np.float64)
+    for leg, side in ((slice(1, 11, 3), 0), (slice(2, 12, 3), 1)):
+        place, step = 0.0, (np.arange(frames) // 10 + side) % 2 == 0
+        for frame in range(frames):
+            place += (drag if step[frame] else 2.0 - drag) / 20
+            swing = 0 if step[frame] else np.sin(np.pi * (frame % 10 + 0.5) / 10)
+            joints[frame, leg][2:, 2] += place - frame / 20
+            joints[frame, leg][2:, 1] += 0.15 * swing
+    return replace(motion, joints=joints)
+
+
+def test_a_stance_that_slides_too_fast_for_a_contact_is_held_where_nothing_else_bears_the_body():
+    motion = walking(drag=0.6)
+    slow = np.linalg.norm(np.diff(motion.joints[:, [10, 11]], axis=0), axis=-1).min(axis=1) * 20
+    assert np.median(slow) > 0.5
+    held = foot_contacts(motion)
+    assert held[:, [1, 3]].any(axis=1).mean() > 0.8
+    assert not held[:, [1, 3]].all(axis=1).any(), "the foot that swings is left alone"
+    before, after = (skating_ratio(clip.joints, fps=20) for clip in (motion, lock_feet(motion)))
+    assert before > 0.5
+    assert after < 0.3 * before
+
+
+def test_a_body_in_the_air_is_not_held():
+    motion = walking(drag=0.6)
+    joints = motion.joints.copy()
+    joints[20:40, :, 1] += 0.3
+    assert not foot_contacts(replace(motion, joints=joints))[22:38].any()
+
+
 def test_known_contacts_are_obeyed(motions):
     motion = motions[4]
     none = lock_feet(motion, contacts=np.zeros((len(motion), 4), bool))

@@ -271,8 +271,10 @@ def test_cmu_takes_and_three_kinds_of_index(tmp_path: Path):
     lines.write_text(
         '{"id": "cmu_02_01", "captions": [{"text": "walk"}]}\n{"id": "131_5", "captions": [{"text": "swing arms, 90-degree turn"}]}'
     )
+    plain = tmp_path / "plain.csv"
+    plain.write_text('file,text\n02/02_01.amc,walk\n131_05.bvh,"swing arms, 90-degree turn"\n')
     expected = {"02_01": "walk", "131_05": "swing arms, 90-degree turn"}
-    for index in (folder / "cmu-mocap-index-text.txt", table, lines):
+    for index in (folder / "cmu-mocap-index-text.txt", table, lines, plain):
         assert read_cmu_index(index) == expected
     with pytest.raises(ValueError, match="no index of CMU"):
         read_cmu_index(FIXTURES / "README.md")

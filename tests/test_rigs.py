@@ -101,10 +101,29 @@ def test_unknown_joints_are_explained():
     assert "spine2 (Spine1; closest: " in message
     assert re.search(r"left_elbow \(LeftForeArm; closest: [^)]*mixamorig:LeftLowerArm", message)
     assert "`mapping=`" in message
-    with pytest.raises(ValueError, match="The file has: a, b"):
+    with pytest.raises(ValueError, match=r"pelvis \(none\), .*The file has: a, b"):
         recognise_rig(["a", "b"])
     with pytest.raises(ValueError, match=r"Unknown rig 'maximo'. Known rigs: smpl, "):
         get_rig("maximo")
+
+
+def test_joints_that_no_rig_knows_are_explained_with_the_closest_names():
+    sides = [f"{side}_{part}_jnt" for part in ("thigh", "calf", "heel", "ball", "clav", "uparm", "loarm", "hand") for side in "LR"]
+    with pytest.raises(ValueError, match="no known rig") as error:
+        recognise_rig(["hip_ctrl", "spine_low", "spine_mid", "spine_top", "neck_j", "head_j", *sides])
+    for part in ("pelvis (hip_ctrl)", "left_hip (L_thigh_jnt", "right_hip (R_thigh_jnt", "right_wrist (R_hand_jnt", "neck (neck_j)"):
+        assert part in str(error.value)
+    suggested = dict(re.findall(r"(left_\w+|right_\w+) \(([^)]*)\)", str(error.value)))
+    assert len(suggested) == 16
+    for joint, names in suggested.items():
+        assert f"{'R' if joint.startswith('left') else 'L'}_" not in names, "the other side is never suggested"
+
+
+def test_rigs_with_the_same_names_are_told_apart_by_what_stands_in_one_place():
+    names = parse_bvh(FIXTURES / "cmu/12_01_cgspeed.bvh").joint_names
+    assert recognise_rig(names) is RIGS["cmu-cgspeed"]
+    assert recognise_rig(names, in_place=["LHipJoint", "scene:LowerBack"]) is RIGS["cmu-cgspeed"]
+    assert recognise_rig(names, in_place=["LHipJoint"]) is RIGS["cmu"]
 
 
 def mapping() -> dict:

@@ -53,7 +53,7 @@ def convert(
         bool, typer.Option("--recorded-bones", help="Write the joints of .bvh where they are, though bones change their lengths.")
     ] = False,
     unit: Annotated[str | None, typer.Option(help="Unit of the files, if it is not found out: m, dm, cm, mm, inch or cmu.")] = None,
-    up: Annotated[str | None, typer.Option(help="Axis that points up in the files, if it is not found out: x, y or z.")] = None,
+    up: Annotated[str | None, typer.Option(help="Axis that points up in the files, if it is not found out: y or z.")] = None,
     asf: Annotated[Path | None, typer.Option(help="Skeleton of .amc files, if it does not lie beside them.")] = None,
     body_models: Annotated[Path | None, typer.Option(help="Folder of the licensed SMPL, SMPL-H or SMPL-X models, for AMASS files.")] = None,
 ) -> None:

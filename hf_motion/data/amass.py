@@ -26,6 +26,8 @@ _RATES = ("mocap_framerate", "mocap_frame_rate", "fps")
 _KEYS = ("poses", "trans", "betas", "gender", "root_orient", "pose_body", *_RATES)
 # Width of `poses`: body, and the hands, jaw and eyes that follow it.
 _MODELS = {72: "smpl", 156: "smplh", 165: "smplx"}
+# SMPL-X files hold directions of shape and after them of expression: 300 and 100, or in the first version 10 and 10.
+_SMPLX_JOINTS, _SMPLX_SHAPES, _SMPLX_SHAPES_OF_V1 = 55, 300, 10
 _GENDERS = ("neutral", "female", "male")
 _SOURCES = {
     "smpl": "SMPL from https://smpl.is.tue.mpg.de, its .pkl saved again as .npz",
@@ -45,7 +47,8 @@ def read_amass(
         body_models (`str` or `os.PathLike`): Folder of the licensed body models, laid out as AMASS or the `smplx` package do
             (`smplh/male/model.npz`, `smplx/SMPLX_NEUTRAL.npz`), or one model file.
         fps (`float`, *optional*): Resample to this rate, rotations by slerp, the path linearly. By default the file's rate.
-        num_betas (`int`, *optional*): Shape parameters to use, all that file and model have by default. HumanML3D used 10.
+        num_betas (`int`, *optional*): Shape parameters to use, all that file and model have by default: 16 of AMASS's SMPL-H, where
+            the `smplx` package takes 10. HumanML3D used 10.
 
     Returns:
         `Motion`: 22 joints in metres, Y up: the file's (x, y, z) as (x, z, -y). HumanML3D turns clips half round instead, to
@@ -133,7 +136,7 @@ def _gender(path: Path, arrays: Mapping[str, np.ndarray]) -> str:
 
 
 def _model_file(path: Path, model: str, gender: str, body_models: str | os.PathLike | None) -> Path:
-    get = f"Get {_SOURCES[model]} under their licence and pass the folder that it is in as `body_models=`."
+    get = f"Get {_SOURCES[model]} under their licence and pass the folder that it is in as `body_models=` (--body-models)."
     if body_models is None:
         raise ValueError(f"{str(path)!r} holds {model.upper()} poses; joint positions need the {gender} body model. {get}")
     root = Path(body_models)
@@ -162,5 +165,7 @@ def _joints_of_model(file: Path) -> tuple[np.ndarray, np.ndarray]:
             f"{str(file)!r} is no body model: v_template {template.shape}, shapedirs {shapes.shape}, J_regressor {regressor.shape}; "
             f"expected (vertices, 3), (vertices, 3, shapes), (joints >= {_JOINTS}, vertices)."
         )
+    if len(regressor) == _SMPLX_JOINTS:
+        shapes = shapes[..., : _SMPLX_SHAPES if shapes.shape[-1] > _SMPLX_SHAPES else _SMPLX_SHAPES_OF_V1]
     regressor = regressor[:_JOINTS]
     return regressor @ template, np.einsum("jv,vas->jas", regressor, shapes)

@@ -376,4 +376,4 @@ def _read_report(folder: Path) -> BuildReport:
 
 def _nothing(reader: MotionSource, skipped: list[Skip]) -> str:
     shown = "".join(f"\n  {skip.path}: {skip.reason}" for skip in skipped[:5])
-    return f"Nothing in {str(reader.folder)!r} can be used ({type(reader).title}); {len(skipped)} things were left out.{shown}"
+    return f"Nothing in {str(reader.folder)!r} can be used ({type(reader).title}); left out: {len(skipped)}.{shown}"

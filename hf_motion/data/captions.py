@@ -81,7 +81,7 @@ def read_cmu_index(path: Path) -> dict[str, str]:
 
     Args:
         path (`pathlib.Path`): B. Hahne's text file (`02_01<tab>walk`), a CSV with the columns Subject, Trial # and Motion Description,
-            or JSON lines with `id` and `captions`. Takes described as "Unknown" are left out.
+            or file (`02_01.amc`) and text, or JSON lines with `id` and `captions`. Takes described as "Unknown" are left out.
 
     Raises:
         ValueError: If no line can be understood.
@@ -90,9 +90,9 @@ def read_cmu_index(path: Path) -> dict[str, str]:
     if path.suffix.lower() == ".csv":
         for _, record in _csv_records(path):
             fields = {str(name).strip().lower(): value for name, value in record.items()}
-            subject, trial = (str(fields.get(name) or "").strip() for name in ("subject", "trial #"))
-            if subject.isdigit() and trial.isdigit():
-                found[cmu_take(f"{subject}_{trial}") or ""] = str(fields.get("motion description") or "").strip()
+            subject, trial, file = (str(fields.get(name) or "").strip() for name in ("subject", "trial #", "file"))
+            if take := cmu_take(f"{subject}_{trial}" if subject.isdigit() and trial.isdigit() else file):
+                found[take] = str(fields.get("motion description") or fields.get("text") or "").strip()
     elif path.suffix.lower() in (".jsonl", ".json"):
         for _, record in _json_records(path):
             if isinstance(record, dict) and (take := cmu_take(str(record.get("id", "")))):

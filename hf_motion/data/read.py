@@ -22,6 +22,8 @@ from .rigs import UNITS, Rig, check_up, get_rig, load_mapping, recognise_rig, un
 _LEG_UNITS = ((2.5, "m"), (20.0, "cmu"), (45.0, "inch"), (250.0, "cm"), (np.inf, "mm"))
 # How many times farther apart than the next two, mean channel by mean channel, the first two frames are if the first is a T-pose.
 _JUMP = 10.0
+# Share of the longest bone below which a bone has no length.
+_IN_PLACE = 0.01
 _SUFFIXES = (".bvh", ".amc", ".npz", ".npy")
 
 
@@ -180,6 +182,7 @@ class _Clip:
     guess: Callable[[np.ndarray], float] | None = None  # of units per metre, where no joint is known
     text: str | None = None
     motion_only: _Clip | None = None  # without the pose that its first frame jumps from
+    in_place: frozenset[str] | None = None  # joints that stand where their parents stand, where that is known
 
 
 def _open(path: Path, wanted: _Wanted) -> _Clip:
@@ -206,6 +209,8 @@ def _open(path: Path, wanted: _Wanted) -> _Clip:
 
 def _bvh_clip(file: BvhFile) -> _Clip:
     clip = _Clip(file.skeleton(), file.joint_positions, file.fps, len(file.frames), guess=lambda joints: guessed_scale(joints, file))
+    lengths = np.linalg.norm(file.offsets, axis=-1)
+    clip.in_place = frozenset(name for name, at in zip(file.joint_names, lengths, strict=True) if at <= _IN_PLACE * lengths.max())
     steps = np.abs(np.diff(file.frames[:3], axis=0)).mean(axis=1)
     if len(steps) == 2 and steps[0] > _JUMP * max(steps[1], 0.1):
         clip.motion_only = _bvh_clip(replace(file, frames=file.frames[1:]))
@@ -242,7 +247,7 @@ def _joints_of_npy(path: Path) -> tuple[np.ndarray, Skeleton]:
 
 def _onto(path: Path, clip: _Clip, wanted: _Wanted) -> MotionSource:
     """The clip on the wanted skeleton, in metres, Y up."""
-    rig, weights, between = _mapping(clip.skeleton, wanted)
+    rig, weights, between = _mapping(clip, wanted)
     skipped = int(rig is not None and rig.starts_in_t_pose and clip.motion_only is not None)
     joints, target = (
         (clip.motion_only if skipped else clip).positions(wanted.fps),
@@ -267,14 +272,15 @@ def _onto(path: Path, clip: _Clip, wanted: _Wanted) -> MotionSource:
     return MotionSource(motion, path, rig.name if rig else None, between, units, up, clip.fps, clip.frames, skipped)
 
 
-def _mapping(skeleton: Skeleton, wanted: _Wanted) -> tuple[Rig | None, np.ndarray | None, tuple[str, ...]]:
+def _mapping(clip: _Clip, wanted: _Wanted) -> tuple[Rig | None, np.ndarray | None, tuple[str, ...]]:
     """The rig, weights that make the joints of ours (None where none is known), and joints placed between others."""
-    names, target = skeleton.joint_names, wanted.skeleton or HUMANML3D_22
+    skeleton, target = clip.skeleton, wanted.skeleton or HUMANML3D_22
+    names = skeleton.joint_names
     if wanted.rig is None and set(target.joint_names) <= set(names):
         return None, np.eye(len(names))[[names.index(name) for name in target.joint_names]], ()
     if wanted.skeleton is None and wanted.rig is None:
         try:
-            return None, recognise_rig(names).weights(names)[0], ()
+            return None, recognise_rig(names, clip.in_place).weights(names)[0], ()
         except ValueError:
             return None, None, ()
     if target != HUMANML3D_22:
@@ -284,7 +290,7 @@ def _mapping(skeleton: Skeleton, wanted: _Wanted) -> tuple[Rig | None, np.ndarra
         )
     if skeleton == KIT_21:
         raise ValueError("the joints are those of skeleton 'kit-21', which has no head or collars; pass skeleton='kit-21'.")
-    rig = wanted.rig or recognise_rig(names)
+    rig = wanted.rig or recognise_rig(names, clip.in_place)
     return rig, *rig.weights(names)
 
 

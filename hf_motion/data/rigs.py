@@ -7,11 +7,13 @@
 | `cmu-asf` | CMU's ASF/AMC files | spine3, collars | real files |
 | `cmu-cgspeed` | Hahne's BVH conversion of CMU, MotionBuilder names | spine1-3, collars | real files |
 | `cmu-cgspeed-max` | the same, 3ds Max names | spine1-3, collars | real files |
+| `cmu` | the names of `cmu-cgspeed` where `LowerBack` is a joint of its own, as in our `rig="cmu"` | none | our own files |
 | `reallusion` | iClone and Character Creator (`CC_Base_`) | spine3 | a real file |
 | `reactidle` | ReActIdle; toes and wrists are its End Sites | spine1, spine3, collars | a real file |
 | `lafan1` | Ubisoft LAFAN1 | none | names only |
 | `mixamo` | Mixamo (`mixamorig:`) | none | names only |
 | `rokoko` | Rokoko Studio, Newton skeleton | none | names only |
+| `unity`, `unreal` | Unity's humanoid, Unreal's mannequin | none | our own files |
 
 Prefixes such as `mixamorig:`, `CC_Base_` or a name space are ignored, and so are case, spaces, dots, dashes and underscores. Where
 a rig's spine has other joints than SMPL's, the three of ours are put at SMPL's relative heights between its own, because bone
@@ -26,7 +28,7 @@ import difflib
 import json
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -40,6 +42,8 @@ from ..skeletons import HUMANML3D_22
 _SPINE = {"pelvis": 0.0, "spine1": 0.24, "spine2": 0.5, "spine3": 0.6, "neck": 1.0}
 # Where SMPL's collar lies between these three.
 _COLLAR = {"spine3": 0.3, "neck": 0.3, "shoulder": 0.4}
+_ALIKE = 0.6  # how alike two names are, 0 to 1, before one is named for the other in a message
+_OTHER_SIDE = {"left": re.compile(r"right|(?<![a-z])r(?![a-z])", re.I), "right": re.compile(r"left|(?<![a-z])l(?![a-z])", re.I)}
 _PREFIX = re.compile(r"^(mixamorig\d*|[mf]avg|ccbase|character\d+|armature)+")
 _NAME_SPACE = re.compile(r"^.*[:|]")
 _ENCODINGS = {"json": "JSON", "yaml": "YAML", "yml": "YAML"}
@@ -61,6 +65,7 @@ class Rig:
         unit (`str` or `float`, *optional*): Unit of the rig's files, see `read_motion`; detected by default.
         up (`str`, *optional*): Up axis of the rig's files, `"y"` or `"z"`; detected by default.
         needs (`tuple[str, ...]`, defaults to `()`): Other joints that a file of this rig has, by which it is told from similar ones.
+        in_place (`tuple[str, ...]`, defaults to `()`): Joints that stand where their parents do, unlike in rigs of the same names.
         starts_in_t_pose (`bool`, defaults to `False`): The first frame may be a T-pose that is no part of the motion; a BVH file's
             first frame is left out if it lies far from the second.
 
@@ -79,6 +84,7 @@ class Rig:
     unit: str | float | None = None
     up: str | None = None
     needs: tuple[str, ...] = ()
+    in_place: tuple[str, ...] = ()
     starts_in_t_pose: bool = False
 
     def __post_init__(self) -> None:
@@ -117,9 +123,8 @@ class Rig:
         rows: dict[str, np.ndarray] = {}
         missing = []
         for joint, source in self.joints.items():
-            parts = {source: 1.0} if isinstance(source, str) else source
             row = np.zeros(len(joint_names))
-            for names, weight in parts.items():
+            for names, weight in _parts(source).items():
                 found = [index[key] for key in map(_key, names.split("|")) if key in index]
                 if found:
                     row[found[0]] += weight
@@ -133,25 +138,28 @@ class Rig:
         between = (matrix != 0).sum(axis=1) > 1
         return matrix, tuple(joint for joint, several in zip(HUMANML3D_22.joint_names, between, strict=True) if several)
 
-    def fits(self, joint_names: Sequence[str]) -> bool:
-        """Whether a file with these joints has all that the rig needs."""
+    def fits(self, joint_names: Sequence[str], in_place: Collection[str] | None = None) -> bool:
+        """Whether a file with these joints has all that the rig needs; `in_place` as in `recognise_rig`."""
         index = _index(joint_names)
-        names = [names for source in self.joints.values() for names in ([source] if isinstance(source, str) else source)]
+        if in_place is not None and not {_key(name) for name in self.in_place} <= {_key(name) for name in in_place}:
+            return False
+        names = [names for source in self.joints.values() for names in _parts(source)]
         return all(any(_key(name) in index for name in alternatives.split("|")) for alternatives in (*names, *self.needs))
 
 
-def recognise_rig(joint_names: Sequence[str]) -> Rig:
+def recognise_rig(joint_names: Sequence[str], in_place: Collection[str] | None = None) -> Rig:
     """The known rig that joint names belong to.
 
     Args:
         joint_names (`Sequence[str]`): The file's joints, with any prefix.
+        in_place (`Collection[str]`, *optional*): Those that stand where their parents stand, if that is known.
 
     Returns:
         `Rig`: The rig.
 
     Raises:
         ValueError: If it is none of the known ones. The message says which comes closest, which of its joints are missing and
-            what in the file resembles them.
+            what in the file resembles them; where no rig comes close, what resembles each of the 22 joints.
 
     Example:
     >>> from hf_motion.data.rigs import recognise_rig
@@ -160,20 +168,21 @@ def recognise_rig(joint_names: Sequence[str]) -> Rig:
     'mixamo'
     """
     for rig in RIGS.values():
-        if rig.fits(joint_names):
+        if rig.fits(joint_names, in_place):
             return rig
-    index = _index(joint_names)
-    nearest = max(RIGS.values(), key=lambda rig: _hits(rig, index))
+    nearest = max(RIGS.values(), key=lambda rig: _hits(rig, joint_names))
     detail = f"The file has: {_listed(joint_names)}."
-    if _hits(nearest, index) > len(HUMANML3D_22) // 2:
+    if _hits(nearest, joint_names) > len(HUMANML3D_22) // 2:
         try:
             nearest.weights(joint_names)
             detail = f"The closest is {nearest.name!r}, whose files also have {', '.join(nearest.needs)}. {detail}"
         except ValueError as error:
             detail = f"The closest is {nearest.name!r}. {error}"
+    else:
+        detail = f"Unmapped joints, with the closest names of the file: {_resembling(joint_names)}. {detail}"
     raise ValueError(
         f"The joints are those of no known rig ({', '.join(RIGS)}). {detail} Pass a mapping file: "
-        'a JSON object such as {"name": "my-rig", "joints": {"pelvis": "Hips", "left_hip": "LeftUpLeg", ...}} as `mapping=`.'
+        'a JSON object such as {"name": "my-rig", "joints": {"pelvis": "Hips", "left_hip": "LeftUpLeg", ...}} as `mapping=` (--mapping).'
     )
 
 
@@ -281,6 +290,10 @@ def _rig(content: Mapping[str, Any], where: str, name: str) -> Rig:
         raise ValueError(f"{where}: {error}") from error
 
 
+def _parts(source: JointSource) -> Mapping[str, float]:
+    return {source: 1.0} if isinstance(source, str) else source
+
+
 def _check_source(rig: str, joint: str, source: Any) -> None:
     if isinstance(source, str) and source:
         return
@@ -320,8 +333,8 @@ def _index(joint_names: Sequence[str]) -> dict[str, int]:
     return {_key(name): joint for joint, name in reversed(list(enumerate(joint_names)))}
 
 
-def _hits(rig: Rig, index: Mapping[str, int]) -> int:
-    names = [names for source in rig.joints.values() for names in ([source] if isinstance(source, str) else source)]
+def _hits(rig: Rig, joint_names: Sequence[str]) -> int:
+    index, names = _index(joint_names), [names for source in rig.joints.values() for names in _parts(source)]
     return sum(any(_key(name) in index for name in alternatives.split("|")) for alternatives in names)
 
 
@@ -333,6 +346,21 @@ def _unmapped(rig: str, missing: Sequence[tuple[str, str]], joint_names: Sequenc
         similar = f"; closest: {', '.join(dict.fromkeys(near))}" if near else ""
         parts.append(f"{joint} ({names.replace('|', ' or ')}{similar})")
     return f"Joints that rig {rig!r} needs and the file lacks: {', '.join(parts)}. The file has: {_listed(joint_names)}."
+
+
+def _resembling(joint_names: Sequence[str]) -> str:
+    """Each of the 22 joints with the file's joints whose names come closest to one that it has on any known rig."""
+    keys = {_key(name): name for name in reversed(joint_names)}
+    parts = []
+    for joint in HUMANML3D_22.joint_names:
+        sources = [rig.joints.get(joint, {}) for rig in RIGS.values()]
+        called = {joint, *(name for source in sources for names in _parts(source) for name in names.split("|"))}
+        alike = {key: max(difflib.SequenceMatcher(None, key, _key(name)).ratio() for name in called) for key in keys}
+        other = _OTHER_SIDE.get(joint.partition("_")[0])
+        near = [keys[key] for key in sorted(alike, key=alike.get, reverse=True) if alike[key] >= _ALIKE]
+        near = [name for name in near if other is None or not other.search(name)]
+        parts.append(f"{joint} ({', '.join(near[:2]) or 'none'})")
+    return ", ".join(parts)
 
 
 def _listed(names: Sequence[str]) -> str:
@@ -402,7 +430,13 @@ RIGS: Mapping[str, Rig] = MappingProxyType(
                 {"pelvis": "Hips", "spine1": {"LowerBack": 0.37, "Spine": 0.63}, "spine2": {"Spine": 0.68, "Spine1": 0.32}}
                 | {"spine3": {"Spine": 0.35, "Spine1": 0.65}, "neck": "Neck1", "head": "Head"}
                 | _both(foot="{Left}ToeBase", **_HIPS_LEGS_ARMS),
-                needs=("LHipJoint", "RHipJoint"), starts_in_t_pose=True,
+                needs=("LHipJoint", "RHipJoint"), in_place=("LowerBack",), starts_in_t_pose=True,
+            ),
+            Rig(
+                "cmu",
+                {"pelvis": "Hips", "spine1": "LowerBack", "spine2": "Spine", "spine3": "Spine1", "neck": "Neck", "head": "Head"}
+                | _both(foot="{Left}ToeBase", collar="{Left}Shoulder", **_HIPS_LEGS_ARMS),
+                needs=("LHipJoint", "RHipJoint"),
             ),
             Rig(
                 "cmu-cgspeed-max",

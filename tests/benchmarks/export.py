@@ -3,8 +3,8 @@
     python tests/benchmarks/export.py [--dataset tests/fixtures/clips.parquet] [--frames 196]
 
 Prints the time of the inverse kinematics, of writing each format and of rendering for one clip of `--frames` frames; then, over all
-clips of the data set, how far the rotations put hands and feet from where they were, how far pelvis and chest face from where hips and
-shoulders look, how often elbows and knees bend the wrong way, and the same joints read straight from the rotation features instead.
+clips of the data set, how far the rotations put hands and feet from where they were, how far pelvis and chest are turned from the lines
+of hips and shoulders, how often elbows and knees bend the wrong way, and the same joints read straight from the rotation features instead.
 """
 
 import argparse
@@ -63,10 +63,8 @@ def angle(one: torch.Tensor, other: torch.Tensor) -> np.ndarray:
     return torch.rad2deg(torch.acos(F.cosine_similarity(one, other, dim=-1).clamp(-1, 1))).numpy()
 
 
-def faced(joints: torch.Tensor, level: str, above: str) -> torch.Tensor:
-    """Where the front of a pair of joints looks, upside down too: across the body times along the spine."""
-    left, right, low, high = (HUMANML3D_22.joint(name) for name in (f"left_{level}", f"right_{level}", "pelvis", above))
-    return torch.linalg.cross(joints[:, left] - joints[:, right], joints[:, high] - joints[:, low])
+def across(joints: torch.Tensor, level: str) -> torch.Tensor:
+    return joints[:, HUMANML3D_22.joint(f"left_{level}")] - joints[:, HUMANML3D_22.joint(f"right_{level}")]
 
 
 def exactness(motion: Motion) -> dict[str, np.ndarray]:
@@ -78,10 +76,12 @@ def exactness(motion: Motion) -> dict[str, np.ndarray]:
     miss = 1000 * (found - joints).norm(dim=-1).numpy()
     matrices = quaternion_to_matrix(rotations)
     globals_ = {"pelvis": matrices[:, 0], "chest": matrices[:, 0] @ matrices[:, 3] @ matrices[:, 6] @ matrices[:, 9]}
-    ahead = torch.tensor([0.0, 0.0, 1.0], dtype=torch.float64)
     values = {"all joints mm": miss.ravel(), "hands and feet mm": miss[:, ENDS].ravel()}
-    for name, level, above in (("pelvis", "hip", "spine1"), ("chest", "shoulder", "neck")):
-        values[f"{name} faces off by degrees"] = angle(globals_[name] @ ahead, faced(joints, level, above))
+    for name, level in (("pelvis", "hip"), ("chest", "shoulder")):
+        side, line = globals_[name][..., 0], across(joints, level)
+        values[f"{name} off the line of the {level}s, degrees"] = angle(side, line)
+        standing = line[:, ::2].norm(dim=-1) > line.norm(dim=-1) / 2  # a line on end has no heading
+        values[f"{name} heading off by degrees"] = angle(side[:, ::2], line[:, ::2])[standing.numpy()]
     turn = rotations[1:] * rotations[:-1]
     values["turn per frame degrees"] = np.degrees(2 * np.arccos(turn.sum(-1).abs().clamp(max=1).numpy())).ravel()
     for name, axis in HINGES.items():
