@@ -15,11 +15,15 @@ __version__ = "0.1.0.dev0"
 _PUBLIC = {
     "AdaQFExtractors": "models.adaqf_extractors.modeling_adaqf_extractors",
     "AdaQFExtractorsConfig": "models.adaqf_extractors.configuration_adaqf_extractors",
+    "AdaQFPipeline": "pipelines.adaqf",
     "HumanML3DRepresentation": "representation",
     "MDMDenoiser": "models.mdm",
     "MDMPipeline": "pipelines.mdm",
     "Motion": "motion",
     "MotionFeatureExtractor": "representation",
+    "MotionVQConfig": "models.motion_vq.configuration_motion_vq",
+    "MotionVQModel": "models.motion_vq.modeling_motion_vq",
+    "MotionTokenizer": "tokenization.motion_tokenizer",
     "MotionSystem": "models.motion_system.modeling_motion_system",
     "MotionSystemConfig": "models.motion_system.configuration_motion_system",
     "MotionTextEmbedder": "retrieval.embedder",
@@ -27,6 +31,10 @@ _PUBLIC = {
     "Skeleton": "skeletons",
     "T2MEvaluator": "models.t2m_evaluator.modeling_t2m_evaluator",
     "T2MEvaluatorConfig": "models.t2m_evaluator.configuration_t2m_evaluator",
+    "MoMask": "models.momask.modeling_momask",
+    "MoMaskConfig": "models.momask.configuration_momask",
+    "T2MGPT": "models.t2m_gpt.modeling_t2m_gpt",
+    "T2MGPTConfig": "models.t2m_gpt.configuration_t2m_gpt",
     "TMR": "models.tmr.modeling_tmr",
     "TMRConfig": "models.tmr.configuration_tmr",
     "TextToMotionPipeline": "pipelines.text_to_motion",
@@ -46,13 +54,20 @@ if TYPE_CHECKING:
     from .models.adaqf_extractors.configuration_adaqf_extractors import AdaQFExtractorsConfig as AdaQFExtractorsConfig
     from .models.adaqf_extractors.modeling_adaqf_extractors import AdaQFExtractors as AdaQFExtractors
     from .models.mdm import MDMDenoiser as MDMDenoiser
+    from .models.momask.configuration_momask import MoMaskConfig as MoMaskConfig
+    from .models.momask.modeling_momask import MoMask as MoMask
     from .models.motion_system.configuration_motion_system import MotionSystemConfig as MotionSystemConfig
     from .models.motion_system.modeling_motion_system import MotionSystem as MotionSystem
+    from .models.motion_vq.configuration_motion_vq import MotionVQConfig as MotionVQConfig
+    from .models.motion_vq.modeling_motion_vq import MotionVQModel as MotionVQModel
     from .models.t2m_evaluator.configuration_t2m_evaluator import T2MEvaluatorConfig as T2MEvaluatorConfig
     from .models.t2m_evaluator.modeling_t2m_evaluator import T2MEvaluator as T2MEvaluator
+    from .models.t2m_gpt.configuration_t2m_gpt import T2MGPTConfig as T2MGPTConfig
+    from .models.t2m_gpt.modeling_t2m_gpt import T2MGPT as T2MGPT
     from .models.tmr.configuration_tmr import TMRConfig as TMRConfig
     from .models.tmr.modeling_tmr import TMR as TMR
     from .motion import Motion as Motion
+    from .pipelines.adaqf import AdaQFPipeline as AdaQFPipeline
     from .pipelines.editing import edit_mask as edit_mask
     from .pipelines.editing import join_motions as join_motions
     from .pipelines.mdm import MDMPipeline as MDMPipeline
@@ -63,6 +78,7 @@ if TYPE_CHECKING:
     from .skeletons import SKELETONS as SKELETONS
     from .skeletons import Skeleton as Skeleton
     from .skeletons import get_skeleton as get_skeleton
+    from .tokenization.motion_tokenizer import MotionTokenizer as MotionTokenizer
     from .tokenization.word_pos import WordPosTokenizer as WordPosTokenizer
 
 

@@ -15,13 +15,16 @@ from importlib.machinery import ModuleSpec
 from types import ModuleType
 from typing import Any
 
-PIPELINES = {"MDMPipeline": "hf_motion.pipelines.mdm"}
+PIPELINES = {"AdaQFPipeline": "hf_motion.pipelines.adaqf", "MDMPipeline": "hf_motion.pipelines.mdm"}
 """Pipeline classes that a `model_index.json` may name, and the module of each."""
 
 
 _MODELS = {
     ("motion_system.configuration_motion_system", "MotionSystemConfig"): ("motion_system.modeling_motion_system", "MotionSystem"),
     ("t2m_evaluator.configuration_t2m_evaluator", "T2MEvaluatorConfig"): ("t2m_evaluator.modeling_t2m_evaluator", "T2MEvaluator"),
+    ("motion_vq.configuration_motion_vq", "MotionVQConfig"): ("motion_vq.modeling_motion_vq", "MotionVQModel"),
+    ("momask.configuration_momask", "MoMaskConfig"): ("momask.modeling_momask", "MoMask"),
+    ("t2m_gpt.configuration_t2m_gpt", "T2MGPTConfig"): ("t2m_gpt.modeling_t2m_gpt", "T2MGPT"),
     ("tmr.configuration_tmr", "TMRConfig"): ("tmr.modeling_tmr", "TMR"),
     ("adaqf_extractors.configuration_adaqf_extractors", "AdaQFExtractorsConfig"): (
         "adaqf_extractors.modeling_adaqf_extractors",
@@ -67,10 +70,12 @@ def _register_feature_extractors(module: ModuleType) -> None:
 
 
 def _register_tokenizers(module: ModuleType) -> None:
+    from .tokenization.motion_tokenizer import MotionTokenizer
     from .tokenization.word_pos import WordPosTokenizer
 
-    for name in _WORD_MODELS:
-        module.AutoTokenizer.register(_configs()[name], slow_tokenizer_class=WordPosTokenizer, exist_ok=True)
+    tokenizers = {**dict.fromkeys(_WORD_MODELS, WordPosTokenizer), "MotionVQConfig": MotionTokenizer}
+    for name, tokenizer in tokenizers.items():
+        module.AutoTokenizer.register(_configs()[name], slow_tokenizer_class=tokenizer, exist_ok=True)
 
 
 def _register_tasks(module: ModuleType) -> None:

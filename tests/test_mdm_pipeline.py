@@ -32,9 +32,14 @@ def test_any_text_encoder(encoder: str) -> None:
     assert np.abs(walks.joints - runs.joints).max() > 1e-5
 
 
-def test_encoder_without_a_pooled_output() -> None:
-    with pytest.raises(ValueError, match="T5EncoderModel has no pooled output"):
-        tiny_pipeline("t5", text_conditioning="pooled")("a")
+@pytest.mark.parametrize("encoder", ["distilbert", "t5"])
+def test_encoder_without_a_pooled_output_gives_the_mean_of_its_tokens(encoder: str) -> None:
+    pipe = tiny_pipeline(encoder, text_conditioning="pooled")
+    states, mask = tiny_pipeline(encoder).encode_prompt(["a person walks forward", "turn"])
+    pooled, none = pipe.encode_prompt(["a person walks forward", "turn"])
+    assert none is None
+    torch.testing.assert_close(pooled, torch.stack([row[valid.bool()].mean(0) for row, valid in zip(states, mask, strict=True)]))
+    assert len(pipe("turn", num_frames=6).motions[0]) == 6
 
 
 def test_offloaded_weights() -> None:

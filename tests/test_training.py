@@ -36,7 +36,8 @@ def make_trainer(rows, folder: Path, train_text_encoder: bool = True, callbacks=
     dataset = MotionTextDataset(rows, pipeline.feature_extractor, mirror=True, show_progress=False)
     settings = {
         "max_steps": 4, "save_steps": 2, "logging_steps": 1, "per_device_train_batch_size": 2, "report_to": "none", "use_cpu": True,
-        "disable_tqdm": True, "learning_rate": 1e-2, "ema_decay": 0.9, "train_text_encoder": train_text_encoder, "epoch_size": 6,
+        "disable_tqdm": True, "learning_rate": 1e-2, "ema_decay": 0.9, "epoch_size": 6,
+        "text_encoder_tuning": "full" if train_text_encoder else "none",
     }  # fmt: skip
     arguments = DiffusionTrainingArguments(output_dir=str(folder), **{**settings, **options})
     return DiffusionTrainer(pipeline, arguments, dataset, callbacks=callbacks)
@@ -191,7 +192,7 @@ def test_samples_are_drawn_while_training(rows, tmp_path: Path) -> None:
 TINY_YAML = """
 denoiser: {hidden_size: 16, num_layers: 1, num_attention_heads: 2, intermediate_size: 16, dropout: 0.0, attention_dropout: 0.0}
 text_encoder: {vocab_size: 600, hidden_size: 8, num_hidden_layers: 1, num_attention_heads: 2}
-train_text_encoder: true
+text_encoder_tuning: full
 max_steps: 12
 save_steps: 7
 logging_steps: 1

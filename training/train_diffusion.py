@@ -16,12 +16,14 @@ from transformers import set_seed
 from trl import TrlParser
 
 from hf_motion import MotionFeatureExtractor
-from hf_motion.data.motion_text import MotionTextDataset, load_motion_rows
-from hf_motion.pipelines.mdm import MDMPipeline
-from hf_motion.trainers.callbacks import SampleMotionsCallback
+from hf_motion.data.motion_text import MotionTextDataset, load_motion_rows, take_rows
+from hf_motion.pipelines.motion_diffusion import MotionDiffusionPipeline, pipeline_class
+from hf_motion.trainers.averaging import trained_parameters
+from hf_motion.trainers.callbacks import EvaluateMotionsCallback, SampleMotionsCallback
 from hf_motion.trainers.diffusion import DiffusionTrainer, DiffusionTrainingArguments
 from hf_motion.trainers.new_pipeline import new_mdm_pipeline
 from hf_motion.utils.files import check_writable
+from hf_motion.utils.options import as_mapping
 
 
 @dataclass
@@ -34,13 +36,19 @@ class ScriptArguments:
     min_frames: int = field(default=24, metadata={"help": "Leave shorter clips out."})
     max_frames: int = field(default=196, metadata={"help": "Longest clip that the model makes; longer ones are cut at random."})
     strict: bool = field(default=True, metadata={"help": "Stop at an unreadable row rather than skip and count it."})
+    max_train_samples: int | None = field(default=None, metadata={"help": "Train on so many clips, drawn once; fewer are part of more."})
     pipeline: str | None = field(default=None, metadata={"help": "Go on from this pipeline rather than from random weights."})
+    pipeline_class: str = field(default="MDMPipeline", metadata={"help": "Of a new pipeline: MDMPipeline or AdaQFPipeline."})
     denoiser: dict[str, Any] | str | None = field(default=None, metadata={"help": "Options of a new denoiser."})
     text_encoder: dict[str, Any] | str | None = field(default=None, metadata={"help": "Pretrained encoder, or options of a new one."})
     scheduler: dict[str, Any] | str | None = field(default=None, metadata={"help": "Options of the noise schedule."})
     max_text_tokens: int | None = field(default=22, metadata={"help": "Cut longer captions."})
     sample_prompts: list[str] = field(default_factory=list, metadata={"help": "Prompts to draw while training."})
     sample_steps: int = field(default=0, metadata={"help": "Steps between drawings; 0 draws none."})
+    score_split: str = field(default="val", metadata={"help": "Split to score on while training, see score_steps."})
+    score_steps: int = field(default=0, metadata={"help": "Steps between scores (FID, R-precision, skating); 0 for none."})
+    score_clips: int | None = field(default=None, metadata={"help": "Clips to score on, all of the split by default."})
+    score_inference_steps: int | None = field(default=None, metadata={"help": "Denoising steps of scored motions."})
 
 
 def main(script: ScriptArguments, args: DiffusionTrainingArguments) -> None:
@@ -48,18 +56,24 @@ def main(script: ScriptArguments, args: DiffusionTrainingArguments) -> None:
     set_seed(args.seed)
     push, args.push_to_hub = args.push_to_hub, False  # Trainer would push its raw states
     with args.main_process_first(desc="reading the data set"):
-        rows = load_motion_rows(script.dataset, script.split)
-    pipeline = MDMPipeline.from_pretrained(script.pipeline) if script.pipeline else None
+        rows = take_rows(load_motion_rows(script.dataset, script.split), script.max_train_samples)
+        score_rows = load_motion_rows(script.dataset, script.score_split) if script.score_steps else None
+    pipeline = MotionDiffusionPipeline.load(script.pipeline) if script.pipeline else None
     extractor = pipeline.feature_extractor if pipeline else MotionFeatureExtractor(max_frames=script.max_frames)
     dataset = MotionTextDataset(rows, extractor, script.mirror, script.min_frames, script.strict, not args.disable_tqdm)
     if pipeline is None:
         dataset.fit_statistics()
         captions = [text for texts in dataset.captions for text in texts]
-        pipeline = new_mdm_pipeline(captions, extractor, script.denoiser, script.text_encoder, script.scheduler, script.max_text_tokens)
-    samples = SampleMotionsCallback(pipeline, script.sample_prompts, script.sample_steps)
-    trainer = DiffusionTrainer(pipeline, args, dataset, callbacks=[samples])
+        parts = (as_mapping(part) for part in (script.denoiser, script.text_encoder, script.scheduler))
+        kind = pipeline_class(script.pipeline_class)
+        pipeline = new_mdm_pipeline(captions, extractor, *parts, script.max_text_tokens, kind)
+    callbacks = [SampleMotionsCallback(pipeline, script.sample_prompts, script.sample_steps)]
+    if score_rows is not None:
+        options = script.score_steps, script.score_clips, script.score_inference_steps
+        callbacks.append(EvaluateMotionsCallback(pipeline, score_rows, *options, show_progress=False))
+    trainer = DiffusionTrainer(pipeline, args, dataset, callbacks=callbacks)
     if trainer.is_world_process_zero():
-        size = sum(parameter.numel() for parameter in trainer.model.parameters())
+        size = sum(parameter.numel() for parameter in trained_parameters(trainer.model))
         print(f"{len(dataset)} clips (left out: {dict(dataset.skipped) or 'none'}), {size / 1e6:.1f} M trained parameters")
     trainer.train_or_resume()
     repo_id = (args.hub_model_id or Path(args.output_dir).name) if push else None

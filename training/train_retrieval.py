@@ -21,6 +21,7 @@ from hf_motion.data.motion_text import MotionTextDataset, load_motion_rows
 from hf_motion.trainers.new_retrieval import load_retrieval_model, new_retrieval_model
 from hf_motion.trainers.retrieval import RetrievalTrainer, RetrievalTrainingArguments
 from hf_motion.utils.files import check_writable
+from hf_motion.utils.options import as_mapping
 
 
 @dataclass
@@ -50,19 +51,18 @@ def main(script: ScriptArguments, args: RetrievalTrainingArguments) -> None:
     with args.main_process_first(desc="reading the data set"):
         rows = load_motion_rows(script.dataset, script.split)
         eval_rows = load_motion_rows(script.dataset, script.eval_split) if script.eval_split else None
-    options = {"min_frames": script.min_frames, "strict": script.strict, "show_progress": not args.disable_tqdm}
+    reading = {"min_frames": script.min_frames, "strict": script.strict, "show_progress": not args.disable_tqdm}
     loaded = load_retrieval_model(script.model) if script.model else None
     extractor = loaded[2] if loaded else MotionFeatureExtractor(max_frames=script.max_frames)
-    dataset = MotionTextDataset(rows, extractor, script.mirror, **options)
+    dataset = MotionTextDataset(rows, extractor, script.mirror, **reading)
     if loaded is None:
         dataset.fit_statistics()
         captions = [text for texts in dataset.captions for text in texts]
-        model, tokenizer = new_retrieval_model(
-            script.model_type, captions, dataset.tags, extractor, script.model_options, script.text_model, script.glove
-        )
+        options, text_model = as_mapping(script.model_options), as_mapping(script.text_model)
+        model, tokenizer = new_retrieval_model(script.model_type, captions, dataset.tags, extractor, options, text_model, script.glove)
     else:
         model, tokenizer, _ = loaded
-    eval_dataset = MotionTextDataset(eval_rows, extractor, **options) if eval_rows is not None else None
+    eval_dataset = MotionTextDataset(eval_rows, extractor, **reading) if eval_rows is not None else None
     trainer = RetrievalTrainer(model, args, dataset, tokenizer, eval_dataset)
     if trainer.is_world_process_zero():
         size = sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)

@@ -299,7 +299,7 @@ def _feature_extractor(
 def _load_text_encoder(
     source: str | os.PathLike | tuple[PreTrainedModel, PreTrainedTokenizerBase], text_dim: int
 ) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
-    from ..trainers.new_pipeline import load_text_encoder, text_width
+    from ..text_encoders import load_text_encoder, text_width
 
     if isinstance(source, (str, os.PathLike)):
         source = load_text_encoder(str(source)), AutoTokenizer.from_pretrained(str(source))

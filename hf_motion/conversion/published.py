@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 
 def existing_file(path: str | os.PathLike) -> Path:
@@ -41,6 +42,48 @@ def load_tensors(path: str | os.PathLike) -> Any:
             f"Refused to load {str(path)!r}: it is not a PyTorch file, or holds more than tensors and could run code when opened. "
             f"Published checkpoints hold tensors only; download it again from its authors. PyTorch says: {reason}"
         ) from error
+
+
+def load_weights(path: str | os.PathLike, keys: Sequence[str], what: str) -> dict[str, Tensor]:
+    """Weights by name in a PyTorch file.
+
+    Args:
+        path (`str` or `os.PathLike`): The file.
+        keys (`list[str]`): Under which of them the weights lie; the first that is there counts. A file may also hold nothing but weights.
+        what (`str`): What errors call them.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If it is no PyTorch file, could run code when opened, or holds no weights.
+    """
+    content = load_tensors(path)
+    if isinstance(content, dict):
+        content = next((content[key] for key in keys if isinstance(content.get(key), dict)), content)
+    if not isinstance(content, dict) or not content or not all(isinstance(value, Tensor) for value in content.values()):
+        found = ", ".join(map(repr, list(content)[:5])) if isinstance(content, dict) else type(content).__name__
+        raise ValueError(
+            f"{str(path)!r} holds no {what}: expected tensors, or those under {' or '.join(map(repr, keys))}, found {found or None}. "
+            "Pass the checkpoint as it was published."
+        )
+    return content
+
+
+def check_names(weights: Mapping[str, Tensor], wanted: Mapping[str, Any], what: str) -> None:
+    """Refuse weights that have other names than those wanted.
+
+    Raises:
+        ValueError: If names are missing or unknown; it lists them.
+    """
+    missing, unexpected = sorted(wanted.keys() - weights.keys()), sorted(weights.keys() - wanted.keys())
+    if missing or unexpected:
+        found = "; ".join(f"{kind}: {', '.join(keys)}" for kind, keys in (("missing", missing), ("unexpected", unexpected)) if keys)
+        raise ValueError(f"These are not the weights of {what}: {found}. Pass the checkpoint as it was published.")
+
+
+def count_layers(names: Iterable[str], prefix: str) -> int:
+    """How many layers there are, from the numbers that follow a prefix in the names of weights."""
+    numbers = (name.removeprefix(prefix).split(".")[0] for name in names if name.startswith(prefix))
+    return 1 + max((int(number) for number in numbers if number.isdigit()), default=-1)
 
 
 def load_statistics(name: str, values: str | os.PathLike | np.ndarray | Sequence[float]) -> list[float]:

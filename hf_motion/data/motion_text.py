@@ -80,6 +80,24 @@ def _check_parquet(file: Path) -> None:
         raise ValueError(f"{str(file)!r} is not a readable parquet file (truncated or another format): {error}") from error
 
 
+def take_rows(rows: Any, count: int | None, seed: int = 0) -> Any:
+    """A fixed random part of a data set: the rows of a smaller count are among those of a larger one.
+
+    Args:
+        rows (`datasets.Dataset`): All rows.
+        count (`int`, *optional*): How many; all by default.
+        seed (`int`, defaults to 0): Which.
+
+    Raises:
+        ValueError: If there are not so many.
+    """
+    if count is None:
+        return rows
+    if not 1 <= count <= len(rows):
+        raise ValueError(f"Cannot take {count} clips of {len(rows)}; take from 1 to {len(rows)}.")
+    return rows.select(np.random.default_rng(seed).permutation(len(rows))[:count])
+
+
 def read_row(row: dict[str, Any], skeleton: str) -> tuple[Motion, list[str]]:
     """The motion and the captions of a row.
 

@@ -14,7 +14,7 @@ from ..utils.files import atomic_path
 from .result import REAL, EvaluationResult, markdown_table, metric
 
 _BAR, _GAP, _LABEL, _WIDTH, _TITLE = 16, 6, 190, 260, 26
-_COLOURS = ["#8a8f98", "#2f6fde", "#e07a1f", "#2a9d63", "#b0449e", "#c23b3b", "#6d5bd0", "#7a7a29"]
+COLOURS = ["#8a8f98", "#2f6fde", "#e07a1f", "#2a9d63", "#b0449e", "#c23b3b", "#6d5bd0", "#7a7a29"]
 _NOT_COMPARED = ("model", "options", "seconds", "packages", "device")
 
 
@@ -91,7 +91,7 @@ def _panel(result: EvaluationResult, rows: Sequence[str], name: str) -> str:
         mean, spread = values[row]
         width, error = abs(mean) / top * _WIDTH, spread / top * _WIDTH
         middle = y + _BAR / 2
-        parts.append(f'<rect x="{_LABEL}" y="{y}" width="{width:.1f}" height="{_BAR}" fill="{_COLOURS[index % len(_COLOURS)]}"/>')
+        parts.append(f'<rect x="{_LABEL}" y="{y}" width="{width:.1f}" height="{_BAR}" fill="{COLOURS[index % len(COLOURS)]}"/>')
         parts.append(
             f'<path d="M{_LABEL + width - error:.1f} {middle}H{_LABEL + width + error:.1f}" stroke="black" stroke-width="1.5"/>'
             f'<text x="{_LABEL + width + error + 5:.1f}" y="{y + 12}">{escape(result.cell(row, name))}</text>'

@@ -136,6 +136,10 @@ class GenerationScorer:
             rows[name]["multimodality"] = values
         return rows
 
+    def forget(self, name: str) -> None:
+        """Drop what is remembered of a model's motions: it has changed since."""
+        self._sets = {key: content for key, content in self._sets.items() if key[:2] != (_MADE, name)}
+
     def _scores(self, scored: _Set, reference: _Set, replication: int, draw: int) -> dict[str, float]:
         order = self.protocol.order(len(scored.samples), replication, draw)
         counts = {"frames": float(np.mean([len(clip) for clip in scored.features])), "non_finite": float(scored.failed.sum())}

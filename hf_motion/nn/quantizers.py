@@ -57,7 +57,8 @@ class EMACodebook(nn.Module):
             latents (`torch.Tensor`): (n, dim).
             temperature (`float`, defaults to 0.0): Above 0 codes are drawn with probability softmax(-distance² / temperature) instead.
         """
-        distance = latents.square().sum(1, keepdim=True) - 2 * latents @ self.codebook.T + self.codebook.square().sum(1)
+        book = self.codebook.float()
+        distance = latents.square().sum(1, keepdim=True) - 2 * latents @ book.T + book.square().sum(1)
         if not temperature:
             return distance.argmin(1)
         gumbel = -torch.empty_like(distance).exponential_().log()
@@ -158,7 +159,7 @@ class ResidualQuantizer(nn.Module):
                 if self.training and not book.initialized:
                     book.initialize(residual.detach())
                 chosen = book.nearest(residual.detach(), self.temperature if self.training else 0.0)
-                code = book.codebook[chosen]
+                code = book.codebook[chosen].float()
                 if self.training:
                     book.update(residual.detach(), chosen)
                 commitments.append(F.mse_loss(residual, code))

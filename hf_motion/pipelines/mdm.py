@@ -15,6 +15,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from ..models.mdm import MDMDenoiser
 from ..motion import Motion
 from ..representation import MotionFeatureExtractor
+from ..text_encoders import pooled_text
 from .constraints import KeptMotion
 from .editing import plan_edits
 from .motion_diffusion import MotionDiffusionPipeline, MotionPipelineOutput, check_prompts, spawn_generators
@@ -70,7 +71,8 @@ class MDMPipeline(MotionDiffusionPipeline):
 
     def tokenize(self, texts: Sequence[str]) -> dict[str, Tensor]:
         """`input_ids` and `attention_mask` of texts, padded to the longest and cut at the encoder's limit."""
-        limit = self.config.max_text_tokens or getattr(self.text_encoder.config, "max_position_embeddings", None)
+        limits = self.config.max_text_tokens, getattr(self.text_encoder.config, "max_position_embeddings", None)
+        limit = min((limit for limit in limits if limit), default=None)
         tokens = self.tokenizer(list(texts), padding=True, truncation=limit is not None, max_length=limit, return_tensors="pt")
         return {name: tokens[name] for name in ("input_ids", "attention_mask")}
 
@@ -87,20 +89,11 @@ class MDMPipeline(MotionDiffusionPipeline):
         Returns:
             `tuple[torch.Tensor, torch.Tensor | None]`: (batch, text_dim) and None for a pooled denoiser, (batch, tokens, text_dim) and the
             mask for one that reads tokens.
-
-        Raises:
-            ValueError: If the denoiser wants a pooled vector and the encoder has none.
         """
         output = (text_encoder or self.text_encoder)(input_ids=input_ids, attention_mask=attention_mask)
         if self.denoiser.config.text_conditioning == "tokens":
             return output.last_hidden_state, attention_mask
-        for name in ("text_embeds", "pooler_output"):
-            if getattr(output, name, None) is not None:
-                return getattr(output, name), None
-        raise ValueError(
-            f"{type(self.text_encoder).__name__} has no pooled output, which a denoiser with text_conditioning='pooled' needs. Use a CLIP "
-            "text model, or a denoiser with text_conditioning='tokens'."
-        )
+        return pooled_text(self.text_encoder, output, attention_mask), None
 
     def encode_prompt(self, prompts: Sequence[str]) -> tuple[Tensor, Tensor | None]:
         """Encode each distinct prompt once; see `encode_tokens` for what comes back."""

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import import_module
 from numbers import Integral
@@ -24,6 +25,8 @@ from ..checkpoints import EMBEDDED, say_licence
 from ..hub.remote import forget_origin, write_remote_door
 from ..motion import Motion
 from ..registration import PIPELINES
+from ..text_encoders import ADAPTER_CONFIG, LORA_FOLDER, has_lora, is_fused, save_text_lora, without_lora
+from .lora import TextEncoderLoraMixin
 
 _PUSH_OPTIONS = ("private", "token", "commit_message", "create_pr")
 _SNAPSHOT_OPTIONS = ("cache_dir", "force_download", "local_files_only", "proxies", "revision", "token")
@@ -41,7 +44,7 @@ class MotionPipelineOutput(BaseOutput):
     motions: list[Motion] | list[Tensor] | Tensor
 
 
-class MotionDiffusionPipeline(DiffusionPipeline):
+class MotionDiffusionPipeline(TextEncoderLoraMixin, DiffusionPipeline):
     """Base of the diffusion pipelines.
 
     A saved pipeline is one repository with one copy of the weights and three doors: the pipeline class's `from_pretrained`,
@@ -64,13 +67,8 @@ class MotionDiffusionPipeline(DiffusionPipeline):
             ValueError: If it is of a pipeline class that this version does not know.
         """
         folder = Path(name) if Path(name).is_dir() else Path(cls.download(str(name), **kwargs))
-        class_name = cls.load_config(folder)["_class_name"]
-        if class_name not in PIPELINES:
-            raise ValueError(
-                f"{str(name)!r} holds a {class_name!r}; this version of hf_motion knows {list(PIPELINES)}. Is a newer one out?"
-            )
-        pipeline_class = getattr(import_module(PIPELINES[class_name]), class_name)
-        return pipeline_class.from_pretrained(folder, **{key: kwargs[key] for key in kwargs if key not in _SNAPSHOT_OPTIONS})
+        found = pipeline_class(cls.load_config(folder)["_class_name"])
+        return found.from_pretrained(folder, **{key: kwargs[key] for key in kwargs if key not in _SNAPSHOT_OPTIONS})
 
     @classmethod
     def from_pretrained(cls, pretrained_model_name_or_path: str | os.PathLike, **kwargs: Any) -> MotionDiffusionPipeline:
@@ -103,6 +101,8 @@ class MotionDiffusionPipeline(DiffusionPipeline):
                 f"The feature extractor of {str(pretrained_model_name_or_path)!r} has no mean and std: its numbers cannot be turned "
                 "into joints. Pass feature_extractor=MotionFeatureExtractor(mean=..., std=...) with those that it was trained with."
             )
+        if "text_encoder" not in kwargs and (folder / LORA_FOLDER / ADAPTER_CONFIG).is_file():
+            pipeline.load_lora_weights(folder, subfolder=LORA_FOLDER)
         pipeline._source = folder
         if folder.resolve() == EMBEDDED.resolve():
             say_licence()
@@ -181,13 +181,15 @@ class MotionDiffusionPipeline(DiffusionPipeline):
                 token=token,
                 commit_message=commit_message or f"Upload {type(self).__name__}",
                 create_pr=create_pr,
+                delete_patterns=f"{LORA_FOLDER}/*",  # of an earlier push: loading would add it once more
             )
 
     def _save(self, folder: Path, repo_id: str | None, *args: Any, **kwargs: Any) -> None:
         from ..hub.card import write_model_card
 
         self._record(**self.components)
-        super().save_pretrained(folder, *args, **kwargs)
+        with self._adapter_apart(folder):
+            super().save_pretrained(folder, *args, **kwargs)
         for path in folder.rglob("*.json"):
             forget_origin(path)
         write_remote_door(folder, pipeline_class=type(self).__name__)
@@ -195,6 +197,20 @@ class MotionDiffusionPipeline(DiffusionPipeline):
         if card is not None and card.is_file() and not (folder / "README.md").exists():
             shutil.copy(card, folder / "README.md")
         write_model_card(folder, repo_id)
+
+    @contextmanager
+    def _adapter_apart(self, folder: Path) -> Iterator[None]:
+        """Saves the text encoder's adapter beside it: transformers would save the adapter alone. A fused one is a part of the encoder."""
+        encoder = self.text_encoder
+        if has_lora(encoder) and not is_fused(encoder):
+            save_text_lora(encoder, folder / LORA_FOLDER)
+        elif (folder / LORA_FOLDER / ADAPTER_CONFIG).is_file():
+            shutil.rmtree(folder / LORA_FOLDER)  # of an earlier save: loading would add it once more
+        self.text_encoder = without_lora(encoder)
+        try:
+            yield
+        finally:
+            self.text_encoder = encoder
 
     def _lengths(self, num_frames: int | Sequence[int] | None, prompts: int) -> list[int]:
         limit = self.feature_extractor.max_frames
@@ -225,6 +241,17 @@ class MotionDiffusionPipeline(DiffusionPipeline):
         elif tuple(latents.shape) != shape:
             raise ValueError(f"latents must have shape {shape} (samples, max_frames, features), got {tuple(latents.shape)}.")
         return latents.to(self._execution_device, torch.float32) * self.scheduler.init_noise_sigma
+
+
+def pipeline_class(name: str) -> type[MotionDiffusionPipeline]:
+    """The pipeline class of that name.
+
+    Raises:
+        ValueError: If this version does not know it.
+    """
+    if name not in PIPELINES:
+        raise ValueError(f"There is no pipeline class {name!r}; this version of hf_motion knows {list(PIPELINES)}. Is a newer one out?")
+    return getattr(import_module(PIPELINES[name]), name)
 
 
 def spawn_generators(

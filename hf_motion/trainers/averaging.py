@@ -22,12 +22,18 @@ def averaged_weights(ema: EMAModel | None, model: nn.Module) -> Iterator[None]:
     if ema is None:
         yield
         return
-    ema.store(model.parameters())
-    ema.copy_to(model.parameters())
+    parameters = trained_parameters(model)
+    ema.store(parameters)
+    ema.copy_to(parameters)
     try:
         yield
     finally:
-        ema.restore(model.parameters())
+        ema.restore(parameters)
+
+
+def trained_parameters(model: nn.Module) -> list[nn.Parameter]:
+    """The parameters that want a gradient: those that are averaged."""
+    return [parameter for parameter in model.parameters() if parameter.requires_grad]
 
 
 class EMACallback(TrainerCallback):
@@ -43,4 +49,4 @@ class EMACallback(TrainerCallback):
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         """Take the step's weights into the average."""
-        self.ema.step(self.model.parameters())
+        self.ema.step(trained_parameters(self.model))

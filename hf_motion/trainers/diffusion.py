@@ -13,13 +13,22 @@ from diffusers.training_utils import EMAModel
 from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
+from torch.distributed.tensor import DTensor
+from torch.optim import Optimizer
 from transformers import TrainerCallback
+from transformers.utils import SAFE_WEIGHTS_NAME
 
 from ..data.motion_text import MotionTextDataset, collate_motion_text, pad_and_mask
 from ..pipelines.motion_diffusion import MotionDiffusionPipeline
-from .averaging import EMACallback, averaged_weights
-from .callbacks import SampleMotionsCallback
+from ..retrieval.embedder import MotionTextEmbedder
+from ..text_encoders import add_text_lora, has_lora
+from .averaging import EMACallback, averaged_weights, trained_parameters
+from .callbacks import EvaluateMotionsCallback, SampleMotionsCallback
+from .feedback import QualityFeedback
 from .motion_text import MotionTextTrainer, MotionTextTrainingArguments
+
+TUNINGS = ("none", "lora", "full")
+"""What of a text encoder may be trained."""
 
 _EMA_NAME = "ema.safetensors"
 
@@ -32,14 +41,28 @@ class DiffusionTrainingArguments(MotionTextTrainingArguments):
         condition_dropout (`float`, defaults to 0.1): Probability of training an example without its text, for classifier-free guidance.
         ema_decay (`float`, defaults to 0.9999): Decay of the averaged weights that sampling and the finished checkpoint use; 0 turns
             averaging off.
-        train_text_encoder (`bool`, defaults to `False`): Train the text encoder too. A frozen one is run once per caption, before training.
+        text_encoder_tuning (`str`, defaults to `"none"`): `"none"` freezes the text encoder, which is then run once per caption, before
+            training; `"lora"` trains an adapter on it, as AdaQF does; `"full"` trains all of it.
+        lora_rank (`int`, defaults to 16): Rank of a new adapter; its alpha is the same.
+        text_encoder_learning_rate (`float`, *optional*): For the text encoder or its adapter; `learning_rate` by default, as in AdaQF.
+        extractors (`str`, *optional*): Folder or repository of frozen extractors whose feedback on the predicted motion is added to the
+            loss (AdaQF, eq. 5); none by default.
+        motion_consistency_weight (`float`, defaults to 10.0): lambda_M of eq. 5.
+        text_consistency_weight (`float`, defaults to 2.0): lambda_T of eq. 5.
         feature_weights (`dict[str, float]`, *optional*): Weight of slices of the features in the loss, by the names of
             `MotionFeatureExtractor.features.slices`; slices without one weigh 1. The published loss is unweighted.
     """
 
     condition_dropout: float = field(default=0.1, metadata={"help": "Probability of training an example without its text."})
     ema_decay: float = field(default=0.9999, metadata={"help": "Decay of the averaged weights; 0 turns averaging off."})
-    train_text_encoder: bool = field(default=False, metadata={"help": "Train the text encoder too."})
+    text_encoder_tuning: str = field(default="none", metadata={"help": "What of the text encoder to train: none, lora or full."})
+    lora_rank: int = field(default=16, metadata={"help": "Rank of a new adapter."})
+    text_encoder_learning_rate: float | None = field(
+        default=None, metadata={"help": "For the text encoder or its adapter, learning_rate by default."}
+    )
+    extractors: str | None = field(default=None, metadata={"help": "Frozen extractors whose feedback is added to the loss (AdaQF)."})
+    motion_consistency_weight: float = field(default=10.0, metadata={"help": "lambda_M of AdaQF."})
+    text_consistency_weight: float = field(default=2.0, metadata={"help": "lambda_T of AdaQF."})
     feature_weights: dict[str, float] | str | None = field(
         default=None, metadata={"help": "Weight of slices of the features in the loss, such as {root_height: 2}; the rest weigh 1."}
     )
@@ -50,6 +73,8 @@ class DiffusionTrainingArguments(MotionTextTrainingArguments):
             raise ValueError(f"condition_dropout must be in [0, 1), got {self.condition_dropout}.")
         if not 0 <= self.ema_decay < 1:
             raise ValueError(f"ema_decay must be in [0, 1), got {self.ema_decay}.")
+        if self.text_encoder_tuning not in TUNINGS:
+            raise ValueError(f"text_encoder_tuning must be one of {', '.join(map(repr, TUNINGS))}, got {self.text_encoder_tuning!r}.")
         if isinstance(self.feature_weights, str):
             self.feature_weights = json.loads(self.feature_weights)
 
@@ -63,11 +88,12 @@ class DiffusionObjective(nn.Module):
     Args:
         pipeline (`MotionDiffusionPipeline`): With a denoiser, a text encoder and a scheduler.
         condition_dropout (`float`): Probability of training without the text.
-        train_text_encoder (`bool`): Whether the text encoder is part of it.
+        train_text_encoder (`bool`): Whether the text encoder is part of it: those of its weights that want a gradient are trained.
         feature_weights (`dict[str, float]`, *optional*): See `DiffusionTrainingArguments`.
+        feedback (`QualityFeedback`, *optional*): AdaQF's constraints on the predicted motion.
 
     Raises:
-        ValueError: If a weight is negative, or names no slice of the features.
+        ValueError: If a weight is negative, or names no slice of the features; or there is feedback, but the denoiser predicts noise.
     """
 
     def __init__(
@@ -76,13 +102,18 @@ class DiffusionObjective(nn.Module):
         condition_dropout: float,
         train_text_encoder: bool,
         feature_weights: dict[str, float] | None = None,
+        feedback: QualityFeedback | None = None,
     ) -> None:
         super().__init__()
         self.denoiser = pipeline.denoiser
         self.text_encoder = pipeline.text_encoder if train_text_encoder else None
         self._pipeline = [pipeline]  # in a list, lest its modules be registered twice
+        self._feedback = [feedback]  # the same: extractors are no part of what is trained and saved
         self.condition_dropout = condition_dropout
         self.register_buffer("feature_weights", self._feature_weights(feature_weights or {}), persistent=False)
+        prediction = pipeline.scheduler.config.prediction_type
+        if feedback is not None and prediction != "sample":
+            raise ValueError(f"Feedback judges predicted motion: it needs a scheduler with prediction_type='sample', got {prediction!r}.")
 
     def _feature_weights(self, weights: dict[str, float]) -> Tensor:
         """One weight per feature, 1 on average, so that the loss keeps its scale."""
@@ -101,6 +132,13 @@ class DiffusionObjective(nn.Module):
         """The pipeline that these parts belong to."""
         return self._pipeline[0]
 
+    def train(self, mode: bool = True) -> DiffusionObjective:
+        """As usual, but a text encoder that is adapted keeps its dropout off: the paper's has none, and a small adapter needs none."""
+        super().train(mode)
+        if self.text_encoder is not None and has_lora(self.text_encoder):
+            self.text_encoder.eval()
+        return self
+
     def forward(self, motion_features: Tensor, attention_mask: Tensor, seeds: Tensor, **text: Tensor) -> dict[str, Tensor]:
         """Loss of a batch.
 
@@ -109,10 +147,11 @@ class DiffusionObjective(nn.Module):
             attention_mask (`torch.Tensor`): (batch, frames), 1 on real frames.
             seeds (`torch.Tensor`): (batch,) int64.
             **text (`torch.Tensor`): `input_ids` and `text_mask` for a text encoder that is trained, `text_states` and perhaps
-                `text_mask` for one that is not.
+                `text_mask` for one that is not; with feedback also `text_embeds`.
 
         Returns:
-            `dict`: `loss`, the mean over clips of the squared error over their real frames.
+            `dict`: `loss`. Without feedback it is the mean over clips of the squared error over their real frames; with it, that `mse` and
+            the weighted `motion_consistency` and `text_consistency` are added (AdaQF, eq. 5) and given too.
         """
         scheduler = self.pipeline.scheduler
         if self.text_encoder is not None:
@@ -129,7 +168,12 @@ class DiffusionObjective(nn.Module):
             "v_prediction": lambda: scheduler.get_velocity(motion_features, noise, timesteps),
         }[scheduler.config.prediction_type]()
         error = ((prediction.float() - target).square() * self.feature_weights).mean(-1) * attention_mask
-        return {"loss": (error.sum(1) / attention_mask.sum(1)).mean()}
+        loss = (error.sum(1) / attention_mask.sum(1)).mean()
+        feedback = self._feedback[0]
+        if feedback is None:
+            return {"loss": loss}
+        consistency = feedback(prediction, motion_features, attention_mask, text["text_embeds"], keep)
+        return {"loss": loss + feedback.weighted(consistency), "mse": loss, **consistency}
 
     def _draw(self, features: Tensor, attention_mask: Tensor, seeds: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Noise on real frames, diffusion steps, and whether to keep the text, each from its example's seed."""
@@ -152,10 +196,13 @@ class DiffusionCollator:
     Args:
         pipeline (`MotionDiffusionPipeline`): Tokenizes, or encodes in advance.
         captions (`list[str]`, *optional*): If given, these are encoded now and looked up later: for a frozen text encoder.
+        embeds (`dict[str, torch.Tensor]`, *optional*): What the feedback's extractors make of each caption.
     """
 
-    def __init__(self, pipeline: MotionDiffusionPipeline, captions: Sequence[str] | None = None) -> None:
-        self.pipeline = pipeline
+    def __init__(
+        self, pipeline: MotionDiffusionPipeline, captions: Sequence[str] | None = None, embeds: dict[str, Tensor] | None = None
+    ) -> None:
+        self.pipeline, self.embeds = pipeline, embeds
         self.cache: dict[str, Tensor] | None = None
         if captions is not None:
             self.cache = {}
@@ -172,6 +219,8 @@ class DiffusionCollator:
         """Pad clips and attach `input_ids` and `text_mask`, or `text_states` and, for tokens, `text_mask`."""
         batch = collate_motion_text(examples)
         captions = batch.pop("captions")
+        if self.embeds is not None:
+            batch["text_embeds"] = torch.stack([self.embeds[caption] for caption in captions])
         if self.cache is None:
             tokens = self.pipeline.tokenize(captions)
             return {**batch, "input_ids": tokens["input_ids"], "text_mask": tokens["attention_mask"]}
@@ -183,7 +232,7 @@ class DiffusionCollator:
 
 
 class DiffusionTrainer(MotionTextTrainer):
-    """Trains a motion diffusion pipeline, with averaged weights.
+    """Trains a motion diffusion pipeline, with averaged weights; with extractors, by AdaQF's objective.
 
     Checkpoints hold model, averaged weights, optimizer, scheduler and random states, and resume exactly. `last_checkpoint` finds the newest
     one that was written to its end.
@@ -205,42 +254,103 @@ class DiffusionTrainer(MotionTextTrainer):
         self.pipeline = pipeline
         if args.n_gpu > 1:
             raise ValueError(f"One process cannot train on {args.n_gpu} GPUs. Start one process for each with `accelerate launch`.")
-        pipeline.text_encoder.requires_grad_(args.train_text_encoder)
-        if not args.train_text_encoder:
-            pipeline.text_encoder.eval()
+        trains_text = self._prepare_text_encoder(args)
         pipeline.to(args.device)
-        captions = None if args.train_text_encoder else sorted({text for texts in train_dataset.captions for text in texts})
-        objective = DiffusionObjective(pipeline, args.condition_dropout, args.train_text_encoder, args.feature_weights)
+        captions = sorted({text for texts in train_dataset.captions for text in texts})
+        feedback = embeds = None
+        if args.extractors is not None:
+            embedder = MotionTextEmbedder.from_pretrained(args.extractors, args.device)
+            weights = args.motion_consistency_weight, args.text_consistency_weight
+            feedback = QualityFeedback(embedder, pipeline.feature_extractor, *weights).to(args.device)
+            embeds = feedback.embed_captions(captions, train_dataset.tags)
+        objective = DiffusionObjective(pipeline, args.condition_dropout, trains_text, args.feature_weights, feedback)
+        self.ema = EMAModel(trained_parameters(objective), decay=args.ema_decay, foreach=True) if args.ema_decay else None
+        # Before all that look at a step's average.
+        averaging = [EMACallback(self.ema, objective)] if self.ema is not None else []
         super().__init__(
             model=objective,
             args=args,
             train_dataset=train_dataset,
-            data_collator=DiffusionCollator(pipeline, captions),
-            callbacks=callbacks,
+            data_collator=DiffusionCollator(pipeline, None if trains_text else captions, embeds),
+            callbacks=[*averaging, *(callbacks or ())],
         )
-        self.ema = EMAModel(objective.parameters(), decay=args.ema_decay, foreach=True) if args.ema_decay else None
-        if self.ema is not None:
-            self.add_callback(EMACallback(self.ema, objective))
+        watched = [one for one in callbacks or () if isinstance(one, (EvaluateMotionsCallback, SampleMotionsCallback)) and one.every]
+        if self.is_fsdp_enabled and (self.ema is not None or watched):
+            raise ValueError(
+                "While weights are shared out between processes (FSDP) they are neither averaged nor sampled from; pass ema_decay=0, "
+                "score_steps=0 and sample_steps=0, or use gpu_multi.yaml."
+            )
         for callback in callbacks or ():
-            if isinstance(callback, SampleMotionsCallback):
-                callback.ema = self.ema
+            if isinstance(callback, (EvaluateMotionsCallback, SampleMotionsCallback)):
+                callback.trainer = self
+
+    def _prepare_text_encoder(self, args: DiffusionTrainingArguments) -> bool:
+        """Say which of its weights are trained; whether any are."""
+        encoder, tuning = self.pipeline.text_encoder, args.text_encoder_tuning
+        encoder.requires_grad_(tuning == "full")
+        if tuning == "none":
+            encoder.eval()
+        elif tuning == "lora" and has_lora(encoder):
+            encoder.set_adapter(encoder.active_adapters())  # wants gradients again
+        elif tuning == "lora":
+            name = encoder.name_or_path
+            add_text_lora(encoder, args.lora_rank, base=name if name and not Path(name).exists() else None)
+        return tuning != "none"
+
+    def create_optimizer(self, *args: Any, **kwargs: Any) -> Optimizer:
+        """The optimizer of `transformers.Trainer`; the text encoder's weights in groups of their own if they have a rate of their own."""
+        optimizer = super().create_optimizer(*args, **kwargs)
+        rate, encoder = self.args.text_encoder_learning_rate, self.model.text_encoder
+        if rate is not None and encoder is not None:
+            texts = {id(parameter) for parameter in encoder.parameters()}
+            parts = [
+                {**group, "lr": rate if of_text else group["lr"], "params": [p for p in group["params"] if (id(p) in texts) == of_text]}
+                for group in optimizer.param_groups
+                for of_text in (False, True)
+            ]
+            optimizer.param_groups[:] = [part for part in parts if part["params"]]
+        return optimizer
+
+    def training_step(self, *args: Any, **kwargs: Any) -> Tensor:
+        """One step of `transformers.Trainer`, and how strong the gradient is that reaches the text encoder."""
+        loss = super().training_step(*args, **kwargs)
+        if self.model.text_encoder is not None and self.accelerator.sync_gradients:
+            gradients = [parameter.grad for parameter in self.model.text_encoder.parameters() if parameter.grad is not None]
+            if gradients:
+                norm = torch.nn.utils.get_total_norm(gradients)
+                self.note(text_encoder_grad_norm=norm.full_tensor() if isinstance(norm, DTensor) else norm)
+        return loss
 
     def _save(self, output_dir: str | None = None, state_dict: dict[str, Tensor] | None = None) -> None:
-        super()._save(output_dir, state_dict)
+        state_dict = self.model.state_dict() if state_dict is None else state_dict
+        # T5 has its word embeddings under two names, and safetensors holds no tensor twice.
+        first = {tensor.data_ptr() or name: name for name, tensor in reversed(state_dict.items())}
+        once = set(first.values())
+        super()._save(output_dir, {name: tensor if name in once else tensor.clone() for name, tensor in state_dict.items()})
         if self.ema is not None and self.args.should_save:
-            names = [name for name, _ in self.model.named_parameters()]
+            names = [name for name, parameter in self.model.named_parameters() if parameter.requires_grad]
             weights = {name: weight.contiguous() for name, weight in zip(names, self.ema.shadow_params, strict=True)}
             step = {"optimization_step": str(self.ema.optimization_step)}
             save_file(weights, Path(output_dir or self.args.output_dir) / _EMA_NAME, metadata=step)
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: nn.Module | None = None) -> None:
+        path = Path(resume_from_checkpoint) / SAFE_WEIGHTS_NAME
+        if path.is_file():
+            with safe_open(path, framework="pt") as file:
+                other = sorted(set(self.model.state_dict()) ^ set(file.keys()))
+            if other:
+                raise ValueError(
+                    f"{resume_from_checkpoint!r} was trained with another text_encoder_tuning or denoiser: {len(other)} weights are only "
+                    f"there or only here, such as {other[0]}. Go on with its settings, or start anew in another folder."
+                )
         super()._load_from_checkpoint(resume_from_checkpoint, model)
         if self.ema is not None:
             path = Path(resume_from_checkpoint) / _EMA_NAME
             if not path.is_file():
                 raise ValueError(f"{resume_from_checkpoint!r} was saved without averaged weights. Go on with ema_decay=0, or start anew.")
+            names = [name for name, parameter in self.model.named_parameters() if parameter.requires_grad]
             with safe_open(path, framework="pt") as file:
-                self.ema.shadow_params = [file.get_tensor(name).to(self.args.device) for name, _ in self.model.named_parameters()]
+                self.ema.shadow_params = [file.get_tensor(name).to(self.args.device) for name in names]
                 self.ema.optimization_step = int(file.metadata()["optimization_step"])
 
     def save_pipeline(self, folder: str | Path, repo_id: str | None = None, token: str | None = None) -> None:
@@ -251,9 +361,17 @@ class DiffusionTrainer(MotionTextTrainer):
             repo_id (`str`, *optional*): Push it to the Hub too.
             token (`str`, *optional*): Access token.
         """
+        self._put_together()
         if not self.is_world_process_zero():
             return
         with averaged_weights(self.ema, self.model):
             self.pipeline.save_pretrained(folder)
             if repo_id is not None:
                 self.pipeline.push_to_hub(repo_id, token=token)
+
+    def _put_together(self) -> None:
+        """Make whole weights of those that are shared out between processes (FSDP)."""
+        for module in self.model.modules():
+            for name, weight in list(module.named_parameters(recurse=False)):
+                if isinstance(weight, DTensor):
+                    module.register_parameter(name, nn.Parameter(weight.full_tensor(), weight.requires_grad))

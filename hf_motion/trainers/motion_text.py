@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LambdaLR, LRScheduler
 from torch.utils.data import Dataset, Sampler
 from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
@@ -23,25 +27,36 @@ class MotionTextTrainingArguments(TrainingArguments):
     Args:
         balance (`float`, defaults to 0.0): How much to lift rare actions, see `MotionTextDataset.balanced_weights`.
         epoch_size (`int`, *optional*): Examples per epoch, the number of clips by default.
+        lr_drop_steps (`list[int]`, *optional*): Steps at which the learning rate is multiplied by `lr_drop_factor`, as motion models are
+            usually trained; with `warmup_steps` before, and in place of `lr_scheduler_type`.
+        lr_drop_factor (`float`, defaults to 0.1): By what.
     """
 
     balance: float = field(default=0.0, metadata={"help": "How much to lift rare actions: 0 not at all, 1 fully."})
     epoch_size: int | None = field(default=None, metadata={"help": "Examples per epoch, the number of clips by default."})
+    lr_drop_steps: list[int] | None = field(default=None, metadata={"help": "Steps at which the learning rate drops."})
+    lr_drop_factor: float = field(default=0.1, metadata={"help": "What the learning rate is multiplied by there."})
 
     def __post_init__(self) -> None:
         # transformers takes bf16 for a wish for a GPU unless told otherwise.
         self.use_cpu = self.use_cpu or not torch.accelerator.is_available()
         super().__post_init__()
+        if not 0 < self.lr_drop_factor <= 1:
+            raise ValueError(f"lr_drop_factor must be in (0, 1], got {self.lr_drop_factor}.")
         # The models take what the collators make; there are no data set columns to match against.
         self.remove_unused_columns = False
         self.label_names = ["motion_features"]
 
 
 class MotionTextTrainer(Trainer):
-    """`transformers.Trainer` over a `MotionTextDataset`: the same clips whatever the number of processes, exact resumption."""
+    """`transformers.Trainer` over a `MotionTextDataset`: the same clips whatever the number of processes, exact resumption.
+
+    Single numbers that a model's `forward` gives beside its loss are averaged and logged with it.
+    """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        self._noted: dict[str, list[Tensor]] = {}
         self.add_callback(_EpochCallback(self))
 
     def _get_train_sampler(self, train_dataset: MotionTextDataset | None = None) -> Sampler:
@@ -54,6 +69,39 @@ class MotionTextTrainer(Trainer):
 
     def _get_eval_sampler(self, eval_dataset: Dataset) -> Sampler:
         return _InOrder(len(eval_dataset))
+
+    def create_scheduler(self, num_training_steps: int, optimizer: Optimizer | None = None) -> LRScheduler:
+        """The learning rate's: with `lr_drop_steps` constant between drops, otherwise as in `transformers.Trainer`."""
+        if not self.args.lr_drop_steps or self.lr_scheduler is not None:
+            return super().create_scheduler(num_training_steps, optimizer)
+        warmup, drops, factor = self.args.get_warmup_steps(num_training_steps), sorted(self.args.lr_drop_steps), self.args.lr_drop_factor
+        self.lr_scheduler = LambdaLR(
+            self.optimizer if optimizer is None else optimizer,
+            lambda step: min(1.0, (step + 1) / (warmup + 1)) * factor ** bisect_right(drops, step),
+        )
+        self._created_lr_scheduler = True
+        return self.lr_scheduler
+
+    def note(self, **values: Tensor) -> None:
+        """Keep numbers of this step; their means go into the next log."""
+        for name, value in values.items():
+            self._noted.setdefault(name, []).append(value.detach().float())
+
+    def compute_loss(self, model: nn.Module, inputs: dict[str, Any], return_outputs: bool = False, **kwargs: Any) -> Any:
+        """The model's loss; other single numbers that it gives are noted."""
+        loss, outputs = super().compute_loss(model, inputs, return_outputs=True, **kwargs)
+        if model.training:
+            extra = {key: value for key, value in outputs.items() if isinstance(value, Tensor) and value.ndim == 0 and key != "loss"}
+            self.note(**extra)
+        return (loss, outputs) if return_outputs else loss
+
+    def log(self, logs: dict[str, float], *args: Any, **kwargs: Any) -> None:
+        """Log, with the means over steps and processes of what was noted since the last time."""
+        if "loss" in logs and self._noted:
+            means = {name: torch.stack(values).mean() for name, values in self._noted.items()}
+            logs |= {name: float(self.accelerator.gather(value.reshape(1)).mean()) for name, value in means.items()}
+            self._noted = {}
+        super().log(logs, *args, **kwargs)
 
     def train(self, resume_from_checkpoint: str | None = None, **kwargs: Any) -> Any:
         """Train to `max_steps`; a run that has got there is only loaded.

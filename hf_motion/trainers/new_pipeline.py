@@ -9,12 +9,12 @@ from typing import Any
 
 from diffusers import DDPMScheduler
 from tokenizers.pre_tokenizers import ByteLevel
-from transformers import AutoTokenizer, CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer, PreTrainedModel
-from transformers.models.auto import AutoConfig, AutoModel
+from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
 from ..models.mdm import MDMDenoiser
 from ..pipelines.mdm import MDMPipeline
 from ..representation import MotionFeatureExtractor
+from ..text_encoders import load_text_encoder, load_text_tokenizer, text_width
 
 _WORD_END = "</w>"
 
@@ -26,25 +26,27 @@ def new_mdm_pipeline(
     text_encoder: str | dict[str, Any] | None = None,
     scheduler: dict[str, Any] | None = None,
     max_text_tokens: int | None = 22,
+    pipeline_class: type[MDMPipeline] = MDMPipeline,
 ) -> MDMPipeline:
-    """Build an `MDMPipeline` to train.
+    """Build a pipeline to train.
 
     Args:
         captions (`Iterable[str]`): Training captions; a new tokenizer learns its vocabulary from them.
         feature_extractor (`MotionFeatureExtractor`): With the training set's statistics.
         denoiser (`dict`, *optional*): `MDMDenoiser` options; `text_dim` and `num_features` are filled in.
         text_encoder (`str` or `dict`, *optional*): A pretrained text encoder on the Hub or in a folder, such as
-            `"openai/clip-vit-base-patch32"`, or the options of a small `CLIPTextConfig` to train from scratch (`vocab_size` included).
+            `"openai/clip-vit-base-patch32"` or an AdaCLIP (see `load_text_encoder`), or the options of a small `CLIPTextConfig` to train
+            from scratch (`vocab_size` included).
         scheduler (`dict`, *optional*): `DDPMScheduler` options over the published ones (50 steps, cosine, predicting x0).
         max_text_tokens (`int`, *optional*, defaults to 22): Longer captions are cut.
+        pipeline_class (`type`, defaults to `MDMPipeline`): `AdaQFPipeline` takes the same parts.
 
     Returns:
-        `MDMPipeline`: With random weights where nothing pretrained is named.
+        `MDMPipeline`: Of that class, with random weights where nothing pretrained is named.
     """
     options = dict(denoiser or {})
     if isinstance(text_encoder, str):
-        tokenizer = AutoTokenizer.from_pretrained(text_encoder)
-        encoder = load_text_encoder(text_encoder)
+        tokenizer, encoder = load_text_tokenizer(text_encoder), load_text_encoder(text_encoder)
     else:
         settings = {"hidden_size": 512, "num_hidden_layers": 2, "num_attention_heads": 4, **(text_encoder or {})}
         tokenizer = train_clip_tokenizer(captions, settings.pop("vocab_size", 1200))
@@ -54,8 +56,9 @@ def new_mdm_pipeline(
             eos_token_id=tokenizer.eos_token_id, pad_token_id=tokenizer.pad_token_id, **settings,
         )  # fmt: skip
         encoder = CLIPTextModel(config)
-    options.update(text_dim=text_width(encoder), num_features=feature_extractor.dim)
-    return MDMPipeline(
+    pooled = options.get("text_conditioning", "pooled") == "pooled"
+    options.update(text_dim=text_width(encoder, pooled), num_features=feature_extractor.dim)
+    return pipeline_class(
         denoiser=MDMDenoiser(**options),
         text_encoder=encoder,
         tokenizer=tokenizer,
@@ -76,26 +79,6 @@ def mdm_scheduler(num_train_timesteps: int = 50, **options: Any) -> DDPMSchedule
         "timestep_spacing": "trailing",
     }  # fmt: skip
     return DDPMScheduler(num_train_timesteps=num_train_timesteps, **{**published, **options})
-
-
-def load_text_encoder(name: str) -> PreTrainedModel:
-    """A pretrained text encoder; of a CLIP checkpoint only the text half, with its projection."""
-    config = AutoConfig.from_pretrained(name)
-    if config.model_type in ("clip", "clip_text_model"):
-        return CLIPTextModelWithProjection.from_pretrained(name, use_safetensors=True)
-    model = AutoModel.from_pretrained(name, use_safetensors=True)
-    return model.get_encoder() if config.is_encoder_decoder else model
-
-
-def text_width(encoder: PreTrainedModel) -> int:
-    """Width of the vectors that a text encoder gives."""
-    config = encoder.config
-    if isinstance(encoder, CLIPTextModelWithProjection):
-        return config.projection_dim
-    for name in ("hidden_size", "d_model", "dim"):
-        if isinstance(getattr(config, name, None), int):
-            return getattr(config, name)
-    raise ValueError(f"Cannot tell the width of {type(encoder).__name__}; its config has none of hidden_size, d_model, dim.")
 
 
 def train_clip_tokenizer(captions: Iterable[str], vocab_size: int) -> CLIPTokenizer:
