@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import copy
 import json
+import logging
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +28,8 @@ from transformers.models.auto import AutoConfig, AutoModel, AutoModelForTextEnco
 from transformers.models.auto.modeling_auto import MODEL_FOR_TEXT_ENCODING_MAPPING_NAMES
 
 from .utils.files import atomic_path
+
+logger = logging.getLogger("hf_motion")
 
 LORA_FOLDER = "text_encoder_lora"
 """Where a saved pipeline keeps the adapter of its text encoder."""
@@ -108,7 +112,35 @@ def pooled_text(encoder: PreTrainedModel, output: Any, attention_mask: Tensor) -
     return (output.last_hidden_state * mask).sum(1) / mask.sum(1)
 
 
-def add_text_lora(encoder: PreTrainedModel, rank: int = 16, alpha: float | None = None, base: str | None = None) -> None:
+def token_limit(encoder: PreTrainedModel, wanted: int | None = None) -> int | None:
+    """How many tokens of a text an encoder reads: as many as are wanted, and as it has positions for; None for any number."""
+    limits = wanted, getattr(encoder.config, "max_position_embeddings", None)
+    return min((limit for limit in limits if limit), default=None)
+
+
+def warn_of_long_captions(captions: Sequence[str], tokenizer: PreTrainedTokenizerBase, limit: int | None) -> int:
+    """Say once, before a training, how many captions are cut; returns their number.
+
+    Args:
+        captions (`list[str]`): All captions.
+        tokenizer (`PreTrainedTokenizerBase`): The text encoder's.
+        limit (`int`, *optional*): Tokens that are read, see `token_limit`.
+    """
+    if limit is None:
+        return 0
+    long = [text for text, ids in zip(captions, tokenizer(list(captions), verbose=False)["input_ids"], strict=True) if len(ids) > limit]
+    if long:
+        logger.warning("%d of %d captions are longer than %d tokens and are cut, such as %r.", len(long), len(captions), limit, long[0])
+    return len(long)
+
+
+def add_text_lora(
+    encoder: PreTrainedModel,
+    rank: int = 16,
+    alpha: float | None = None,
+    base: str | None = None,
+    target_modules: Sequence[str] | None = None,
+) -> None:
     """Put an untrained LoRA adapter on the queries, keys, values and MLP layers of a text encoder, and freeze the rest.
 
     AdaQF, section 3.4: "a uniform rank across all modules", 16. The paper gives no alpha; it is the rank by default, which leaves the
@@ -119,19 +151,28 @@ def add_text_lora(encoder: PreTrainedModel, rank: int = 16, alpha: float | None 
         rank (`int`, defaults to 16): Rank.
         alpha (`float`, *optional*): The update is scaled by `alpha / rank`; the rank by default.
         base (`str`, *optional*): The encoder's name on the Hub, written into the saved adapter.
+        target_modules (`list[str]`, *optional*): Names of the layers to adapt, by their last part; queries, keys, values and the MLP by
+            default.
 
     Raises:
-        ValueError: If the rank is not positive, the encoder is of another kind or has an adapter already.
+        ValueError: If the rank is not positive, the encoder is of another kind and no layers are named, a name matches none, or there is
+            an adapter already.
     """
     if rank < 1:
         raise ValueError(f"rank must be at least 1, got {rank}.")
     kind = encoder.config.model_type
-    if kind not in _LORA_TARGETS:
-        raise ValueError(f"LoRA knows the layers of {', '.join(sorted(_LORA_TARGETS))}; this text encoder is a {kind!r}. Tune it fully.")
+    layers = {name.rpartition(".")[2] for name, module in encoder.named_modules() if isinstance(module, torch.nn.Linear)}
+    if unknown := sorted(set(target_modules or ()) - layers):
+        raise ValueError(f"LoRA target modules {unknown} match nothing; the layers of this {kind!r} are {sorted(layers)}.")
+    if target_modules is None and kind not in _LORA_TARGETS:
+        raise ValueError(
+            f"LoRA knows the layers of {', '.join(sorted(_LORA_TARGETS))}; this text encoder is a {kind!r} with {sorted(layers)}. "
+            "Name target_modules among these, or tune it fully."
+        )
     if has_lora(encoder):
         raise ValueError(f"The text encoder has adapters already: {list(encoder.peft_config)}. Train these, or unload them first.")
     encoder.requires_grad_(False)
-    targets = rf"(.*\.)?({'|'.join(_LORA_TARGETS[kind])})"
+    targets = list(target_modules) if target_modules else rf"(.*\.)?({'|'.join(_LORA_TARGETS[kind])})"
     encoder.add_adapter(LoraConfig(r=rank, lora_alpha=alpha or rank, target_modules=targets, lora_dropout=0.0))
     encoder.peft_config["default"].base_model_name_or_path = base
 

@@ -18,7 +18,7 @@ def _transformer(text_width: int) -> dict[str, tuple[int, ...]]:
     return shapes | norm("output_process.LayerNorm", WIDTH) | {"position_enc.pe": (5000, 1, WIDTH)}
 
 
-def official_weights(shared: bool = True, codes: int = CODES, books: int = BOOKS, text_width: int = TEXT_WIDTH, seed: int = 29) -> Parts:
+def official_weights(shared: bool = True, codes: int = CODES, books: int = BOOKS, text_width: int = TEXT_WIDTH, seed: int = 20) -> Parts:
     """Random weights under the published names."""
     rows, base = codes + 1, _transformer(text_width)
     masked = base | linear("output_process.poseFinal", codes, WIDTH) | {"token_emb.weight": (codes + 2, TOKEN_DIM)}

@@ -16,6 +16,7 @@ import torch
 from datasets import Dataset
 from safetensors.torch import load_file
 from tiny import FIXTURES, save_tiny_retrieval_model, tiny_pipeline
+from transformers import TrainerCallback
 
 from hf_motion import AdaQFPipeline, MotionFeatureExtractor, MotionTextEmbedder
 from hf_motion.data.motion_text import MotionTextDataset, load_motion_rows, take_rows
@@ -43,8 +44,8 @@ def extractors(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return save_tiny_retrieval_model(tmp_path_factory.mktemp("extractors"), "adaqf-extractors", mean=-0.2, std=0.8)
 
 
-def adaqf(encoder: str = "clip") -> AdaQFPipeline:
-    parts = tiny_pipeline(encoder, dropout=0.0, attention_dropout=0.0, arch="trans_dec", text_conditioning="tokens")
+def adaqf(encoder: str = "clip", max_frames: int = 40) -> AdaQFPipeline:
+    parts = tiny_pipeline(encoder, max_frames=max_frames, dropout=0.0, attention_dropout=0.0, arch="trans_dec", text_conditioning="tokens")
     return AdaQFPipeline(**parts.components, max_text_tokens=22)
 
 
@@ -496,3 +497,55 @@ def test_study(tmp_path: Path) -> None:
     written = {path: path.stat().st_mtime_ns for path in (tmp_path / "runs").rglob("*.safetensors")}
     run(line, ROOT)  # nothing is done twice
     assert {path: path.stat().st_mtime_ns for path in (tmp_path / "runs").rglob("*.safetensors")} == written
+
+
+def test_real_motions_are_embedded_once(make_trainer: Callable, rows: Dataset) -> None:
+    trainer = make_trainer(pipeline=adaqf(max_frames=196))
+    batch = batch_of(trainer)
+    assert batch["real_embeds"].shape == (4, trainer.model._feedback[0].extractors.config.embed_dim)
+    trainer.model.eval()
+    known = trainer.model(**batch)
+    anew = trainer.model(**{name: value for name, value in batch.items() if name != "real_embeds"})
+    torch.testing.assert_close(known["motion_consistency"], anew["motion_consistency"], atol=1e-6, rtol=1e-5)
+    # A batch with a clip that is cut at random is embedded as it comes.
+    trainer.data_collator.real[EXAMPLES[0][0]] = None
+    assert "real_embeds" not in batch_of(trainer)
+
+
+def test_a_loss_that_is_no_number_names_its_clips(make_trainer: Callable, tmp_path: Path) -> None:
+    trainer = make_trainer(per_device_train_batch_size=3, max_steps=40, epoch_size=3)
+    bad = 1
+    trainer.train_dataset.ids[bad] = "the-bad-clip"
+
+    class Spoil(TrainerCallback):
+        def on_save(self, *args, **kwargs) -> None:
+            trainer.train_dataset.features[bad][:] = torch.nan
+
+    trainer.add_callback(Spoil())
+    with pytest.raises(FloatingPointError, match=r"is nan\. Its clips: .*the-bad-clip.*checkpoint-") as error:
+        trainer.train()
+    step = int(str(error.value).split("step ")[1].split(" ")[0])
+    assert step > 2
+    weights = load_file(last_checkpoint(tmp_path / "run") / "model.safetensors")
+    assert all(value.isfinite().all() for value in weights.values())
+    assert all(parameter.isfinite().all() for parameter in trainer.model.parameters())
+
+
+def test_long_captions_are_warned_of_once(make_trainer: Callable, rows: Dataset, caplog: pytest.LogCaptureFixture) -> None:
+    pipeline = adaqf()
+    pipeline.register_to_config(max_text_tokens=4)
+    trainer = make_trainer(pipeline=pipeline, max_steps=1)
+    trainer.train()
+    warnings = [record.getMessage() for record in caplog.records if "are cut" in record.getMessage()]
+    assert len(warnings) == 1
+    assert "longer than 4 tokens" in warnings[0]
+    assert batch_of(trainer)["input_ids"].shape[1] <= 4
+
+
+def test_lora_targets(make_trainer: Callable) -> None:
+    with pytest.raises(ValueError, match=r"\['query'\] match nothing; .*'fc1', 'fc2', 'k_proj'"):
+        make_trainer(lora_target_modules=["query", "fc1"])
+    trainer = make_trainer(lora_target_modules=["v_proj"])
+    trained = [name for name, parameter in trainer.model.text_encoder.named_parameters() if parameter.requires_grad]
+    assert trained
+    assert all(".v_proj.lora_" in name for name in trained)

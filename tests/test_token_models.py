@@ -232,7 +232,7 @@ class TestT2MGPT:
             model(torch.zeros(1, 14, dtype=torch.long), text)
         with pytest.raises(ValueError, match="on the right"):
             model(torch.zeros(1, 2, dtype=torch.long), text, attention_mask=torch.tensor([[0, 1]]))
-        with pytest.raises(ValueError, match="3 quantizers. Use MoMask"):
+        with pytest.raises(ValueError, match=r"3 quantizers\. Use MoMask"):
             T2MGPTConfig({"num_quantizers": 3})
         with pytest.raises(ValueError, match="divisible"):
             T2MGPTConfig(hidden_size=10, num_attention_heads=4)

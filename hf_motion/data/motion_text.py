@@ -182,6 +182,7 @@ class MotionTextDataset(Dataset):
         show_progress: bool = True,
     ) -> None:
         self.feature_extractor = feature_extractor
+        self.ids: list[str] = []
         self.captions: list[list[str]] = []
         self.tags: dict[str, str] = {}
         self.skipped: Counter[str] = Counter()
@@ -209,7 +210,7 @@ class MotionTextDataset(Dataset):
         if surplus > 0:
             start = draw.randint(0, surplus)
             features = features[start : start + self.feature_extractor.max_frames]
-        return {"motion_features": features, "caption": caption, "seed": seed}
+        return {"motion_features": features, "caption": caption, "seed": seed, "clip": clip}
 
     @property
     def lengths(self) -> list[int]:
@@ -257,12 +258,14 @@ class MotionTextDataset(Dataset):
             if features is not None:
                 self._published[len(motions)] = self.feature_extractor.normalize(features)
             motions.append(motion)
+            self.ids.append(str(row["id"]))
             self.captions.append(captions)
             tags = read_tags(row)
             self.tags.update(tags)
             if mirror:
                 self.tags.update((mirror_text(caption), mirror_text(tagged)) for caption, tagged in tags.items())
                 motions.append(mirror_motion(motion))
+                self.ids.append(f"{row['id']} (mirrored)")
                 self.captions.append([mirror_text(caption) for caption in captions])
         return motions
 

@@ -15,7 +15,7 @@ from transformers.modeling_utils import PreTrainedModel
 from ..data.motion_text import pad_and_mask
 from ..motion import Motion
 from ..representation import MotionFeatureExtractor
-from ..text_encoders import pooled_text, text_encoder_from_config
+from ..text_encoders import pooled_text, text_encoder_from_config, token_limit
 from .motion_vq.configuration_motion_vq import MotionVQConfig
 from .motion_vq.modeling_motion_vq import MotionVQModel
 from .text_motion_config import TextMotionConfig
@@ -115,7 +115,7 @@ class TextMotionModel(PreTrainedModel):
         if self.tokenizer is None:
             raise ValueError("This model has no tokenizer. Load it with from_pretrained, or set model.tokenizer to its text encoder's.")
         distinct = list(dict.fromkeys(texts))
-        limit = self.config.max_text_tokens or getattr(self.config.text_config, "max_position_embeddings", None)
+        limit = token_limit(self.text_encoder, self.config.max_text_tokens)
         tokens = self.tokenizer(distinct, padding=True, truncation=limit is not None, max_length=limit, return_tensors="pt").to(self.device)
         inputs = {name: tokens[name] for name in ("input_ids", "attention_mask")}
         vectors = pooled_text(self.text_encoder, self.text_encoder(**inputs), inputs["attention_mask"])

@@ -15,7 +15,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from ..models.mdm import MDMDenoiser
 from ..motion import Motion
 from ..representation import MotionFeatureExtractor
-from ..text_encoders import pooled_text
+from ..text_encoders import pooled_text, token_limit
 from .constraints import KeptMotion
 from .editing import plan_edits
 from .motion_diffusion import MotionDiffusionPipeline, MotionPipelineOutput, check_prompts, spawn_generators
@@ -71,8 +71,7 @@ class MDMPipeline(MotionDiffusionPipeline):
 
     def tokenize(self, texts: Sequence[str]) -> dict[str, Tensor]:
         """`input_ids` and `attention_mask` of texts, padded to the longest and cut at the encoder's limit."""
-        limits = self.config.max_text_tokens, getattr(self.text_encoder.config, "max_position_embeddings", None)
-        limit = min((limit for limit in limits if limit), default=None)
+        limit = token_limit(self.text_encoder, self.config.max_text_tokens)
         tokens = self.tokenizer(list(texts), padding=True, truncation=limit is not None, max_length=limit, return_tensors="pt")
         return {name: tokens[name] for name in ("input_ids", "attention_mask")}
 

@@ -21,7 +21,7 @@ from transformers.utils import SAFE_WEIGHTS_NAME
 from ..data.motion_text import MotionTextDataset, collate_motion_text, pad_and_mask
 from ..pipelines.motion_diffusion import MotionDiffusionPipeline
 from ..retrieval.embedder import MotionTextEmbedder
-from ..text_encoders import add_text_lora, has_lora
+from ..text_encoders import add_text_lora, has_lora, token_limit, warn_of_long_captions
 from .averaging import EMACallback, averaged_weights, trained_parameters
 from .callbacks import EvaluateMotionsCallback, SampleMotionsCallback
 from .feedback import QualityFeedback
@@ -44,6 +44,7 @@ class DiffusionTrainingArguments(MotionTextTrainingArguments):
         text_encoder_tuning (`str`, defaults to `"none"`): `"none"` freezes the text encoder, which is then run once per caption, before
             training; `"lora"` trains an adapter on it, as AdaQF does; `"full"` trains all of it.
         lora_rank (`int`, defaults to 16): Rank of a new adapter; its alpha is the same.
+        lora_target_modules (`list[str]`, *optional*): Layers that it adapts; queries, keys, values and the MLP by default.
         text_encoder_learning_rate (`float`, *optional*): For the text encoder or its adapter; `learning_rate` by default, as in AdaQF.
         extractors (`str`, *optional*): Folder or repository of frozen extractors whose feedback on the predicted motion is added to the
             loss (AdaQF, eq. 5); none by default.
@@ -57,6 +58,7 @@ class DiffusionTrainingArguments(MotionTextTrainingArguments):
     ema_decay: float = field(default=0.9999, metadata={"help": "Decay of the averaged weights; 0 turns averaging off."})
     text_encoder_tuning: str = field(default="none", metadata={"help": "What of the text encoder to train: none, lora or full."})
     lora_rank: int = field(default=16, metadata={"help": "Rank of a new adapter."})
+    lora_target_modules: list[str] | None = field(default=None, metadata={"help": "Layers that it adapts; Q, K, V and MLP by default."})
     text_encoder_learning_rate: float | None = field(
         default=None, metadata={"help": "For the text encoder or its adapter, learning_rate by default."}
     )
@@ -147,7 +149,7 @@ class DiffusionObjective(nn.Module):
             attention_mask (`torch.Tensor`): (batch, frames), 1 on real frames.
             seeds (`torch.Tensor`): (batch,) int64.
             **text (`torch.Tensor`): `input_ids` and `text_mask` for a text encoder that is trained, `text_states` and perhaps
-                `text_mask` for one that is not; with feedback also `text_embeds`.
+                `text_mask` for one that is not; with feedback also `text_embeds`, and `real_embeds` where they are known.
 
         Returns:
             `dict`: `loss`. Without feedback it is the mean over clips of the squared error over their real frames; with it, that `mse` and
@@ -172,7 +174,7 @@ class DiffusionObjective(nn.Module):
         feedback = self._feedback[0]
         if feedback is None:
             return {"loss": loss}
-        consistency = feedback(prediction, motion_features, attention_mask, text["text_embeds"], keep)
+        consistency = feedback(prediction, motion_features, attention_mask, text["text_embeds"], keep, text.get("real_embeds"))
         return {"loss": loss + feedback.weighted(consistency), "mse": loss, **consistency}
 
     def _draw(self, features: Tensor, attention_mask: Tensor, seeds: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -197,12 +199,17 @@ class DiffusionCollator:
         pipeline (`MotionDiffusionPipeline`): Tokenizes, or encodes in advance.
         captions (`list[str]`, *optional*): If given, these are encoded now and looked up later: for a frozen text encoder.
         embeds (`dict[str, torch.Tensor]`, *optional*): What the feedback's extractors make of each caption.
+        real (`list[torch.Tensor]`, *optional*): What they make of each clip that is never cut, None for others.
     """
 
     def __init__(
-        self, pipeline: MotionDiffusionPipeline, captions: Sequence[str] | None = None, embeds: dict[str, Tensor] | None = None
+        self,
+        pipeline: MotionDiffusionPipeline,
+        captions: Sequence[str] | None = None,
+        embeds: dict[str, Tensor] | None = None,
+        real: Sequence[Tensor | None] | None = None,
     ) -> None:
-        self.pipeline, self.embeds = pipeline, embeds
+        self.pipeline, self.embeds, self.real = pipeline, embeds, real
         self.cache: dict[str, Tensor] | None = None
         if captions is not None:
             self.cache = {}
@@ -221,6 +228,10 @@ class DiffusionCollator:
         captions = batch.pop("captions")
         if self.embeds is not None:
             batch["text_embeds"] = torch.stack([self.embeds[caption] for caption in captions])
+        if self.real is not None:
+            known = [self.real[example["clip"]] for example in examples]
+            if all(embedding is not None for embedding in known):
+                batch["real_embeds"] = torch.stack(known)
         if self.cache is None:
             tokens = self.pipeline.tokenize(captions)
             return {**batch, "input_ids": tokens["input_ids"], "text_mask": tokens["attention_mask"]}
@@ -257,12 +268,14 @@ class DiffusionTrainer(MotionTextTrainer):
         trains_text = self._prepare_text_encoder(args)
         pipeline.to(args.device)
         captions = sorted({text for texts in train_dataset.captions for text in texts})
-        feedback = embeds = None
+        warn_of_long_captions(captions, pipeline.tokenizer, token_limit(pipeline.text_encoder, pipeline.config.max_text_tokens))
+        feedback = embeds = real = None
         if args.extractors is not None:
             embedder = MotionTextEmbedder.from_pretrained(args.extractors, args.device)
             weights = args.motion_consistency_weight, args.text_consistency_weight
             feedback = QualityFeedback(embedder, pipeline.feature_extractor, *weights).to(args.device)
             embeds = feedback.embed_captions(captions, train_dataset.tags)
+            real = feedback.embed_clips(train_dataset)
         objective = DiffusionObjective(pipeline, args.condition_dropout, trains_text, args.feature_weights, feedback)
         self.ema = EMAModel(trained_parameters(objective), decay=args.ema_decay, foreach=True) if args.ema_decay else None
         # Before all that look at a step's average.
@@ -271,7 +284,7 @@ class DiffusionTrainer(MotionTextTrainer):
             model=objective,
             args=args,
             train_dataset=train_dataset,
-            data_collator=DiffusionCollator(pipeline, None if trains_text else captions, embeds),
+            data_collator=DiffusionCollator(pipeline, None if trains_text else captions, embeds, real),
             callbacks=[*averaging, *(callbacks or ())],
         )
         watched = [one for one in callbacks or () if isinstance(one, (EvaluateMotionsCallback, SampleMotionsCallback)) and one.every]
@@ -294,7 +307,8 @@ class DiffusionTrainer(MotionTextTrainer):
             encoder.set_adapter(encoder.active_adapters())  # wants gradients again
         elif tuning == "lora":
             name = encoder.name_or_path
-            add_text_lora(encoder, args.lora_rank, base=name if name and not Path(name).exists() else None)
+            base = name if name and not Path(name).exists() else None
+            add_text_lora(encoder, args.lora_rank, base=base, target_modules=args.lora_target_modules)
         return tuning != "none"
 
     def create_optimizer(self, *args: Any, **kwargs: Any) -> Optimizer:

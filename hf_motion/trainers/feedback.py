@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ..data.motion_text import MotionTextDataset
 from ..evaluation.generations import speaks_same
 from ..representation import MotionFeatureExtractor
 from ..retrieval.embedder import MotionTextEmbedder
@@ -66,11 +67,34 @@ class QualityFeedback(nn.Module):
         embeddings = torch.from_numpy(self.embedder.embed_texts(captions, tags)).float()
         return dict(zip(captions, embeddings, strict=True))
 
+    def embed_clips(self, dataset: MotionTextDataset) -> list[Tensor | None]:
+        """E_M of each clip that training takes whole, (embed_dim,) float32, also computed once; None for one that is cut at random.
+
+        Args:
+            dataset (`MotionTextDataset`): Clips, normalised by the generator's statistics.
+        """
+        own, limit = dataset.feature_extractor, dataset.feature_extractor.max_frames
+        whole = [index for index, clip in enumerate(dataset.features) if len(clip) <= limit]
+        embeddings: list[Tensor | None] = [None] * len(dataset.features)
+        if whole:
+            rows = torch.from_numpy(self.embedder.embed_motions([own.denormalize(dataset.features[index]) for index in whole])).float()
+            for index, row in zip(whole, rows, strict=True):
+                embeddings[index] = row
+        return embeddings
+
     def train(self, mode: bool = True) -> QualityFeedback:
         """Stays in evaluation mode: judges do not learn, and have no dropout."""
         return super().train(False)
 
-    def forward(self, predicted: Tensor, target: Tensor, attention_mask: Tensor, text_embeds: Tensor, keep: Tensor) -> dict[str, Tensor]:
+    def forward(
+        self,
+        predicted: Tensor,
+        target: Tensor,
+        attention_mask: Tensor,
+        text_embeds: Tensor,
+        keep: Tensor,
+        real_embeds: Tensor | None = None,
+    ) -> dict[str, Tensor]:
         """Both consistency losses.
 
         Args:
@@ -80,6 +104,8 @@ class QualityFeedback(nn.Module):
             text_embeds (`torch.Tensor`): E_T of the captions, (batch, embed_dim), see `embed_captions`.
             keep (`torch.Tensor`): (batch,) bool, False where the generator did not get to see the caption (guidance dropout): such a
                 motion cannot be asked to match it. The paper does not say.
+            real_embeds (`torch.Tensor`, *optional*): E_M of the real motions, (batch, embed_dim), see `embed_clips`; computed here if not
+                given.
 
         Returns:
             `dict[str, torch.Tensor]`: `motion_consistency`, the mean of 1 - cos(E_M(x0_hat), E_M(x0)), and `text_consistency`, the mean of
@@ -91,7 +117,7 @@ class QualityFeedback(nn.Module):
             judged = self._embed(predicted, attention_mask)
             if self.motion_weight:
                 with torch.no_grad():
-                    real = self._embed(target, attention_mask)
+                    real = self._embed(target, attention_mask) if real_embeds is None else real_embeds.to(judged)
                 losses["motion_consistency"] = (1 - F.cosine_similarity(judged, real, dim=-1)).mean()
             if self.text_weight:
                 distance = 1 - F.cosine_similarity(judged, text_embeds.to(judged), dim=-1)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from bisect import bisect_right
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR, LRScheduler
-from torch.utils.data import Dataset, Sampler
+from torch.utils.data import DataLoader, Dataset, Sampler
 from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
@@ -82,6 +82,31 @@ class MotionTextTrainer(Trainer):
         self._created_lr_scheduler = True
         return self.lr_scheduler
 
+    def get_train_dataloader(self) -> DataLoader:
+        """Batches that know their clips, so that a loss that is no number can name them."""
+        collator = self.data_collator
+        self.data_collator = _WithClips(collator)
+        try:
+            return super().get_train_dataloader()
+        finally:
+            self.data_collator = collator
+
+    def training_step(self, model: nn.Module, inputs: dict[str, Any], *args: Any, **kwargs: Any) -> Tensor:
+        """One step of `transformers.Trainer`.
+
+        Raises:
+            FloatingPointError: If the loss is not finite, before the weights are touched, with the clips of the batch.
+        """
+        clips = inputs.pop("clips", None)
+        loss = super().training_step(model, inputs, *args, **kwargs)
+        if not torch.isfinite(loss):
+            names = ", ".join(self.train_dataset.ids[clip] for clip in clips.tolist()) if clips is not None else "unknown"
+            raise FloatingPointError(
+                f"The loss of step {self.state.global_step + 1} is {float(loss)}. Its clips: {names}. Look at these (hf-motion data "
+                f"check), or lower the learning rate; the last good checkpoint is {last_checkpoint(self.args.output_dir)}."
+            )
+        return loss
+
     def note(self, **values: Tensor) -> None:
         """Keep numbers of this step; their means go into the next log."""
         for name, value in values.items():
@@ -133,6 +158,16 @@ class MotionTextTrainer(Trainer):
         except KeyboardInterrupt:
             found = last_checkpoint(self.args.output_dir)
             raise SystemExit(f"Stopped. The last checkpoint is {found}; the same command goes on from there.") from None
+
+
+class _WithClips:
+    """A collator's batches with the numbers of their clips."""
+
+    def __init__(self, collator: Callable[[Sequence[dict[str, Any]]], dict[str, Tensor]]) -> None:
+        self.collator = collator
+
+    def __call__(self, examples: Sequence[dict[str, Any]]) -> dict[str, Tensor]:
+        return {**self.collator(examples), "clips": torch.tensor([example["clip"] for example in examples])}
 
 
 class _InOrder(Sampler[tuple[int, int]]):

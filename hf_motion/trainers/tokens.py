@@ -18,7 +18,7 @@ from ..models.momask.modeling_momask import MoMask, MoMaskConfig
 from ..models.motion_vq.modeling_motion_vq import MotionVQModel
 from ..models.t2m_gpt.modeling_t2m_gpt import T2MGPT, T2MGPTConfig
 from ..models.text_motion_model import TextMotionModel
-from ..text_encoders import load_text_encoder, load_text_tokenizer, merged
+from ..text_encoders import load_text_encoder, load_text_tokenizer, merged, token_limit, warn_of_long_captions
 from .callbacks import EvaluateMotionsCallback
 from .motion_text import MotionTextTrainer, MotionTextTrainingArguments
 
@@ -46,7 +46,8 @@ class TokenDataset(Dataset):
     def __init__(
         self, clips: MotionTextDataset, vq_model: MotionVQModel, max_tokens: int, offsets: bool = True, show_progress: bool = True
     ) -> None:
-        self.clips, self.max_tokens, self.unit = clips, max_tokens, vq_model.config.frames_per_token
+        self.clips, self.ids = clips, clips.ids
+        self.max_tokens, self.unit = max_tokens, vq_model.config.frames_per_token
         pieces = [
             (clip, features[start : start + (len(features) - start) // self.unit * self.unit])
             for clip, features in enumerate(clips.features)
@@ -74,7 +75,7 @@ class TokenDataset(Dataset):
         codes = draw.choice(self.codes[clip])
         surplus = codes.shape[1] - self.max_tokens
         start = draw.randint(0, surplus) if surplus > 0 else 0
-        return {"codes": codes[:, start : start + self.max_tokens], "caption": caption, "seed": seed}
+        return {"codes": codes[:, start : start + self.max_tokens], "caption": caption, "seed": seed, "clip": clip}
 
     @property
     def lengths(self) -> list[int]:
@@ -121,6 +122,7 @@ class TokenTrainer(MotionTextTrainer):
 
     def __init__(self, model: TextMotionModel, args: MotionTextTrainingArguments, train_dataset: TokenDataset, **kwargs: Any) -> None:
         captions = sorted({caption for captions in train_dataset.clips.captions for caption in captions})
+        warn_of_long_captions(captions, model.tokenizer, token_limit(model.text_encoder, model.config.max_text_tokens))
         super().__init__(
             model=model, args=args, train_dataset=train_dataset, data_collator=TokenCollator(model.to(args.device), captions), **kwargs
         )

@@ -113,17 +113,15 @@ def bench_gpt(batches: list[int], rounds: int) -> None:
         times = in_turn(rounds if batch == 1 else 1, warm_up=batch == 1, **actions)
         equal = made["published"] == [clip[0].tolist() for clip in made["float32"]]
         for name, seconds in times.items():
-            print(
-                f"  batch {batch:3d}  {name:9s} {seconds:7.2f} s  {times['published'] / seconds:5.2f} x  {batch * TOKENS / seconds:7.0f} tokens/s"
-            )
+            ratio, rate = times["published"] / seconds, batch * TOKENS / seconds
+            print(f"  batch {batch:3d}  {name:9s} {seconds:7.2f} s  {ratio:5.2f} x  {rate:7.0f} tokens/s")
         print(f"  batch {batch:3d}  tokens equal in float32: {equal}")
         if batch == 1:
             speed = bandwidth()
             for name, size in (("float32", 4), ("bfloat16", 2)):
                 bound = speed / (weights * size)
-                print(
-                    f"  bound by reading weights at {speed / 1e9:.1f} GB/s, {name}: {bound:.0f} tokens/s, reached {TOKENS / times[name] / bound:.0%}"
-                )
+                reached = TOKENS / times[name] / bound
+                print(f"  bound by reading weights at {speed / 1e9:.1f} GB/s, {name}: {bound:.0f} tokens/s, reached {reached:.0%}")
 
 
 def bench_momask(batches: list[int], rounds: int) -> None:
