@@ -20,7 +20,7 @@ from transformers import TrainerCallback
 
 from hf_motion import AdaQFPipeline, MotionFeatureExtractor, MotionTextEmbedder
 from hf_motion.data.motion_text import MotionTextDataset, load_motion_rows, take_rows
-from hf_motion.evaluation.curves import read_history, save_curves
+from hf_motion.evaluation.curves import read_history
 from hf_motion.pipelines.motion_diffusion import MotionDiffusionPipeline
 from hf_motion.text_encoders import has_lora, without_lora
 from hf_motion.trainers.callbacks import EvaluateMotionsCallback
@@ -342,38 +342,6 @@ def test_scores_while_training(make_trainer: Callable, tmp_path: Path) -> None:
     make_trainer("plain").train()
     first, second = (load_file(tmp_path / run / "checkpoint-4" / "model.safetensors") for run in ("scored", "plain"))
     assert all(torch.equal(first[name], second[name]) for name in first)
-
-
-def test_curves_are_drawn(tmp_path: Path) -> None:
-    histories = {
-        "MDM & more": {"mse": [(1, 0.5), (2, 0.25), (4, 0.125)], "eval_fid": [(2, 1000.0), (3, 6.0), (4, 4.0)]},
-        "AdaQF": {"mse": [(1, 0.4), (4, 0.1)]},
-    }
-    path = save_curves(histories, tmp_path / "curves.svg", ["eval_fid", "mse", "unknown"])
-    text = path.read_text()
-    root = ElementTree.fromstring(text)
-    lines = [line.get("points").split() for line in root.iter("{http://www.w3.org/2000/svg}polyline")]
-    assert [len(points) for points in lines] == [3, 0, 3, 2]
-    numbers = np.array([[float(part) for part in point.split(",")] for point in lines[2]])
-    assert np.allclose(np.diff(numbers[:, 0]), [105, 210])  # over steps: 420 pixels for 4 steps
-    assert np.diff(numbers[:, 1]).tolist() == pytest.approx([220 * 0.25 / 0.4, 220 * 0.125 / 0.4], abs=0.11)
-    labels = [element.text for element in root.iter("{http://www.w3.org/2000/svg}text")]
-    assert {"FID", "mse", "MDM & more", "AdaQF", "step 4"} <= set(labels)
-    assert "1e+03" not in labels  # one value far above must not flatten the rest
-    with pytest.raises(ValueError, match="They logged: mse, eval_fid"):
-        save_curves(histories, tmp_path / "none.svg", ["loss"])
-    with pytest.raises(ValueError, match="They logged: nothing"):
-        save_curves({"empty": {}}, tmp_path / "none.svg")
-    with pytest.raises(ValueError, match="no complete checkpoint"):
-        read_history(tmp_path)
-    assert [path.name for path in tmp_path.iterdir()] == ["curves.svg"]
-
-
-def test_numbers_that_are_none_are_not_drawn(tmp_path: Path) -> None:
-    (tmp_path / "checkpoint-2").mkdir()
-    log = [{"step": 1, "epoch": 0.5, "mse": 1.0, "eval_fid": float("nan")}, {"step": 2, "mse": 0.5, "eval_fid": 3.0, "note": "text"}]
-    (tmp_path / "checkpoint-2" / "trainer_state.json").write_text(json.dumps({"global_step": 2, "log_history": log}))
-    assert read_history(tmp_path) == {"mse": [(1, 1.0), (2, 0.5)], "eval_fid": [(2, 3.0)]}
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,7 @@ from hf_motion.trainers.tokenizer import save_motion_tokenizer
 
 ROOT = Path(__file__).parents[1]
 KINDS = ("t2m-gpt", "momask")
+SIZES = {"hidden_size": 16, "intermediate_size": 32, "num_attention_heads": 2, "num_hidden_layers": 1}
 
 
 @pytest.fixture(params=KINDS)
@@ -141,6 +142,16 @@ class TestBoth:
         model.save_pretrained(tmp_path)
         with pytest.raises(ValueError, match="num_motions_per_prompt"):
             pipeline("text-to-motion", model=str(tmp_path))("a", num_motions_per_prompt=2)
+
+    def test_texts_do_not_depend_on_their_padding(self, model: TextMotionModel) -> None:
+        """Also around a text encoder that exists already: transformers would reset how it attends."""
+        again = type(model)(
+            type(model.config)(model.vq_model.config, model.text_encoder.config, **SIZES), model.text_encoder, model.vq_model
+        )
+        again.tokenizer = model.tokenizer
+        texts = ["a", "a person walks forward and waves the left hand for a while"]
+        torch.testing.assert_close(again.encode_texts(texts)[:1], again.encode_texts(texts[:1]), atol=1e-5, rtol=1e-5)
+        torch.testing.assert_close(again.encode_texts(texts), model.encode_texts(texts))
 
     def test_wrong_tokenizer(self, model: TextMotionModel) -> None:
         """A motion tokenizer with another book than the generator's vocabulary is refused where they are put together."""

@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -49,9 +50,10 @@ def main(study: StudyArguments) -> None:
     output = Path(study.output)
     check_writable(output)
     extractors = output / "extractors" / "model"
-    if not extractors.is_dir():
+    if study.worker == 0 and not finished(extractors):
         launch(TRAINING / "train_retrieval.py", config=study.extractors, dataset=study.dataset, output_dir=extractors.parent,
                seed=study.extractors_seed, report_to="none")  # fmt: skip
+    wait_for(extractors)
     runs = [name for name in study.runs if study.only is None or name in study.only]
     for name in runs[study.worker :: study.workers]:
         folder = output / name
@@ -60,12 +62,25 @@ def main(study: StudyArguments) -> None:
             options["extractors"] = extractors
         if "text_encoder_of" in options:
             options["text_encoder"] = output / options.pop("text_encoder_of") / "pipeline"
-        if not (folder / "pipeline").is_dir():
+            wait_for(options["text_encoder"])
+        if not finished(folder / "pipeline"):
             launch(TRAINING / "train_diffusion.py", config=study.settings, dataset=study.dataset, output_dir=folder, **options)
         if not (folder / "test" / "results.json").is_file():
             judged = {"model": folder / "pipeline", "dataset": study.dataset, "output": folder / "test"}
             launch("-m", "hf_motion.cli", "evaluate", *study.score, **judged)
     report(study, output)
+
+
+def finished(checkpoint: Path) -> bool:
+    """Whether a checkpoint was saved to its end: the card is its last file."""
+    return (checkpoint / "README.md").is_file()
+
+
+def wait_for(checkpoint: Path) -> None:
+    """Wait until another worker has made it."""
+    while not finished(checkpoint):
+        print(f"waiting for {checkpoint}", flush=True)
+        time.sleep(30)
 
 
 def convergence(histories: dict[str, History]) -> str:

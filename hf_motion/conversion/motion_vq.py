@@ -89,8 +89,8 @@ def motion_vq_config_from_official(state_dict: Mapping[str, Tensor], dilation_gr
         hidden_size, num_features = state_dict["encoder.model.0.weight"].shape[:2]
         kernels = [state_dict[f"encoder.model.{2 + stage}.0.weight"].shape[-1] for stage in range(_num_stages(state_dict))]
         codebook_size, code_dim = state_dict[books[0]].shape
-    except (KeyError, IndexError) as error:
-        raise ValueError(f"The weights have no {error if books else 'codebook'}. Pass the checkpoint as it was published.") from error
+    except KeyError as error:
+        raise ValueError(f"The weights have no {error}. Pass the checkpoint as it was published.") from error
     if set(kernels) != {_STRIDE_KERNEL}:
         raise ValueError(
             f"Supported are encoders that halve time with convolutions {_STRIDE_KERNEL} wide (stride 2), as published; these have widths "
@@ -160,7 +160,10 @@ def _without_prefix(state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 def _books(state_dict: Mapping[str, Tensor]) -> list[str]:
     residual = [f"quantizer.layers.{index}.codebook" for index in range(count_layers(state_dict, "quantizer.layers."))]
-    return residual or [name for name in ("quantizer.codebook",) if name in state_dict]
+    books = residual or ["quantizer.codebook"]
+    if missing := [book for book in books if book not in state_dict]:
+        raise ValueError(f"The weights have no {missing[0]!r}. Pass the checkpoint as it was published.")
+    return books
 
 
 def _shares_codebook(state_dict: Mapping[str, Tensor]) -> bool:

@@ -88,6 +88,8 @@ def _panel(histories: Mapping[str, History], name: str) -> str:
 
     plain = name.removeprefix("eval_")
     title = metric(plain).title if plain in METRICS else plain
+    if plain.startswith(("r_precision", "tmr_r_precision")) and "R-prec." not in title:
+        title = title.replace("top", "R-prec. top")
     parts = [
         f'<text x="{_LEFT}" y="18" font-weight="bold">{escape(title)}</text>',
         f'<path d="M{_LEFT} {_TOP}v{_HEIGHT}h{_WIDTH}" fill="none" stroke="#888"/>',

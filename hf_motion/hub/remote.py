@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 from ..utils.files import atomic_path, write_json
 
@@ -31,10 +32,17 @@ def write_model_door(folder: Path, model_class: str) -> None:
 
 
 def forget_origin(path: Path) -> None:
-    """Drop from a JSON file where its content was loaded from: often a path of somebody's machine."""
+    """Drop from a JSON file where its content, or a part of it, was loaded from: often a path of somebody's machine."""
     content = json.loads(path.read_text(encoding="utf-8"))
-    if isinstance(content, dict) and _ORIGIN & content.keys():
-        write_json(path, {name: value for name, value in content.items() if name not in _ORIGIN})
+    kept = _without_origin(content)
+    if kept != content:
+        write_json(path, kept)
+
+
+def _without_origin(content: Any) -> Any:
+    if not isinstance(content, dict):
+        return content
+    return {name: _without_origin(value) for name, value in content.items() if name not in _ORIGIN}
 
 
 def write_remote_door(folder: Path, pipeline_class: str) -> None:

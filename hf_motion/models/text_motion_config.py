@@ -34,6 +34,9 @@ class TextMotionConfig(PreTrainedConfig):
             text_config = AutoConfig.for_model(options.pop("model_type"), **options)
         self.text_config = text_config
         self.max_text_tokens = max_text_tokens
+        # transformers would reset it to None in the text encoder's own configuration, and an encoder that exists already would then no
+        # longer hide padding.
+        kwargs.setdefault("attn_implementation", {"text_config": text_config._attn_implementation})
         super().__init__(**kwargs)
 
     @property

@@ -15,7 +15,7 @@ class QuantizerOutput:
     """What a quantizer makes of latents.
 
     Args:
-        latents (`torch.Tensor`): Quantised, (batch, tokens, dim); gradients pass straight through to the input.
+        latents (`torch.Tensor`): Quantised, (batch, tokens, dim); gradients pass straight through to the input, once per book.
         codes (`torch.Tensor`): (batch, quantizers, tokens) int64; -1 on padding and in books that were dropped.
         commitment (`torch.Tensor`): Mean squared distance of what was quantised to its code, averaged over the books in use.
         perplexity (`torch.Tensor`): Codes in effective use in this batch, averaged over the books in use.
@@ -151,9 +151,9 @@ class ResidualQuantizer(nn.Module):
             wanted = min(wanted, int(torch.randint(self.num_quantizers, ())) + 1)
         # Distances of nearby codes drown in bf16.
         with torch.autocast(latents.device.type, enabled=False):
-            residual = inputs = latents[mask].float()
+            residual = latents[mask].float()
             codes = latents.new_full((*latents.shape[:2], self.num_quantizers), -1, dtype=torch.long)
-            quantized, commitments, perplexities = torch.zeros_like(inputs), [], []
+            quantized, commitments, perplexities = torch.zeros_like(residual), [], []
             for index in range(wanted):
                 book = self.book(index)
                 if self.training and not book.initialized:
@@ -164,11 +164,12 @@ class ResidualQuantizer(nn.Module):
                     book.update(residual.detach(), chosen)
                 commitments.append(F.mse_loss(residual, code))
                 perplexities.append(_perplexity(chosen, book.codebook_size))
-                quantized, residual = quantized + code, residual - code
+                # As published, each book passes the gradient on: the encoder gets it once per book.
+                quantized, residual = quantized + residual + (code - residual).detach(), residual - code
                 layer = codes[..., index]
                 layer[mask] = chosen
             output = torch.zeros_like(latents, dtype=torch.float32)
-            output[mask] = inputs + (quantized - inputs).detach()
+            output[mask] = quantized
         dead = torch.cat([book.code_count < book.reset_threshold for book in self.books]).float().mean()
         means = torch.stack(commitments).mean(), torch.stack(perplexities).mean()
         return QuantizerOutput(output.to(latents.dtype), codes.transpose(1, 2), *means, dead)

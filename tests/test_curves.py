@@ -1,0 +1,41 @@
+"""Curves of training runs."""
+
+import json
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+
+from hf_motion.evaluation.curves import read_history, save_curves
+
+
+def test_curves_are_drawn(tmp_path: Path) -> None:
+    histories = {
+        "MDM & more": {"mse": [(1, 0.5), (2, 0.25), (4, 0.125)], "eval_fid": [(2, 1000.0), (3, 6.0), (4, 4.0)]},
+        "AdaQF": {"mse": [(1, 0.4), (4, 0.1)]},
+    }
+    path = save_curves(histories, tmp_path / "curves.svg", ["eval_fid", "mse", "unknown"])
+    text = path.read_text()
+    root = ElementTree.fromstring(text)
+    lines = [line.get("points").split() for line in root.iter("{http://www.w3.org/2000/svg}polyline")]
+    assert [len(points) for points in lines] == [3, 0, 3, 2]
+    numbers = np.array([[float(part) for part in point.split(",")] for point in lines[2]])
+    assert np.allclose(np.diff(numbers[:, 0]), [105, 210])  # over steps: 420 pixels for 4 steps
+    assert np.diff(numbers[:, 1]).tolist() == pytest.approx([220 * 0.25 / 0.4, 220 * 0.125 / 0.4], abs=0.11)
+    labels = [element.text for element in root.iter("{http://www.w3.org/2000/svg}text")]
+    assert {"FID", "mse", "MDM & more", "AdaQF", "step 4"} <= set(labels)
+    assert "1e+03" not in labels  # one value far above must not flatten the rest
+    with pytest.raises(ValueError, match="They logged: mse, eval_fid"):
+        save_curves(histories, tmp_path / "none.svg", ["loss"])
+    with pytest.raises(ValueError, match="They logged: nothing"):
+        save_curves({"empty": {}}, tmp_path / "none.svg")
+    with pytest.raises(ValueError, match="no complete checkpoint"):
+        read_history(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["curves.svg"]
+
+
+def test_numbers_that_are_none_are_not_drawn(tmp_path: Path) -> None:
+    (tmp_path / "checkpoint-2").mkdir()
+    log = [{"step": 1, "epoch": 0.5, "mse": 1.0, "eval_fid": float("nan")}, {"step": 2, "mse": 0.5, "eval_fid": 3.0, "note": "text"}]
+    (tmp_path / "checkpoint-2" / "trainer_state.json").write_text(json.dumps({"global_step": 2, "log_history": log}))
+    assert read_history(tmp_path) == {"mse": [(1, 1.0), (2, 0.5)], "eval_fid": [(2, 3.0)]}
