@@ -265,6 +265,8 @@ book.initialize(latents[rank])
 for _ in range(3):
     book.update(latents[rank], book.nearest(latents[rank]))
 torch.save({"book": book.codebook, "count": book.code_count}, sys.argv[1] + f"/{rank}.pt")
+dist.barrier()
+dist.destroy_process_group()
 """
 
 

@@ -8,13 +8,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from tiny import FIXTURES, seeded, tiny_generator, tiny_vq
+from tiny import FIXTURES, seeded, tiny_generator, tiny_pipeline, tiny_vq
 from torch.nn import functional as F
 from transformers import AutoModel, DynamicCache, pipeline
 
 from hf_motion import T2MGPT, MoMask, MoMaskConfig, Motion, MotionFeatureExtractor, T2MGPTConfig
 from hf_motion.models.text_motion_model import TextMotionModel
+from hf_motion.text_encoders import add_text_lora
 from hf_motion.trainers.tokenizer import save_motion_tokenizer
+from hf_motion.trainers.tokens import new_token_model
 
 ROOT = Path(__file__).parents[1]
 KINDS = ("t2m-gpt", "momask")
@@ -348,6 +350,27 @@ class TestMoMask:
     def test_bad_configuration(self) -> None:
         with pytest.raises(ValueError, match="Use T2M-GPT"):
             MoMaskConfig({"num_quantizers": 1})
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_adaclip_drops_in(kind: str, tmp_path: Path) -> None:
+    """The adapter of a diffusion pipeline's text encoder, added to the weights: the same vectors in a model of tokens."""
+    pipe = tiny_pipeline()
+    add_text_lora(pipe.text_encoder, rank=2)
+    plain = pipe.encode_prompt(["a person walks"])[0]
+    for name, parameter in pipe.text_encoder.named_parameters():
+        if "lora_B" in name:
+            torch.nn.init.normal_(parameter, std=0.3)
+    pipe.save_pretrained(tmp_path / "adaqf")
+    extractor = MotionFeatureExtractor(mean=[0.1] * 263, std=[0.5] * 263)
+    save_motion_tokenizer(tmp_path / "vq", tiny_vq(num_quantizers=3 if kind == "momask" else 1), extractor)
+    model = new_token_model(kind, str(tmp_path / "vq"), str(tmp_path / "adaqf"), SIZES).eval()
+    texts = ["a person walks", "someone jumps high"]
+    adapted = pipe.encode_prompt(texts)[0]
+    assert (adapted[:1] - plain).abs().max() > 1e-2
+    torch.testing.assert_close(model.encode_texts(texts), adapted, atol=1e-5, rtol=1e-5)
+    model.save_pretrained(tmp_path / "model")
+    torch.testing.assert_close(AutoModel.from_pretrained(tmp_path / "model").encode_texts(texts), adapted, atol=1e-5, rtol=1e-5)
 
 
 @pytest.mark.parametrize("kind", KINDS)
