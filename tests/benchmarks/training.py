@@ -87,12 +87,17 @@ def training_step(pipe: MDMPipeline, batch: int, frames: list[int], adaqf: bool,
         add_text_lora(pipe.text_encoder, rank=16)
     objective = DiffusionObjective(pipe, 0.1, adaqf, feedback=judge).to(DEVICE).train()
     texts = captions(batch)
-    collate = DiffusionCollator(pipe, None if adaqf else texts, judge.embed_captions(texts) if adaqf else None)
     draw = torch.Generator().manual_seed(0)
     examples = [
-        {"motion_features": torch.randn(length, 263, generator=draw), "caption": text, "seed": index}
+        {"motion_features": torch.randn(length, 263, generator=draw), "caption": text, "seed": index, "clip": index}
         for index, (length, text) in enumerate(zip(batch_lengths(batch, frames), texts, strict=True))
     ]
+    embeds = real = None
+    if judge is not None:  # once for a whole training
+        embeds = judge.embed_captions(texts)
+        clips = [pipe.feature_extractor.denormalize(example["motion_features"]) for example in examples]
+        real = list(torch.from_numpy(judge.embedder.embed_motions(clips)).float())
+    collate = DiffusionCollator(pipe, None if adaqf else texts, embeds, real)
     parameters = trained_parameters(objective)
     optimizer, average = torch.optim.AdamW(parameters, lr=1e-4, fused=True), EMAModel(parameters, foreach=True)
 
