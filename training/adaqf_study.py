@@ -115,6 +115,8 @@ def report(study: StudyArguments, output: Path) -> None:
             result.rows = {name if row == "pipeline" else row: values for row, values in result.rows.items()}
         merged = merge(results)
         histories = {name: read_history(output / name) for name in done}
+        for history in histories.values():
+            history.setdefault("mse", history["loss"])  # without feedback they are one
         parts.append(f"## {title}\n\n{merged.markdown()}\n{convergence(histories)}\n")
         curves = output / f"{title.lower().replace(' ', '-')}.svg"
         save_curves(histories, curves, ["eval_fid", "eval_r_precision_top3", "eval_tmr_r_precision_top3", "eval_skating_ratio", "mse"])

@@ -63,7 +63,7 @@ def save_curves(histories: Mapping[str, History], path: str | os.PathLike, names
     rows = -(-len(names) // _COLUMNS)
     top = rows * (_HEIGHT + _TOP + _GAP) + 10
     legend = "".join(
-        f'<path d="M{_LEFT} {top + 18 * index + 8}h24" stroke="{_colour(index)}" stroke-width="3"/>'
+        f'<path d="M{_LEFT} {top + 18 * index + 8}h24" {_stroke(index)} stroke-width="3"/>'
         f'<text x="{_LEFT + 32}" y="{top + 18 * index + 12}">{escape(run)}</text>'
         for index, run in enumerate(histories)
     )
@@ -101,7 +101,7 @@ def _panel(histories: Mapping[str, History], name: str) -> str:
     ]
     for index, history in enumerate(histories.values()):
         line = " ".join(place(step, value) for step, value in history.get(name, []))
-        parts.append(f'<polyline points="{line}" fill="none" stroke="{_colour(index)}" stroke-width="1.8"/>')
+        parts.append(f'<polyline points="{line}" fill="none" {_stroke(index)} stroke-width="1.8"/>')
     return "".join(parts)
 
 
@@ -111,5 +111,8 @@ def _ceiling(values: Sequence[float]) -> float:
     return min(ordered[-1], 3 * ordered[len(ordered) // 2]) if ordered[0] >= 0 else ordered[-1]
 
 
-def _colour(index: int) -> str:
-    return COLOURS[1:][index % (len(COLOURS) - 1)]
+def _stroke(index: int) -> str:
+    """A colour for each of the first runs; the next ones have the same colours in dashes."""
+    colours = COLOURS[1:]
+    dashes = ' stroke-dasharray="6 4"' if index >= len(colours) else ""
+    return f'stroke="{colours[index % len(colours)]}"{dashes}'
