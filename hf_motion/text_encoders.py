@@ -200,6 +200,9 @@ def load_text_lora(encoder: PreTrainedModel, name: str | os.PathLike, adapter_na
     folder = _adapter_folder(name, **options)
     config, state = PeftConfig.from_pretrained(folder), load_file(folder / _ADAPTER_WEIGHTS)
     config.inference_mode = True
+    base, own = config.base_model_name_or_path, encoder.name_or_path
+    if base and own and not Path(own).exists() and base != own:
+        logger.warning("The adapter %r was trained on %r, this text encoder is %r; it may not mean the same there.", str(name), base, own)
     device, dtype = encoder.device, encoder.dtype
     try:
         # First into a copy that shares the weights: an adapter that does not fit would leave half of its layers behind.

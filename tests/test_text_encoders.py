@@ -230,6 +230,17 @@ def test_adapter_on_the_hub_finds_its_base(hub: Hub, tmp_path: Path) -> None:
         assert has_lora(load_text_encoder("org/adaclip"))
 
 
+def test_adapter_of_another_base_is_warned_of(hub: Hub, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    for name in ("org/base", "org/other"):
+        build("bert").save_pretrained(tmp_path / name)
+        hub.put(name, tmp_path / name)
+    save_text_lora(adapted(build("bert"), base="org/base"), tmp_path / "adapter")
+    load_text_lora(load_text_encoder("org/base"), tmp_path / "adapter")
+    assert not [record for record in caplog.records if "was trained on" in record.getMessage()]
+    load_text_lora(load_text_encoder("org/other"), tmp_path / "adapter")
+    assert [record for record in caplog.records if "'org/base', this text encoder is 'org/other'" in record.getMessage()]
+
+
 @pytest.mark.parametrize("kind", ["clip", "distilbert", "t5"])
 def test_pipeline_gives_its_text_encoder(hub: Hub, tmp_path: Path, kind: str) -> None:
     pipe = tiny_pipeline(kind)
