@@ -38,6 +38,9 @@ def test_there_and_back(tokenizer: str, tmp_path: Path) -> None:
     motions = [Motion.load(path) for path in sorted((tmp_path / "out").glob("*.npz"))]
     assert [len(motion) for motion in motions] == [4 * len(row["codes"][0]) for row in rows]
     run("detokenize", rows[0]["text"], "--model", tokenizer, "-o", tmp_path / "one.bvh")
+    long = "<motion_start>" + "<motion_3>" * 400 + "<motion_end>"  # longer than a file's name may be
+    run("detokenize", long, "--model", tokenizer, "-o", tmp_path / "long.npz")
+    assert len(Motion.load(tmp_path / "long.npz")) == 1600
     assert Motion.load(tmp_path / "one.bvh").joints.shape[1] == 22
 
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from transformers import set_seed
+from transformers import AutoModel, set_seed
 from trl import TrlParser
 
 from hf_motion import MotionFeatureExtractor
@@ -22,7 +22,7 @@ from hf_motion.data.motion_text import MotionTextDataset, load_motion_rows, take
 from hf_motion.trainers.averaging import trained_parameters
 from hf_motion.trainers.callbacks import EvaluateMotionsCallback
 from hf_motion.trainers.motion_text import MotionTextTrainingArguments
-from hf_motion.trainers.tokens import MODELS, TokenDataset, TokenTrainer, new_token_model
+from hf_motion.trainers.tokens import TokenDataset, TokenTrainer, new_token_model
 from hf_motion.utils.files import check_writable
 from hf_motion.utils.options import as_mapping
 
@@ -63,7 +63,7 @@ def main(script: ScriptArguments, args: MotionTextTrainingArguments) -> None:
         rows = take_rows(load_motion_rows(script.dataset, script.split), script.max_train_samples)
         score_rows = load_motion_rows(script.dataset, script.score_split) if script.score_steps else None
     if script.model is not None:
-        model = MODELS[script.model_type][1].from_pretrained(script.model)
+        model = AutoModel.from_pretrained(script.model, use_safetensors=True)
     else:
         parts = script.motion_tokenizer, script.text_encoder, as_mapping(script.model_options), script.max_text_tokens
         model = new_token_model(script.model_type, *parts)

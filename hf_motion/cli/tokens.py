@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from enum import Enum
 from pathlib import Path
 from typing import Annotated
@@ -83,7 +84,7 @@ def detokenize(
         codec = MotionCodec.from_pretrained(model, device or "cpu")
         codes = []
         for text in texts:
-            if Path(text).is_file():
+            if os.path.isfile(text):  # a text may be longer than any path, at which pathlib raises
                 codes += [torch.tensor(row["codes"]) for row in _rows(Path(text))]
                 continue
             decoded = codec.tokenizer.decode_motion(text, strict=not lenient, format=written.value)

@@ -23,12 +23,12 @@ from typing import Any
 
 import numpy as np
 from torch import Tensor
-from transformers import AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from ..models.mdm import MDMDenoiser
 from ..pipelines.mdm import MDMPipeline
 from ..representation import MotionFeatureExtractor
-from .published import existing_file, load_statistics, load_tensors
+from .published import existing_file, load_statistics, load_weights, text_encoder_pair
 
 logger = logging.getLogger(__name__)
 
@@ -178,7 +178,8 @@ def convert_mdm_checkpoint(
         >>> pipe = convert_mdm_checkpoint("model000200000.pt", mean="Mean.npy", std="Std.npy")  # doctest: +SKIP
         >>> pipe.save_pretrained("mdm-humanml3d")  # doctest: +SKIP
     """
-    state_dict = _load_weights(existing_file(path), use_ema)
+    keys = ["model_avg", "model"] if use_ema else ["model"]
+    state_dict = load_weights(existing_file(path), keys, "MDM weights")
     args = _load_args(Path(path), args_path)
     config = mdm_config_from_official(state_dict, args)
     denoiser = MDMDenoiser(**config)
@@ -188,7 +189,7 @@ def convert_mdm_checkpoint(
         raise ValueError(f"The weights in {str(path)!r} do not fit each other: {error}") from error
     kind = "bert" if config["text_conditioning"] == "tokens" else "clip"
     feature_extractor = _feature_extractor(config["num_features"], args.get("dataset"), mean, std)
-    encoder, tokenizer = _load_text_encoder(text_encoder or _TEXT_ENCODERS[kind], config["text_dim"])
+    encoder, tokenizer = text_encoder_pair(text_encoder or _TEXT_ENCODERS[kind], config["text_dim"], _TEXT_ENCODERS.values())
     if args.get("cond_mask_prob") == 0:
         logger.warning("%s was trained without text dropout (cond_mask_prob=0), so guidance means nothing: use guidance_scale=1.", path)
     return MDMPipeline(
@@ -294,36 +295,6 @@ def _feature_extractor(
     known = ", ".join(f"{width} for {name}" for name, (_, width) in _DATASETS.items())
     trained_on = f" and args.json says dataset {dataset!r}" if dataset else ""
     raise ValueError(f"The weights are for features {num_features} wide{trained_on}; known widths are {known}.")
-
-
-def _load_text_encoder(
-    source: str | os.PathLike | tuple[PreTrainedModel, PreTrainedTokenizerBase], text_dim: int
-) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
-    from ..text_encoders import load_text_encoder, text_width
-
-    if isinstance(source, (str, os.PathLike)):
-        source = load_text_encoder(str(source)), AutoTokenizer.from_pretrained(str(source))
-    encoder, tokenizer = source
-    if text_width(encoder) != text_dim:
-        raise ValueError(
-            f"The weights expect text vectors {text_dim} wide, {type(encoder).__name__} gives {text_width(encoder)}. Pass the text encoder "
-            f"that they were trained with; published ones are {', '.join(map(repr, _TEXT_ENCODERS.values()))}."
-        )
-    return encoder, tokenizer
-
-
-def _load_weights(path: Path, use_ema: bool) -> dict[str, Tensor]:
-    content = load_tensors(path)
-    names = ("model_avg", "model") if use_ema else ("model",)
-    if isinstance(content, dict):
-        content = next((content[name] for name in names if isinstance(content.get(name), dict)), content)
-    if not isinstance(content, dict) or not content or not all(isinstance(value, Tensor) for value in content.values()):
-        found = ", ".join(map(repr, list(content)[:5])) if isinstance(content, dict) else type(content).__name__
-        raise ValueError(
-            f"{str(path)!r} holds no MDM weights: expected tensors, or those under 'model' or 'model_avg', found {found or None}. "
-            "Pass a model*.pt file; opt*.pt files are states of the optimizer."
-        )
-    return content
 
 
 def _load_args(checkpoint: Path, args_path: str | os.PathLike | None) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 
 def existing_file(path: str | os.PathLike) -> Path:
@@ -104,3 +105,30 @@ def load_statistics(name: str, values: str | os.PathLike | np.ndarray | Sequence
         except (ValueError, EOFError) as error:
             raise ValueError(f"Cannot read {name} from {str(path)!r}: {error}. Pass an .npy file with one number per feature.") from error
     return np.asarray(values, dtype=np.float64).ravel().tolist()
+
+
+def text_encoder_pair(
+    source: str | os.PathLike | tuple[PreTrainedModel, PreTrainedTokenizerBase], text_dim: int, published: Iterable[str]
+) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    """The text encoder and tokenizer that converted weights go with.
+
+    Args:
+        source (`str`, `os.PathLike` or a pair): Name or folder, or the two themselves.
+        text_dim (`int`): Width of the text's vector that the weights expect.
+        published (`Iterable[str]`): Names of those that published weights were trained with, for the error.
+
+    Raises:
+        OSError: If there is no such text encoder.
+        ValueError: If its vectors have another width.
+    """
+    from ..text_encoders import load_text_encoder, load_text_tokenizer, text_width
+
+    if isinstance(source, (str, os.PathLike)):
+        source = load_text_encoder(source), load_text_tokenizer(source)
+    encoder, tokenizer = source
+    if text_width(encoder) != text_dim:
+        raise ValueError(
+            f"The weights expect text vectors {text_dim} wide, {type(encoder).__name__} gives {text_width(encoder)}. Pass the text encoder "
+            f"that they were trained with; published ones are {', '.join(map(repr, published))}."
+        )
+    return encoder, tokenizer

@@ -12,7 +12,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from ..models.motion_vq.modeling_motion_vq import MotionVQModel
 from ..models.text_motion_model import TextMotionModel
 from ..representation import MotionFeatureExtractor
-from ..text_encoders import load_text_encoder, load_text_tokenizer, text_width
+from .published import text_encoder_pair
 
 TEXT_ENCODER = "openai/clip-vit-base-patch32"
 """The text encoder that every published one was trained with."""
@@ -48,14 +48,7 @@ def build_token_model(
         OSError: If there is no such text encoder.
         ValueError: If the parts do not fit each other.
     """
-    if isinstance(text_encoder, (str, os.PathLike)):
-        text_encoder = load_text_encoder(text_encoder), load_text_tokenizer(text_encoder)
-    encoder, tokenizer = text_encoder
-    if text_width(encoder) != text_dim:
-        raise ValueError(
-            f"The weights expect text vectors {text_dim} wide, {type(encoder).__name__} gives {text_width(encoder)}. Pass the text encoder "
-            f"that they were trained with; the published one is {TEXT_ENCODER!r}."
-        )
+    encoder, tokenizer = text_encoder_pair(text_encoder, text_dim, [TEXT_ENCODER])
     encoder.config.architectures = [type(encoder).__name__]
     model = model_class(model_class.config_class(vq_model.config, encoder.config, **options), encoder, vq_model)
     inner = {name: value for name, value in model.state_dict().items() if name.startswith(("text_encoder.", "vq_model."))}

@@ -8,16 +8,16 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from transformers import AutoFeatureExtractor, AutoTokenizer, PreTrainedTokenizerBase
+from transformers import initialization as init
 from transformers.modeling_utils import PreTrainedModel
 
-from ..data.motion_text import pad_and_mask
 from ..motion import Motion
 from ..representation import MotionFeatureExtractor
 from ..text_encoders import pooled_text, text_encoder_from_config, token_limit
 from .motion_vq.configuration_motion_vq import MotionVQConfig
-from .motion_vq.modeling_motion_vq import MotionVQModel
+from .motion_vq.modeling_motion_vq import MotionVQModel, pad_codes
 from .text_motion_config import TextMotionConfig
 
 _HUB_OPTIONS = ("cache_dir", "force_download", "local_files_only", "revision", "token", "subfolder")
@@ -121,6 +121,16 @@ class TextMotionModel(PreTrainedModel):
         vectors = pooled_text(self.text_encoder, self.text_encoder(**inputs), inputs["attention_mask"])
         return vectors[torch.tensor([distinct.index(text) for text in texts], device=vectors.device)]
 
+    def _init_weights(self, module: nn.Module) -> None:
+        """As both published models: N(0, 0.02) for layers and tables."""
+        if isinstance(module, (nn.Linear, nn.Embedding)):
+            init.normal_(module.weight, std=0.02)
+            if getattr(module, "bias", None) is not None:
+                init.zeros_(module.bias)
+        elif isinstance(module, nn.LayerNorm):
+            init.ones_(module.weight)
+            init.zeros_(module.bias)
+
     def token_counts(self, num_frames: int | Sequence[int] | None, texts: int) -> list[int] | None:
         """How many tokens hold the wanted frames; None if no length is wanted.
 
@@ -163,9 +173,7 @@ class TextMotionModel(PreTrainedModel):
             return list(codes)
         if self.feature_extractor is None:
             raise ValueError("This model has no feature extractor. Load it with from_pretrained, or set model.feature_extractor.")
-        padded, mask = pad_and_mask([clip.T for clip in codes])
-        padded = padded.masked_fill(~mask.bool()[..., None].to(padded.device), -1).transpose(1, 2)
-        features = self.vq_model.decode(padded.to(self.device)).float()
+        features = self.vq_model.decode(pad_codes(codes).to(self.device)).float()
         unit = self.config.vq_config.frames_per_token
         wanted = lengths or [clip.shape[1] * unit for clip in codes]
         if output_type == "features":

@@ -10,7 +10,7 @@ from torch import Tensor
 from transformers import AutoFeatureExtractor, AutoModel
 
 from ..data.motion_text import pad_and_mask
-from ..models.motion_vq.modeling_motion_vq import MotionVQModel
+from ..models.motion_vq.modeling_motion_vq import MotionVQModel, pad_codes
 from ..motion import Motion
 from ..representation import MotionFeatureExtractor
 from .motion_tokenizer import MotionTokenizer
@@ -83,9 +83,8 @@ class MotionCodec:
         rows = [torch.as_tensor(clip).reshape(-1, torch.as_tensor(clip).shape[-1]) for clip in codes]
         if len({len(row) for row in rows}) > 1:
             raise ValueError(f"All motions must have as many quantizers, got {[len(row) for row in rows]}.")
-        padded, mask = pad_and_mask([row.T for row in rows])
-        padded = padded.masked_fill(~mask.bool()[..., None], -1).transpose(1, 2)
+        padded = pad_codes(rows)
         with torch.no_grad():
             features = self.model.decode(padded.to(self.model.device)).float().cpu()
-        frames = mask.repeat_interleave(self.model.config.frames_per_token, dim=1)
+        frames = (padded[:, 0] >= 0).long().repeat_interleave(self.model.config.frames_per_token, dim=1)
         return self.feature_extractor.decode(features, frames, texts)

@@ -101,14 +101,14 @@ class EvaluateMotionsCallback(TrainerCallback):
         from ..evaluation.generations import system_generator
 
         options = {"num_inference_steps": self.num_inference_steps} if self.num_inference_steps else {}
-        name, folder = "model", Path(args.output_dir) / "evaluation" / f"step-{state.global_step:07d}"
+        name, folder = "model", Path(args.output_dir) / f".scored-motions-{state.global_step:07d}"
         with _as_finished(self.system, model, self.trainer.ema):
             generate = system_generator(self._generator(), self.scorer.evaluator.feature_extractor, options)
             rows = self.scorer.score({name: generate}, folder, {name: {"step": state.global_step, **options}})
         self.scorer.forget(name)
         self.trainer.accelerator.wait_for_everyone()
         if state.is_world_process_zero:
-            shutil.rmtree(folder.parent)
+            shutil.rmtree(folder)
         logs = control.should_log
         self.trainer.log({f"eval_{metric}": values[0] for metric, values in rows[name].items() if metric in _WATCHED})
         control.should_log = logs  # or this would stand for the log of the step
@@ -126,6 +126,8 @@ def _as_finished(system: MotionDiffusionPipeline | PreTrainedModel, model: nn.Mo
     model.eval()
     if isinstance(system, MotionDiffusionPipeline):
         system.set_progress_bar_config(disable=True)
-    with averaged_weights(ema, model):
-        yield
-    model.train(training)
+    try:
+        with averaged_weights(ema, model):
+            yield
+    finally:
+        model.train(training)

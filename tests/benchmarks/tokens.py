@@ -77,13 +77,13 @@ def plain_momask(model: MoMask, batch: int, tokens: int = 49, steps: int = 10) -
         scores = torch.where(masked, logits.softmax(-1).gather(2, drawn[..., None])[..., 0], 1e5)
     residual, codes, below = model.residual_transformer, [ids], 0
     for layer in range(1, model.config.vq_config.num_quantizers):
-        table = residual.input_tables[layer - 1].repeat(batch, 1, 1)
+        table = residual.input_table(layer - 1).repeat(batch, 1, 1)
         below = below + table.gather(1, codes[-1][..., None].expand(-1, -1, table.shape[-1]))
         layers, passes = torch.full((batch,), layer), []
         for condition in (text, none):
             prefix = torch.stack((residual.text_projection(condition), residual.layer_embedding(torch.eye(6)[layers])), dim=1)
             hidden = residual.head(residual.trunk(below, prefix, real))
-            passes.append(torch.einsum("bnc,bsc->bsn", residual.output_tables[layers - 1], hidden))
+            passes.append(torch.einsum("bnc,bsc->bsn", residual.output_table(layer).repeat(batch, 1, 1), hidden))
         codes.append(draw(passes[1] + 5 * (passes[0] - passes[1])))
     return torch.stack(codes, dim=1)
 

@@ -303,14 +303,8 @@ class MoMask(TextMotionModel):
             raise ValueError(f"keep_share must be in [0, 1), got {keep_share!r}.")
 
     def _init_weights(self, module: nn.Module) -> None:
-        if isinstance(module, (nn.Linear, nn.Embedding)):
-            init.normal_(module.weight, std=0.02)
-            if getattr(module, "bias", None) is not None:
-                init.zeros_(module.bias)
-        elif isinstance(module, nn.LayerNorm):
-            init.ones_(module.weight)
-            init.zeros_(module.bias)
-        elif isinstance(module, ResidualTransformer):
+        super()._init_weights(module)
+        if isinstance(module, ResidualTransformer):
             for table in (module.inner_tables, module.first_table, module.last_table):
                 init.normal_(table, std=0.02)
         elif isinstance(module, TokenTrunk):

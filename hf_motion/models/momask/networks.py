@@ -37,7 +37,8 @@ class ResidualTransformer(nn.Module):
         super().__init__()
         books, rows, width = config.vq_config.num_quantizers, config.vq_config.codebook_size + 1, config.token_dim
         self.share_weights, self.double_logits = config.share_weights, config.double_logits
-        inner = books - 2 if config.share_weights else 2 * (books - 2)
+        self.num_inner = books - 2
+        inner = self.num_inner if config.share_weights else 2 * self.num_inner
         self.first_table = nn.Parameter(torch.empty(1, rows, width))
         self.inner_tables = nn.Parameter(torch.empty(inner, rows, width))
         self.last_table = nn.Parameter(torch.empty(1, rows, width))
@@ -47,21 +48,19 @@ class ResidualTransformer(nn.Module):
         self.layer_embedding = nn.Linear(books, config.hidden_size)
         self.head = TokenHead(config.hidden_size, width)
 
-    @property
-    def input_tables(self) -> Tensor:
-        """(books - 1, codes + 1, token_dim), of the books 0 to books - 2."""
-        inner = self.inner_tables if self.share_weights else self.inner_tables[: len(self.inner_tables) // 2]
-        return torch.cat((self.first_table, inner))
+    def input_table(self, book: int) -> Tensor:
+        """(codes + 1, token_dim), of a book that others are predicted from."""
+        return self.inner_tables[book - 1] if book else self.first_table[0]
 
-    @property
-    def output_tables(self) -> Tensor:
-        """(books - 1, codes + 1, token_dim), of the books 1 to books - 1."""
-        inner = self.inner_tables if self.share_weights else self.inner_tables[len(self.inner_tables) // 2 :]
-        return torch.cat((inner, self.last_table))
+    def output_table(self, book: int) -> Tensor:
+        """(codes + 1, token_dim), of a book that is predicted: from 1."""
+        if book - 1 == self.num_inner:
+            return self.last_table[0]
+        return self.inner_tables[book - 1 + (0 if self.share_weights else self.num_inner)]
 
     def embed(self, codes: Tensor, book: int) -> Tensor:
         """(batch, tokens) codes of a book, -1 for none, to (batch, tokens, token_dim)."""
-        table = self.input_tables[book]
+        table = self.input_table(book)
         return F.embedding(torch.where(codes < 0, len(table) - 1, codes), table)
 
     def sum_below(self, codes: Tensor, layers: Tensor) -> Tensor:
@@ -97,7 +96,7 @@ class ResidualTransformer(nn.Module):
         return logits
 
     def _project(self, hidden: Tensor, layer: int) -> Tensor:
-        logits = hidden @ self.output_tables[layer - 1].T.to(hidden.dtype)
+        logits = hidden @ self.output_table(layer).T.to(hidden.dtype)
         if self.output_bias is None:
             return logits
         return (2 if self.double_logits else 1) * logits + self.output_bias[layer - 1].to(logits.dtype)

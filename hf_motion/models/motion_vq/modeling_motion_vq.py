@@ -7,7 +7,7 @@ Zhang et al., *T2M-GPT*, CVPR 2023; Guo et al., *MoMask*, CVPR 2024. Weights pub
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -17,6 +17,7 @@ from transformers import initialization as init
 from transformers.modeling_utils import PreTrainedModel
 from transformers.utils import ModelOutput
 
+from ...data.motion_text import pad_and_mask
 from ...nn.quantizers import ResidualQuantizer
 from ...nn.recurrent import real_lengths
 from .configuration_motion_vq import MotionVQConfig
@@ -241,6 +242,12 @@ class MotionVQModel(PreTrainedModel):
             bound = (module.in_channels * module.kernel_size[0]) ** -0.5
             init.uniform_(module.weight, -bound, bound)
             init.uniform_(module.bias, -bound, bound)
+
+
+def pad_codes(codes: Sequence[Tensor]) -> Tensor:
+    """Codes of several motions, (quantizers, tokens) each, as one batch for `MotionVQModel.decode`: -1 behind each end."""
+    padded, mask = pad_and_mask([clip.T for clip in codes])
+    return padded.masked_fill(~mask.bool()[..., None].to(padded.device), -1).transpose(1, 2)
 
 
 class ConvEncoder(nn.Module):

@@ -214,14 +214,8 @@ class T2MGPT(TextMotionModel, GenerationMixin):
         return self.motions_of(codes, prompts, lengths, output_type)
 
     def _init_weights(self, module: nn.Module) -> None:
-        if isinstance(module, (nn.Linear, nn.Embedding)):
-            init.normal_(module.weight, std=0.02)
-            if getattr(module, "bias", None) is not None:
-                init.zeros_(module.bias)
-        elif isinstance(module, nn.LayerNorm):
-            init.ones_(module.weight)
-            init.zeros_(module.bias)
-        elif module is self:
+        super()._init_weights(module)
+        if module is self:
             init.copy_(module.positions, sinusoidal_table(*module.positions.shape))
 
 
