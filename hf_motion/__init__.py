@@ -37,6 +37,7 @@ _PUBLIC = {
     "T2MGPTConfig": "models.t2m_gpt.configuration_t2m_gpt",
     "TMR": "models.tmr.modeling_tmr",
     "TMRConfig": "models.tmr.configuration_tmr",
+    "TMRTextEncoder": "models.tmr.modeling_tmr",
     "TextToMotionPipeline": "pipelines.text_to_motion",
     "WordPosTokenizer": "tokenization.word_pos",
     "edit_mask": "pipelines.editing",
@@ -66,6 +67,7 @@ if TYPE_CHECKING:
     from .models.t2m_gpt.modeling_t2m_gpt import T2MGPT as T2MGPT
     from .models.tmr.configuration_tmr import TMRConfig as TMRConfig
     from .models.tmr.modeling_tmr import TMR as TMR
+    from .models.tmr.modeling_tmr import TMRTextEncoder as TMRTextEncoder
     from .motion import Motion as Motion
     from .pipelines.adaqf import AdaQFPipeline as AdaQFPipeline
     from .pipelines.editing import edit_mask as edit_mask

@@ -27,6 +27,7 @@ from transformers import (
 from transformers.models.auto import AutoConfig, AutoModel, AutoModelForTextEncoding
 from transformers.models.auto.modeling_auto import MODEL_FOR_TEXT_ENCODING_MAPPING_NAMES
 
+from .models.tmr.modeling_tmr import TMRTextEncoder
 from .utils.files import atomic_path
 
 logger = logging.getLogger("hf_motion")
@@ -53,8 +54,8 @@ def load_text_encoder(name: str | os.PathLike) -> PreTrainedModel:
 
     Args:
         name (`str` or `os.PathLike`): Folder or repository of one of three kinds: a model, of which a CLIP gives only its text half (with
-            its projection if it has one) and an encoder-decoder only its encoder; an adapter in PEFT's format, such as an AdaCLIP, which
-            names its base; or a pipeline of ours, which gives its text encoder, its adapter included.
+            its projection if it has one), a TMR too, and an encoder-decoder only its encoder; an adapter in PEFT's format, such as an
+            AdaCLIP, which names its base; or a pipeline of ours, which gives its text encoder, its adapter included.
 
     Returns:
         `PreTrainedModel`: In float32 and evaluation mode.
@@ -99,22 +100,25 @@ def pooled_text(encoder: PreTrainedModel, output: Any, attention_mask: Tensor) -
 
     Args:
         encoder (`PreTrainedModel`): The text encoder.
-        output (`ModelOutput`): Its output. Of a CLIP the projected vector is taken, or the pooled one where it has no projection; of any
-            other the mean over tokens, as sentence encoders pool: what a BERT calls pooled was trained for another purpose, or not at all.
+        output (`ModelOutput`): Its output. Of a CLIP the projected vector is taken, or the pooled one where it has no projection; of a TMR
+            its embedding; of any other the mean over tokens, as sentence encoders pool: what a BERT calls pooled was trained for another
+            purpose, or not at all.
         attention_mask (`torch.Tensor`): (batch, tokens), 1 on real tokens.
 
     Returns:
         `torch.Tensor`: (batch, width).
     """
+    if getattr(output, "text_embeds", None) is not None:
+        return output.text_embeds
     if encoder.config.model_type.startswith("clip"):
-        return output.text_embeds if getattr(output, "text_embeds", None) is not None else output.pooler_output
+        return output.pooler_output
     mask = attention_mask[..., None].to(output.last_hidden_state.dtype)
     return (output.last_hidden_state * mask).sum(1) / mask.sum(1)
 
 
 def token_limit(encoder: PreTrainedModel, wanted: int | None = None) -> int | None:
     """How many tokens of a text an encoder reads: as many as are wanted, and as it has positions for; None for any number."""
-    limits = wanted, getattr(encoder.config, "max_position_embeddings", None)
+    limits = wanted, getattr(encoder.config.get_text_config(), "max_position_embeddings", None)
     return min((limit for limit in limits if limit), default=None)
 
 
@@ -303,6 +307,8 @@ def _plain_encoder(name: str | os.PathLike) -> PreTrainedModel:
     if config.model_type in ("clip", "clip_text_model"):
         plain = config.architectures == [CLIPTextModel.__name__]  # has no projection; the other class would draw one
         return (CLIPTextModel if plain else CLIPTextModelWithProjection).from_pretrained(name, **options)
+    if config.model_type == "tmr":
+        return TMRTextEncoder.from_pretrained(name, **options)
     if config.model_type in MODEL_FOR_TEXT_ENCODING_MAPPING_NAMES:
         return AutoModelForTextEncoding.from_pretrained(name, **options)
     model = AutoModel.from_pretrained(name, **options)
@@ -322,7 +328,7 @@ def _small_files(name: str | os.PathLike) -> Path:
 
 
 def text_encoder_from_config(config: PreTrainedConfig) -> PreTrainedModel:
-    """An untrained text encoder of that configuration, for models that hold one: CLIP's text model, BERT or DistilBERT.
+    """An untrained text encoder of that configuration, for models that hold one: CLIP's text model, BERT, DistilBERT or TMR's text half.
 
     Raises:
         ValueError: If it is of another kind.
@@ -330,8 +336,12 @@ def text_encoder_from_config(config: PreTrainedConfig) -> PreTrainedModel:
     if config.model_type == "clip_text_model":
         projects = "CLIPTextModelWithProjection" in (config.architectures or ())
         return CLIPTextModelWithProjection(config) if projects else CLIPTextModel(config)
+    if config.model_type == "tmr":
+        return TMRTextEncoder(config)
     if config.model_type not in ("bert", "distilbert"):
-        raise ValueError(f"A token model holds a CLIP text model, a BERT or a DistilBERT as its text encoder, got {config.model_type!r}.")
+        raise ValueError(
+            f"A token model holds a CLIP text model, a BERT, a DistilBERT or a TMR as its text encoder, got {config.model_type!r}."
+        )
     return AutoModel.from_config(config)
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from tiny import CAPTIONS, FIXTURES, tiny_pipeline
+from tiny import CAPTIONS, FIXTURES, tiny_generator, tiny_pipeline
 from transformers import AutoModel
 from typer.testing import CliRunner
 
@@ -294,6 +294,34 @@ class TestCommand:
         )
         assert again.exit_code == 0, again.output
         assert (tmp_path / "both" / "comparison.svg").read_text().startswith("<svg")
+
+    def test_options_of_a_token_model(self, evaluator: Path, tmp_path: Path) -> None:
+        """Any option of the model can be set, what it does otherwise is written down, and one that it lacks is named at once."""
+        tiny_generator("momask", max_tokens=20).save_pretrained(tmp_path / "momask")
+        arguments = [
+            "evaluate", "--dataset", CLIPS, "--model", tmp_path / "momask", "--evaluator", evaluator, "--alignment", "none",
+            "--pool-size", 8, "--replications", 1, "--num-inference-steps", 2, "--max-frames", 48, "-o", tmp_path / "out",
+            "--device", "cpu",
+        ]  # fmt: skip
+        arguments = [str(argument) for argument in arguments]
+        output = CliRunner().invoke(app, [*arguments, "--option", "num_quantizers=1"])
+        assert output.exit_code == 0, output.output
+        options = EvaluationResult.load(tmp_path / "out").settings["options"]
+        assert options == {
+            "num_inference_steps": 2, "num_quantizers": 1, "guidance_scale": 4.0, "residual_guidance_scale": 5.0, "temperature": 1.0,
+            "keep_share": 0.9,
+        }  # fmt: skip
+        coarse = len(list((tmp_path / "out" / "motions").iterdir()))
+        assert CliRunner().invoke(app, arguments).exit_code == 0
+        assert len(list((tmp_path / "out" / "motions").iterdir())) == 2 * coarse, "another number of books is another set of motions"
+        for wrong, message in (
+            ("num_books=1", "no option 'num_books'; it has edit_frames, guidance_scale"),
+            ("num_quantizers", "NAME=VALUE"),
+            ("num_quantizers=9", "from 1 to 3"),
+        ):
+            output = CliRunner().invoke(app, [*arguments, "--option", wrong])
+            assert output.exit_code == 1
+            assert message in output.output
 
     def test_retrieval(self, alignment: Path, tmp_path: Path) -> None:
         arguments = [

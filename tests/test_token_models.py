@@ -12,7 +12,7 @@ from tiny import FIXTURES, seeded, tiny_generator, tiny_pipeline, tiny_vq
 from torch.nn import functional as F
 from transformers import AutoModel, DynamicCache, pipeline
 
-from hf_motion import T2MGPT, MoMask, MoMaskConfig, Motion, MotionFeatureExtractor, T2MGPTConfig
+from hf_motion import T2MGPT, TMR, MoMask, MoMaskConfig, Motion, MotionFeatureExtractor, T2MGPTConfig
 from hf_motion.models.text_motion_model import TextMotionModel
 from hf_motion.text_encoders import add_text_lora
 from hf_motion.trainers.tokenizer import save_motion_tokenizer
@@ -371,6 +371,25 @@ def test_adaclip_drops_in(kind: str, tmp_path: Path) -> None:
     torch.testing.assert_close(model.encode_texts(texts), adapted, atol=1e-5, rtol=1e-5)
     model.save_pretrained(tmp_path / "model")
     torch.testing.assert_close(AutoModel.from_pretrained(tmp_path / "model").encode_texts(texts), adapted, atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_tmr_reads_the_texts(kind: str, tmp_path: Path) -> None:
+    """The text half of a retrieval model as text encoder: its own embeddings, before and after saving, and padding is hidden."""
+    folder = ROOT / "hf_motion" / "checkpoints" / "tmr-small"
+    extractor = MotionFeatureExtractor(mean=[0.1] * 263, std=[0.5] * 263)
+    save_motion_tokenizer(tmp_path / "vq", tiny_vq(num_quantizers=3 if kind == "momask" else 1), extractor)
+    model = new_token_model(kind, str(tmp_path / "vq"), str(folder), SIZES).eval()
+    texts = ["a person walks", "someone waves the left hand twice and then walks away"]
+    tokens = model.tokenizer(texts, padding=True, return_tensors="pt")
+    wanted = TMR.from_pretrained(folder, dtype=torch.float32).get_text_features(tokens["input_ids"], tokens["attention_mask"])
+    torch.testing.assert_close(model.encode_texts(texts), wanted, atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(model.encode_texts(texts[:1]), wanted[:1], atol=1e-5, rtol=1e-5)
+    assert not any(name.startswith(("motion_encoder", "motion_decoder")) for name, _ in model.text_encoder.named_parameters())
+    model.save_pretrained(tmp_path / "model")
+    again = AutoModel.from_pretrained(tmp_path / "model")
+    torch.testing.assert_close(again.encode_texts(texts), wanted, atol=1e-5, rtol=1e-5)
+    assert len(again.generate_motion(texts, 20, generator=seeded())[1]) == 20
 
 
 @pytest.mark.parametrize("kind", KINDS)

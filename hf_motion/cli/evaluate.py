@@ -68,6 +68,7 @@ def evaluate(
     skip_unreadable: Annotated[bool, _setting("Leave unreadable rows out and count them.")] = False,
     guidance_scale: Annotated[float | None, typer.Option(help="How strongly the model follows the text.")] = None,
     num_inference_steps: Annotated[int | None, typer.Option(help="Denoising steps.")] = None,
+    option: Annotated[list[str] | None, typer.Option(help="Another option of the model, NAME=VALUE: num_quantizers=1, top_p=0.9.")] = None,
     device: Annotated[str | None, typer.Option(help="cpu, cuda, ...; the fastest there is by default.")] = None,
     dtype: Annotated[DType, typer.Option(help="Precision of the model; evaluators run in float32.")] = DType.float32,
     batch_size: Annotated[int, typer.Option(min=1, help="Clips embedded at once.")] = 64,
@@ -79,6 +80,7 @@ def evaluate(
     from ..evaluation.card import update_card as put_into_card
     from ..evaluation.run import EvaluationRequest
     from ..evaluation.run import evaluate as run
+    from ..utils.options import parse_assignments
 
     changes = {
         "replications": replications, "generations": generations, "seed": seed, "captions": captions and captions.value,
@@ -87,6 +89,7 @@ def evaluate(
     }  # fmt: skip
     options = {"guidance_scale": guidance_scale, "num_inference_steps": num_inference_steps}
     with user_errors():
+        options |= parse_assignments(option or [], "--option")
         if reconstruction and retrieval:
             raise ValueError("--reconstruction and --retrieval exclude each other.")
         if update_card and (model is None or reconstruction or retrieval):

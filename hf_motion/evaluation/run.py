@@ -44,7 +44,7 @@ class EvaluationRequest:
         mode (`str`, defaults to `"generation"`): `"generation"`, `"reconstruction"` or `"retrieval"`.
         protocol (`str`, defaults to `"strict"`): `"strict"` or `"guo"`.
         changes (`dict`): Settings of the protocol to change, see `Protocol`.
-        options (`dict`): Passed to the model: `guidance_scale`, `num_inference_steps`.
+        options (`dict`): Passed to the model, such as `guidance_scale`, `num_inference_steps` or MoMask's `num_quantizers`.
         max_clips (`int`, *optional*): Use the first clips only.
         strict_rows (`bool`, defaults to `True`): Stop at an unreadable row rather than leave it out and count it.
         drop_non_finite (`bool`, defaults to `False`): Score what is left when some motions are not finite.
@@ -138,6 +138,7 @@ def _generation(request: EvaluationRequest, protocol: Protocol, device: str) -> 
     folder = checkpoint_folder(request.model or EMBEDDED)
     name, digest = Path(request.model).name if request.model else EMBEDDED.name, fingerprint(folder)
     system = _system(folder, request, device)
+    _check_options(system, request.options)
     generate = system_generator(system, evaluator.feature_extractor, request.options)
     clips = _clips(request, protocol, evaluator)
     scorer = GenerationScorer(clips, protocol, evaluator, alignment, request.drop_non_finite, request.show_progress)
@@ -169,11 +170,27 @@ def _system(folder: Path, request: EvaluationRequest, device: str) -> PreTrained
 
 
 def _defaults(system: PreTrainedModel) -> dict[str, Any]:
-    """What a pipeline does unless it is told otherwise; a number of steps may come from its checkpoint."""
+    """What a model does unless it is told otherwise; a pipeline's number of steps may come from its checkpoint."""
     if not hasattr(system, "pipeline"):
-        return {}
+        return {name: default for name, default in _options_of(system).items() if default is not None}
     guidance = inspect.signature(type(system.pipeline).__call__).parameters["guidance_scale"].default
     return {"guidance_scale": guidance, "num_inference_steps": system.pipeline.default_steps}
+
+
+def _options_of(system: PreTrainedModel) -> dict[str, Any]:
+    """What `generate_motion` can be told besides texts, lengths and chance, and its defaults."""
+    parameters = inspect.signature(system.generate_motion).parameters.values()
+    own = (parameter for parameter in parameters if parameter.kind is parameter.KEYWORD_ONLY)
+    return {parameter.name: parameter.default for parameter in own if parameter.name not in ("generator", "output_type")}
+
+
+def _check_options(system: PreTrainedModel, options: dict[str, Any]) -> None:
+    """Say it before hours of work when a model has no such option; a pipeline says it itself."""
+    if hasattr(system, "pipeline"):
+        return
+    known = _options_of(system)
+    if unknown := sorted(set(options) - set(known)):
+        raise ValueError(f"{type(system).__name__} has no option {unknown[0]!r}; it has {', '.join(sorted(known)) or 'none'}.")
 
 
 def _check_lengths(

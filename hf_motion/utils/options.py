@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import Any
 
 
@@ -25,3 +26,31 @@ def as_mapping(value: Any) -> Any:
         return json.loads(value)
     except json.JSONDecodeError as error:
         raise ValueError(f"{value!r} is not a JSON object: {error}. Write it as '{{\"name\": 1}}'.") from error
+
+
+def parse_assignments(texts: Sequence[str], option: str) -> dict[str, Any]:
+    """Options that came as text, NAME=VALUE; values are read as JSON where they are, and are text otherwise.
+
+    Args:
+        texts (`list[str]`): Such as `["num_quantizers=1", "mode=fast"]`.
+        option (`str`): The command line's option, for errors.
+
+    Raises:
+        ValueError: If a text is not of that form, or a name comes twice.
+
+    Example:
+        >>> parse_assignments(["num_quantizers=1", "top_p=0.9", "mode=fast"], "--option")
+        {'num_quantizers': 1, 'top_p': 0.9, 'mode': 'fast'}
+    """
+    parsed: dict[str, Any] = {}
+    for text in texts:
+        name, found, value = text.partition("=")
+        if not found or not name.isidentifier():
+            raise ValueError(f"{option} takes NAME=VALUE, such as num_quantizers=1, got {text!r}.")
+        if name in parsed:
+            raise ValueError(f"{option} got {name} twice; pass it once.")
+        try:
+            parsed[name] = json.loads(value)
+        except json.JSONDecodeError:
+            parsed[name] = value
+    return parsed

@@ -27,6 +27,7 @@ from transformers.modeling_outputs import CausalLMOutputWithPast
 
 from ...motion import Motion
 from ...nn.embeddings import sinusoidal_table
+from ...nn.products import quick_products
 from ...nn.sampling import GumbelLogitsProcessor
 from ...pipelines.motion_diffusion import check_prompts, spawn_generators
 from ..motion_vq.modeling_motion_vq import MotionVQModel
@@ -119,9 +120,10 @@ class T2MGPT(TextMotionModel, GenerationMixin):
         if past == 0:
             hidden = torch.where(is_text, self.text_projection(text_embeds.to(self.dtype))[:, None].to(hidden.dtype), hidden)
         hidden = self.dropout(hidden + self.positions[past:steps].to(hidden.dtype))
-        for layer, block in enumerate(self.blocks):
-            hidden = block(hidden, past_key_values, layer)
-        logits = self.head(self.norm(hidden[:, -logits_to_keep:]))
+        with quick_products(hidden):
+            for layer, block in enumerate(self.blocks):
+                hidden = block(hidden, past_key_values, layer)
+            logits = self.head(self.norm(hidden[:, -logits_to_keep:]))
         loss = None
         if labels is not None:
             error = F.cross_entropy(logits.transpose(1, 2).float(), labels, reduction="none", ignore_index=-100)

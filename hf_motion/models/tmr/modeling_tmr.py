@@ -9,21 +9,22 @@ from __future__ import annotations
 import math
 import os
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 from transformers import initialization as init
+from transformers.modeling_outputs import BaseModelOutput
 from transformers.modeling_utils import PreTrainedModel
 from transformers.models.auto.configuration_auto import AutoConfig
 from transformers.models.auto.modeling_auto import AutoModel
 
-from ...nn.attention import SelfAttention, key_padding_mask
 from ...nn.contrastive import symmetric_info_nce
 from ...nn.embeddings import sinusoidal_table
 from ..motion_text_output import MotionTextOutput
 from .configuration_tmr import TMRConfig
+from .networks import Gaussian, TMRBlock, TMRDecoder, TMREncoder
 
 _MAX_POSITIONS = 5000
 
@@ -45,18 +46,149 @@ class TMROutput(MotionTextOutput):
     contrastive_loss: Tensor | None = None
 
 
-class Gaussian(NamedTuple):
-    """Means and logarithms of variances, each (batch, hidden_size)."""
+class TMRPreTrainedModel(PreTrainedModel):
+    """What `TMR` and its text half have in common: a text model, and an encoder above it."""
 
-    mean: Tensor
-    log_variance: Tensor
+    config_class = TMRConfig
+    _no_split_modules = ["TMRBlock"]
+    _supports_sdpa = True
 
-    def sample(self, noise: Tensor) -> Tensor:
-        """A latent by the reparametrisation trick; `noise` is normal, (batch, hidden_size)."""
-        return self.mean + (0.5 * self.log_variance).exp() * noise
+    def __init__(self, config: TMRConfig) -> None:
+        super().__init__(config)
+        self.text_model = _text_model(AutoModel.from_config(config.text_config))
+        self.text_encoder = TMREncoder(config, config.text_config.hidden_size)
+        self.register_buffer("positions", sinusoidal_table(_MAX_POSITIONS, config.hidden_size), persistent=False)
+        self.text_model.requires_grad_(not config.freeze_text_model)
+
+    def get_text_features(self, input_ids: Tensor, attention_mask: Tensor | None = None) -> Tensor:
+        """Embed texts.
+
+        Args:
+            input_ids (`torch.Tensor`): (batch, tokens) of the model's own tokenizer.
+            attention_mask (`torch.Tensor`, *optional*): (batch, tokens), 1 on real tokens.
+
+        Returns:
+            `torch.Tensor`: (batch, hidden_size), not of unit length. An embedding depends on its own real tokens only.
+
+        Raises:
+            ValueError: If there are more tokens than the text model has positions.
+        """
+        return self._encode_text(self.get_text_states(input_ids, attention_mask), attention_mask).mean
+
+    def get_text_states(self, input_ids: Tensor, attention_mask: Tensor | None = None) -> Tensor:
+        """What the text model says of each token: for a frozen one, to be computed once and passed to `forward` as `text_states`.
+
+        Args:
+            input_ids (`torch.Tensor`): (batch, tokens).
+            attention_mask (`torch.Tensor`, *optional*): (batch, tokens), 1 on real tokens.
+
+        Returns:
+            `torch.Tensor`: (batch, tokens, width of the text model).
+
+        Raises:
+            ValueError: If there are more tokens than the text model has positions.
+        """
+        limit = getattr(self.config.text_config, "max_position_embeddings", None)
+        if limit is not None and input_ids.shape[1] > limit:
+            raise ValueError(f"The text model reads {limit} tokens, got {input_ids.shape[1]}. Tokenize with truncation=True.")
+        return self.text_model(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
+
+    def _encode_text(self, text_states: Tensor, text_mask: Tensor | None) -> Gaussian:
+        width = self.config.text_config.hidden_size
+        if text_states.ndim != 3 or text_states.shape[-1] != width:
+            raise ValueError(f"text_states must be (batch, tokens, {width}), got {tuple(text_states.shape)}.")
+        return self._encode(self.text_encoder, text_states, text_mask, "the text's attention mask")
+
+    def _encode(self, encoder: TMREncoder, states: Tensor, mask: Tensor | None, mask_name: str) -> Gaussian:
+        if mask is not None and mask.shape != states.shape[:2]:
+            raise ValueError(f"{mask_name} must be {tuple(states.shape[:2])}, as its input, got {tuple(mask.shape)}.")
+        return encoder(states.to(self.dtype), mask, self._positions(states.shape[1] + 2))
+
+    def _positions(self, count: int) -> Tensor:
+        if count > _MAX_POSITIONS:
+            raise ValueError(f"A sequence of {count} is longer than the {_MAX_POSITIONS} positions of this model; cut it.")
+        return self.positions[:count].to(self.dtype)
+
+    @torch.no_grad()
+    def _init_weights(self, module: nn.Module) -> None:
+        """PyTorch's own initial values, as published, rather than those of most models of transformers."""
+        if isinstance(module, TMREncoder):
+            init.normal_(module.distribution_tokens)
+        elif isinstance(module, nn.LayerNorm):
+            init.ones_(module.weight)
+            init.zeros_(module.bias)
+        elif isinstance(module, nn.Linear):
+            bound = 1 / math.sqrt(module.in_features)
+            init.uniform_(module.weight, -bound, bound)
+            init.uniform_(module.bias, -bound, bound)
+        elif isinstance(module, TMRPreTrainedModel):
+            init.copy_(module.positions, sinusoidal_table(_MAX_POSITIONS, self.config.hidden_size))
+            # Blocks are initialised from here, since modules without weights of their own are skipped.
+            for block in (block for block in module.modules() if isinstance(block, TMRBlock)):
+                for inputs, output in block.attentions:
+                    bound = math.sqrt(6 / (4 * inputs.in_features))  # Xavier's, of query, key and value as one matrix.
+                    init.uniform_(inputs.weight, -bound, bound)
+                    init.zeros_(inputs.bias)
+                    init.zeros_(output.bias)
 
 
-class TMR(PreTrainedModel):
+@dataclass
+class TMRTextEncoderOutput(BaseModelOutput):
+    """Output of `TMRTextEncoder`.
+
+    Args:
+        text_embeds (`torch.Tensor`): (batch, hidden_size), the embedding that TMR compares with motions.
+        last_hidden_state (`torch.Tensor`): (batch, tokens, hidden_size), what the encoder says of each token.
+    """
+
+    text_embeds: Tensor | None = None
+
+
+class TMRTextEncoder(TMRPreTrainedModel):
+    """The text half of a `TMR`, to condition generators on: its vectors were learned together with motion.
+
+    Checkpoints are those of `TMR`; of one of these the other half is left out.
+
+    Args:
+        config (`TMRConfig`): Configuration.
+
+    Example:
+        >>> import torch
+        >>> from hf_motion import TMRConfig, TMRTextEncoder
+        >>> text = {"model_type": "bert", "vocab_size": 20, "hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2}
+        >>> encoder = TMRTextEncoder(TMRConfig(hidden_size=16, num_layers=1, text_config=text)).eval()
+        >>> encoder(torch.tensor([[3, 4, 5]])).text_embeds.shape
+        torch.Size([1, 16])
+    """
+
+    main_input_name = "input_ids"
+    _keys_to_ignore_on_load_unexpected = [r"motion_(en|de)coder\..*"]
+
+    def __init__(self, config: TMRConfig) -> None:
+        super().__init__(config)
+        self.post_init()
+
+    def forward(
+        self, input_ids: Tensor, attention_mask: Tensor | None = None, return_dict: bool | None = None, **kwargs: Any
+    ) -> TMRTextEncoderOutput | tuple[Tensor, ...]:
+        """Embed texts.
+
+        Args:
+            input_ids (`torch.Tensor`): (batch, tokens) of the model's own tokenizer.
+            attention_mask (`torch.Tensor`, *optional*): (batch, tokens), 1 on real tokens.
+            return_dict (`bool`, *optional*, defaults to `True`): Return a `TMRTextEncoderOutput` rather than a tuple.
+            **kwargs: What else a tokenizer gives; not used.
+
+        Raises:
+            ValueError: If there are more tokens than the text model has positions.
+        """
+        states = self.get_text_states(input_ids, attention_mask)
+        hidden = self.text_encoder.states(states.to(self.dtype), attention_mask, self._positions(states.shape[1] + 2))
+        output = TMRTextEncoderOutput(last_hidden_state=hidden[:, 2:], text_embeds=hidden[:, 0])
+        return output if return_dict is None or return_dict else output.to_tuple()
+
+
+class TMR(TMRPreTrainedModel):
     """Embeds motions and texts where those that belong together are close.
 
     Two transformers read the motion's frames and the text model's tokens, each preceded by two learned tokens that become the mean and the
@@ -67,19 +199,12 @@ class TMR(PreTrainedModel):
         config (`TMRConfig`): Configuration.
     """
 
-    config_class = TMRConfig
     main_input_name = "motion_features"
-    _no_split_modules = ["TMRBlock"]
-    _supports_sdpa = True
 
     def __init__(self, config: TMRConfig) -> None:
         super().__init__(config)
-        self.text_model = _text_model(AutoModel.from_config(config.text_config))
         self.motion_encoder = TMREncoder(config, config.num_features)
-        self.text_encoder = TMREncoder(config, config.text_config.hidden_size)
         self.motion_decoder = TMRDecoder(config)
-        self.register_buffer("positions", sinusoidal_table(_MAX_POSITIONS, config.hidden_size), persistent=False)
-        self.text_model.requires_grad_(not config.freeze_text_model)
         self.post_init()
 
     @classmethod
@@ -129,39 +254,6 @@ class TMR(PreTrainedModel):
             ValueError: If a shape is wrong or the motion has more than 4,998 frames.
         """
         return self._encode_motion(motion_features, attention_mask).mean
-
-    def get_text_features(self, input_ids: Tensor, attention_mask: Tensor | None = None) -> Tensor:
-        """Embed texts.
-
-        Args:
-            input_ids (`torch.Tensor`): (batch, tokens) of the model's own tokenizer.
-            attention_mask (`torch.Tensor`, *optional*): (batch, tokens), 1 on real tokens.
-
-        Returns:
-            `torch.Tensor`: (batch, hidden_size), not of unit length. An embedding depends on its own real tokens only.
-
-        Raises:
-            ValueError: If there are more tokens than the text model has positions.
-        """
-        return self._encode_text(self.get_text_states(input_ids, attention_mask), attention_mask).mean
-
-    def get_text_states(self, input_ids: Tensor, attention_mask: Tensor | None = None) -> Tensor:
-        """What the text model says of each token: for a frozen one, to be computed once and passed to `forward` as `text_states`.
-
-        Args:
-            input_ids (`torch.Tensor`): (batch, tokens).
-            attention_mask (`torch.Tensor`, *optional*): (batch, tokens), 1 on real tokens.
-
-        Returns:
-            `torch.Tensor`: (batch, tokens, width of the text model).
-
-        Raises:
-            ValueError: If there are more tokens than the text model has positions.
-        """
-        limit = getattr(self.config.text_config, "max_position_embeddings", None)
-        if limit is not None and input_ids.shape[1] > limit:
-            raise ValueError(f"The text model reads {limit} tokens, got {input_ids.shape[1]}. Tokenize with truncation=True.")
-        return self.text_model(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
 
     def reconstruct(self, motion_features: Tensor, attention_mask: Tensor | None = None) -> Tensor:
         """Embed motions and decode the embeddings: what the model keeps of them.
@@ -278,22 +370,6 @@ class TMR(PreTrainedModel):
             raise ValueError(f"motion_features must be (batch, frames, {width}), got {tuple(motion_features.shape)}.")
         return self._encode(self.motion_encoder, motion_features, attention_mask, "attention_mask")
 
-    def _encode_text(self, text_states: Tensor, text_mask: Tensor | None) -> Gaussian:
-        width = self.config.text_config.hidden_size
-        if text_states.ndim != 3 or text_states.shape[-1] != width:
-            raise ValueError(f"text_states must be (batch, tokens, {width}), got {tuple(text_states.shape)}.")
-        return self._encode(self.text_encoder, text_states, text_mask, "the text's attention mask")
-
-    def _encode(self, encoder: TMREncoder, states: Tensor, mask: Tensor | None, mask_name: str) -> Gaussian:
-        if mask is not None and mask.shape != states.shape[:2]:
-            raise ValueError(f"{mask_name} must be {tuple(states.shape[:2])}, as its input, got {tuple(mask.shape)}.")
-        return encoder(states.to(self.dtype), mask, self._positions(states.shape[1] + 2))
-
-    def _positions(self, count: int) -> Tensor:
-        if count > _MAX_POSITIONS:
-            raise ValueError(f"A sequence of {count} is longer than the {_MAX_POSITIONS} positions of this model; cut it.")
-        return self.positions[:count].to(self.dtype)
-
     def _noise(self, like: Tensor, seeds: Tensor | None) -> Tensor:
         """(2, batch, hidden_size): for the motions, and for the texts."""
         shape = (2, *like.shape)
@@ -306,111 +382,6 @@ class TMR(PreTrainedModel):
             for seed in seeds.tolist()
         ]
         return torch.stack(noise, dim=1)
-
-    @torch.no_grad()
-    def _init_weights(self, module: nn.Module) -> None:
-        """PyTorch's own initial values, as published, rather than those of most models of transformers."""
-        if isinstance(module, TMREncoder):
-            init.normal_(module.distribution_tokens)
-        elif isinstance(module, nn.LayerNorm):
-            init.ones_(module.weight)
-            init.zeros_(module.bias)
-        elif isinstance(module, nn.Linear):
-            bound = 1 / math.sqrt(module.in_features)
-            init.uniform_(module.weight, -bound, bound)
-            init.uniform_(module.bias, -bound, bound)
-        elif isinstance(module, TMR):
-            init.copy_(module.positions, sinusoidal_table(_MAX_POSITIONS, self.config.hidden_size))
-            # Blocks are initialised from here, since modules without weights of their own are skipped.
-            for block in (block for block in module.modules() if isinstance(block, TMRBlock)):
-                for inputs, output in block.attentions:
-                    bound = math.sqrt(6 / (4 * inputs.in_features))  # Xavier's, of query, key and value as one matrix.
-                    init.uniform_(inputs.weight, -bound, bound)
-                    init.zeros_(inputs.bias)
-                    init.zeros_(output.bias)
-
-
-class TMREncoder(nn.Module):
-    """A sequence to a Gaussian, in the way of ACTOR (Petrovich et al., ICCV 2021).
-
-    Args:
-        config (`TMRConfig`): Configuration.
-        num_inputs (`int`): Width of the sequence.
-    """
-
-    def __init__(self, config: TMRConfig, num_inputs: int) -> None:
-        super().__init__()
-        self.distribution_tokens = nn.Parameter(torch.empty(2, config.hidden_size))
-        self.input_projection = nn.Linear(num_inputs, config.hidden_size)
-        self.blocks = nn.ModuleList(TMRBlock(config) for _ in range(config.num_layers))
-        self.dropout = nn.Dropout(config.dropout)
-
-    def forward(self, states: Tensor, attention_mask: Tensor | None, positions: Tensor) -> Gaussian:
-        """(batch, steps, num_inputs) to a Gaussian; `positions` is (steps + 2, hidden_size)."""
-        hidden = torch.cat((self.distribution_tokens.expand(len(states), -1, -1), self.input_projection(states)), dim=1)
-        hidden = self.dropout(hidden + positions)
-        mask = None if attention_mask is None else key_padding_mask(F.pad(attention_mask, (2, 0), value=1), hidden.dtype)
-        for block in self.blocks:
-            hidden = block(hidden, mask)
-        return Gaussian(hidden[:, 0], hidden[:, 1])
-
-
-class TMRDecoder(nn.Module):
-    """A latent to a motion: positions ask, the latent answers.
-
-    Args:
-        config (`TMRConfig`): Configuration.
-    """
-
-    def __init__(self, config: TMRConfig) -> None:
-        super().__init__()
-        self.blocks = nn.ModuleList(TMRBlock(config, reads_latent=True) for _ in range(config.num_layers))
-        self.output_projection = nn.Linear(config.hidden_size, config.num_features)
-        self.dropout = nn.Dropout(config.dropout)
-
-    def forward(self, latents: Tensor, attention_mask: Tensor, positions: Tensor) -> Tensor:
-        """(batch, hidden_size) to (batch, frames, num_features); `positions` is (frames, hidden_size)."""
-        hidden = self.dropout(positions.expand(len(latents), -1, -1))
-        mask = key_padding_mask(attention_mask, hidden.dtype)
-        for block in self.blocks:
-            hidden = block(hidden, mask, latents)
-        return self.output_projection(hidden) * attention_mask[..., None].to(hidden.dtype)
-
-
-class TMRBlock(nn.Module):
-    """Transformer block with normalisation after each residual sum.
-
-    The decoder attends to one latent. A softmax over one key is one whatever the query, so that what every frame receives is the latent's
-    value: query and key weights, which published checkpoints hold, would change nothing.
-    """
-
-    def __init__(self, config: TMRConfig, reads_latent: bool = False) -> None:
-        super().__init__()
-        width = config.hidden_size
-        self.self_attention = SelfAttention(width, config.num_attention_heads, config.dropout)
-        self.self_attention_norm = nn.LayerNorm(width)
-        self.latent_value = nn.Linear(width, width) if reads_latent else None
-        self.latent_out = nn.Linear(width, width) if reads_latent else None
-        self.latent_norm = nn.LayerNorm(width) if reads_latent else None
-        self.mlp = nn.Sequential(
-            nn.Linear(width, config.intermediate_size), nn.GELU(), nn.Dropout(config.dropout), nn.Linear(config.intermediate_size, width)
-        )
-        self.mlp_norm = nn.LayerNorm(width)
-        self.dropout = nn.Dropout(config.dropout)
-
-    @property
-    def attentions(self) -> list[tuple[nn.Linear, nn.Linear]]:
-        """First and last layer of each attention."""
-        own = [(self.self_attention.qkv, self.self_attention.out)]
-        return own if self.latent_value is None else [*own, (self.latent_value, self.latent_out)]
-
-    def forward(self, hidden: Tensor, mask: Tensor | None, latents: Tensor | None = None) -> Tensor:
-        """(batch, steps, hidden_size) in and out; `mask` is additive, (batch, 1, 1, steps); `latents` is (batch, hidden_size)."""
-        hidden = self.self_attention_norm(hidden + self.dropout(self.self_attention(hidden, mask)))
-        if self.latent_value is not None:
-            read = self.latent_out(self.latent_value(latents))[:, None].expand_as(hidden)
-            hidden = self.latent_norm(hidden + self.dropout(read))
-        return self.mlp_norm(hidden + self.dropout(self.mlp(hidden)))
 
 
 def frame_loss(prediction: Tensor, target: Tensor, attention_mask: Tensor) -> Tensor:
