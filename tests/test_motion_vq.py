@@ -2,11 +2,13 @@
 
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+import yaml
 from tiny import FIXTURES, seeded, tiny_vq
 from transformers import AutoFeatureExtractor, AutoModel, AutoTokenizer
 
@@ -109,6 +111,27 @@ class TestModel:
         torch.testing.assert_close(output.position_loss, both[:, position].mean())
         total = output.reconstruction_loss + 0.5 * output.position_loss + 0.02 * output.commitment_loss
         torch.testing.assert_close(output.loss, total)
+
+    @pytest.mark.parametrize(("name", "function"), [("l1", torch.nn.functional.l1_loss), ("l2", torch.nn.functional.mse_loss)])
+    def test_other_reconstruction_losses(self, name: str, function: Callable[..., torch.Tensor]) -> None:
+        """CigTime's is L2, without an extra term for positions."""
+        model = tiny_vq(reconstruction_loss=name, position_weight=0.0, commitment_weight=1.0)
+        batch, mask = features(40, 12)
+        output = model(batch, mask)
+        both = torch.cat([output.reconstruction[0], output.reconstruction[1, :12]]), torch.cat([batch[0], batch[1, :12]])
+        torch.testing.assert_close(output.reconstruction_loss, function(*both))
+        assert output.position_loss is None
+        torch.testing.assert_close(output.loss, output.reconstruction_loss + output.commitment_loss)
+
+    @pytest.mark.parametrize("name", ["t2mgpt_vq", "momask_rvq", "cigtime_rvq", "vq_small", "rvq_small"])
+    def test_recipes(self, name: str) -> None:
+        """What the shipped recipes describe can be built; CigTime's has a token for each frame."""
+        options = yaml.safe_load((ROOT / "training" / "configs" / f"{name}.yaml").read_text())["model_options"]
+        model = MotionVQModel(MotionVQConfig(**{**options, "hidden_size": 8})).eval()
+        tokens = 21 if name == "cigtime_rvq" else 6
+        codes = model.encode(torch.zeros(1, 21, 263))
+        assert codes.shape == (1, options.get("num_quantizers", 1), tokens)
+        assert model.decode(codes).shape == (1, 21 if name == "cigtime_rvq" else 24, 263)
 
     def test_gradient_reaches_every_parameter(self) -> None:
         model = tiny_vq(num_quantizers=2).train()
@@ -225,6 +248,7 @@ class TestModel:
             ({"strides": [3]}, "strides"),
             ({"dropout": 1.0}, "dropout"),
             ({"num_features": 60}, "position_slice"),
+            ({"reconstruction_loss": "huber"}, "'smooth_l1', 'l1', 'l2', got 'huber'"),
         ],
     )
     def test_bad_configuration(self, options: dict, message: str) -> None:

@@ -8,6 +8,8 @@ from typing import Any
 
 from transformers.configuration_utils import PreTrainedConfig
 
+RECONSTRUCTION_LOSSES = "smooth_l1", "l1", "l2"
+
 
 class MotionVQConfig(PreTrainedConfig):
     """Sizes and losses of `MotionVQModel`. The defaults are T2M-GPT's; MoMask's and CigTime's differ by values only.
@@ -27,12 +29,13 @@ class MotionVQConfig(PreTrainedConfig):
         reset_threshold (`float`, defaults to 1.0): A code that stands for fewer latents per batch is replaced.
         quantize_dropout (`float`, defaults to 0.0): Probability of leaving out the last books in training (MoMask: 0.2).
         sample_temperature (`float`, defaults to 0.0): Temperature of drawing codes in training (MoMask: 0.5); 0 takes the nearest.
+        reconstruction_loss (`str`, defaults to `"smooth_l1"`): Or `"l1"`, or `"l2"` (CigTime, equation 7).
         commitment_weight (`float`, defaults to 0.02): Weight of the commitment loss.
         position_weight (`float`, defaults to 0.5): Weight of the extra loss on joint positions. Published as a loss on velocities.
         position_slice (`list[int]`, *optional*, defaults to `[4, 67]`): Where joint positions are in the features; `[4, 64]` for KIT-ML.
 
     Raises:
-        ValueError: If a number is out of its range.
+        ValueError: If a number is out of its range, or the loss is unknown.
     """
 
     model_type = "motion-vq"
@@ -53,6 +56,7 @@ class MotionVQConfig(PreTrainedConfig):
         reset_threshold: float = 1.0,
         quantize_dropout: float = 0.0,
         sample_temperature: float = 0.0,
+        reconstruction_loss: str = "smooth_l1",
         commitment_weight: float = 0.02,
         position_weight: float = 0.5,
         position_slice: Sequence[int] | None = (4, 67),
@@ -68,6 +72,9 @@ class MotionVQConfig(PreTrainedConfig):
         for name, value in {"dropout": dropout, "ema_decay": ema_decay, "quantize_dropout": quantize_dropout}.items():
             if not 0 <= value < 1:
                 raise ValueError(f"{name} must be in [0, 1), got {value}.")
+        if reconstruction_loss not in RECONSTRUCTION_LOSSES:
+            allowed = ", ".join(map(repr, RECONSTRUCTION_LOSSES))
+            raise ValueError(f"reconstruction_loss must be one of {allowed}, got {reconstruction_loss!r}.")
         if position_weight and (position_slice is None or not 0 <= position_slice[0] < position_slice[1] <= num_features):
             raise ValueError(
                 f"position_slice must lie within the {num_features} features, got {position_slice}. Set position_weight=0 where there "
@@ -87,6 +94,7 @@ class MotionVQConfig(PreTrainedConfig):
         self.reset_threshold = reset_threshold
         self.quantize_dropout = quantize_dropout
         self.sample_temperature = sample_temperature
+        self.reconstruction_loss = reconstruction_loss
         self.commitment_weight = commitment_weight
         self.position_weight = position_weight
         self.position_slice = list(position_slice) if position_slice is not None else None

@@ -22,6 +22,8 @@ from ...nn.quantizers import ResidualQuantizer
 from ...nn.recurrent import real_lengths
 from .configuration_motion_vq import MotionVQConfig
 
+_LOSSES = {"smooth_l1": F.smooth_l1_loss, "l1": F.l1_loss, "l2": F.mse_loss}
+
 
 @dataclass
 class MotionVQOutput(ModelOutput):
@@ -29,8 +31,8 @@ class MotionVQOutput(ModelOutput):
 
     Args:
         loss (`torch.Tensor`): Weighted sum of the three losses.
-        reconstruction_loss (`torch.Tensor`): Smooth L1 of the features.
-        position_loss (`torch.Tensor`, *optional*): Smooth L1 of the joint positions alone.
+        reconstruction_loss (`torch.Tensor`): Error of the features.
+        position_loss (`torch.Tensor`, *optional*): Error of the joint positions alone.
         commitment_loss (`torch.Tensor`): Mean squared distance of latents to their codes.
         perplexity (`torch.Tensor`): Codes in effective use in this batch.
         dead_codes (`torch.Tensor`): Share of codes that are hardly used.
@@ -99,7 +101,7 @@ class MotionVQModel(PreTrainedModel):
         quantized = self.quantizer(self.encoder(features, lengths), self._token_mask(features, lengths))
         made = self.decoder(quantized.latents, lengths)[:, : motion_features.shape[1]].float()
         mask = torch.ones_like(motion_features[..., 0]) if attention_mask is None else attention_mask.to(made.dtype)
-        error = F.smooth_l1_loss(made, motion_features.float(), reduction="none") * mask[..., None]
+        error = _LOSSES[self.config.reconstruction_loss](made, motion_features.float(), reduction="none") * mask[..., None]
         frames = mask.sum()
         reconstruction = error.sum() / (frames * error.shape[-1])
         loss = reconstruction + self.config.commitment_weight * quantized.commitment
