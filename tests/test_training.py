@@ -167,6 +167,28 @@ def test_feature_weights(rows, tmp_path: Path) -> None:
     torch.testing.assert_close(sum(losses), plain.model.eval()(**batch)["loss"])
 
 
+def test_timestep_power(rows, tmp_path: Path) -> None:
+    """Diffusion steps are drawn with density t ** (power - 1); evenly is exactly what it was without the option."""
+    seen: dict[float, torch.Tensor] = {}
+    for power in (1.0, 3.0):
+        objective = make_trainer(rows, tmp_path, timestep_power=power, text_encoder_tuning="none").model
+        steps = objective.pipeline.scheduler.config.num_train_timesteps
+        calls: list[torch.Tensor] = []
+        objective.denoiser.register_forward_pre_hook(lambda module, arguments, calls=calls: calls.append(arguments[1]))
+        batch = torch.zeros(500, 1, objective.pipeline.feature_extractor.dim)
+        states, mask = objective.pipeline.encode_prompt(["a person walks"] * 500)
+        with torch.no_grad():
+            objective(batch, torch.ones(500, 1, dtype=torch.long), torch.arange(500), text_states=states, text_mask=mask)
+        seen[power] = calls[0]
+        assert calls[0].min() >= 0
+        assert calls[0].max() < steps
+    evenly = [int(torch.randint(steps, (), generator=torch.Generator().manual_seed(seed))) for seed in range(500)]
+    assert seen[1.0].tolist() == evenly
+    assert abs(float((seen[3.0] >= 3).double().mean()) - (1 - (3 / steps) ** 3)) < 0.05
+    with pytest.raises(ValueError, match=r"timestep_power must be positive .* got 0\.0"):
+        make_trainer(rows, tmp_path, timestep_power=0.0)
+
+
 @pytest.mark.parametrize(
     ("weights", "message"), [({"feet": 1.0}, "slices of these features are"), ({"positions": -1.0}, "not be negative")]
 )
