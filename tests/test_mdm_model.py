@@ -101,3 +101,17 @@ def test_missing_text_and_wrong_text_width() -> None:
         model(torch.zeros(1, 4, 263), 0)
     with pytest.raises(ValueError, match="text_dim=8"):
         model(torch.zeros(1, 4, 263), 0, torch.zeros(1, 9))
+
+
+def test_timestep_scale() -> None:
+    """A model trained with 50 steps means the same by every twentieth of 1,000, and has something to say between them."""
+    coarse = MDMDenoiser(**TINY).eval()
+    fine = MDMDenoiser(**TINY, timestep_scale=0.05).eval()
+    fine.load_state_dict(coarse.state_dict())
+    sample, text = torch.randn(1, 9, 263), torch.randn(1, 8)
+    for step in (0, 7, 49):
+        torch.testing.assert_close(fine(sample, 20 * step + 19, text).sample, coarse(sample, step, text).sample, atol=1e-5, rtol=1e-5)
+    between, above, below = (fine(sample, step, text).sample for step in (970, 979, 959))
+    assert 0 < (between - above).abs().max() < (below - above).abs().max()
+    with pytest.raises(ValueError, match="timestep_scale must be positive, got 0"):
+        MDMDenoiser(**TINY, timestep_scale=0)

@@ -13,6 +13,7 @@ from mixins.pipeline import MotionPipelineMixin
 from tiny import seeded, tiny_pipeline
 
 from hf_motion import MDMPipeline, MotionFeatureExtractor
+from hf_motion.pipelines.mdm import spaced_timesteps
 
 
 class TestMDMPipeline(MotionPipelineMixin):
@@ -163,3 +164,62 @@ def test_steps_of_the_checkpoint(tmp_path: Path) -> None:
     seen.clear()
     loaded("a person walks", 8, num_inference_steps=5, callback_on_step_end=count)
     assert len(seen) == 5
+
+
+def steps_of(pipe: MDMPipeline, **options: Any) -> list[int]:
+    """The diffusion steps that a call takes."""
+    seen: list[int] = []
+
+    def note(pipe: MDMPipeline, index: int, timestep: torch.Tensor, tensors: dict) -> dict:
+        seen.append(int(timestep))
+        return tensors
+
+    pipe("a person walks", 8, generator=seeded(), callback_on_step_end=note, **options)
+    return seen
+
+
+def test_noise_spacing(tmp_path: Path) -> None:
+    """Steps lie closer together where there is noise; the checkpoint says so, and schedulers that space their steps themselves do."""
+    pipe = MDMPipeline(**tiny_pipeline(steps=100).components, num_inference_steps=5, noise_spacing=2.0)
+    pipe.save_pretrained(tmp_path)
+    pipe = MDMPipeline.from_pretrained(tmp_path)
+    pipe.set_progress_bar_config(disable=True)
+    assert steps_of(pipe) == [99, 95, 83, 63, 35]
+    assert steps_of(pipe, num_inference_steps=2) == [99, 74]
+    assert steps_of(pipe, timesteps=[90, 50, 3]) == [90, 50, 3]
+    pipe.scheduler = DPMSolverMultistepScheduler.from_config(pipe.scheduler.config)
+    assert steps_of(pipe) == [99, 95, 83, 63, 35]
+    pipe.scheduler = DDIMScheduler.from_config(pipe.scheduler.config)
+    assert steps_of(pipe) == [99, 79, 59, 39, 19]
+    with pytest.raises(ValueError, match="DDIMScheduler spaces its steps itself"):
+        pipe("a", 8, timesteps=[3])
+
+
+@pytest.mark.parametrize(("count", "power"), [(100, 3.0), (60, 4.0), (7, 0.5), (1, 2.0)])
+def test_spaced_timesteps_are_distinct(count: int, power: float) -> None:
+    steps = spaced_timesteps(100, count, power)
+    assert len(steps) == count
+    assert sorted(set(steps), reverse=True) == steps
+    assert steps[0] == 99
+    assert steps[-1] >= 0
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"timesteps": []}, "must fall from at most 4 to 0"),
+        ({"timesteps": [1, 3]}, r"must fall from at most 4 to 0 or more, got \[1, 3\]"),
+        ({"timesteps": [5]}, "must fall from at most 4"),
+        ({"timesteps": [3], "num_inference_steps": 1}, "num_inference_steps or timesteps"),
+    ],
+)
+def test_bad_timesteps(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        tiny_pipeline()("a", 8, **options)
+
+
+def test_bad_noise_spacing() -> None:
+    with pytest.raises(ValueError, match=r"noise_spacing must be positive .* got 0"):
+        MDMPipeline(**tiny_pipeline().components, noise_spacing=0)
+    with pytest.raises(ValueError, match="num_inference_steps=6 is more than the 5 steps"):
+        MDMPipeline(**tiny_pipeline().components, noise_spacing=2.0)("a", 8, num_inference_steps=6)

@@ -20,4 +20,5 @@ class AdaQFPipeline(MDMPipeline):
         feature_extractor (`MotionFeatureExtractor`): With the mean and std that the denoiser was trained with.
         max_text_tokens (`int`, *optional*): Longer prompts are cut.
         num_inference_steps (`int`, *optional*): Denoising steps unless a call says otherwise; 50 in the paper.
+        noise_spacing (`float`, defaults to 1.0): See `MDMPipeline`.
     """

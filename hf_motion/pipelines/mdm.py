@@ -36,6 +36,8 @@ class MDMPipeline(MotionDiffusionPipeline):
         max_text_tokens (`int`, *optional*): Longer prompts are cut. Published weights use 22 with CLIP and no limit with DistilBERT.
         num_inference_steps (`int`, *optional*): Denoising steps unless a call says otherwise; as many as the scheduler was trained with, up
             to 50, by default.
+        noise_spacing (`float`, defaults to 1.0): Above 1, the steps lie closer together where there is much noise, see
+            `spaced_timesteps`; 1 leaves their spacing to the scheduler, as do schedulers whose `set_timesteps` takes no timesteps.
 
     Example:
         >>> from hf_motion import load_embedded_pipeline
@@ -57,12 +59,15 @@ class MDMPipeline(MotionDiffusionPipeline):
         feature_extractor: MotionFeatureExtractor,
         max_text_tokens: int | None = None,
         num_inference_steps: int | None = None,
+        noise_spacing: float = 1.0,
     ) -> None:
         super().__init__()
+        if not noise_spacing > 0:
+            raise ValueError(f"noise_spacing must be positive (1 leaves the steps to the scheduler), got {noise_spacing}.")
         self.register_modules(
             denoiser=denoiser, text_encoder=text_encoder, tokenizer=tokenizer, scheduler=scheduler, feature_extractor=feature_extractor
         )
-        self.register_to_config(max_text_tokens=max_text_tokens, num_inference_steps=num_inference_steps)
+        self.register_to_config(max_text_tokens=max_text_tokens, num_inference_steps=num_inference_steps, noise_spacing=noise_spacing)
 
     @property
     def default_steps(self) -> int:
@@ -122,6 +127,7 @@ class MDMPipeline(MotionDiffusionPipeline):
         keep_start: float | None = None,
         keep_end: float | None = None,
         end_motion: Motion | Sequence[Motion] | None = None,
+        timesteps: Sequence[int] | None = None,
     ) -> MotionPipelineOutput | tuple[list[Motion]]:
         """Generate motions, or edit them.
 
@@ -158,6 +164,7 @@ class MDMPipeline(MotionDiffusionPipeline):
             end_motion (`Motion` or a list with one per prompt, *optional*): Makes a transition: from the last `keep_start` seconds of
                 `motion` to the first `keep_end` seconds of this clip (a quarter of `num_frames` each by default), which is turned about the
                 vertical and moved over the floor to where the made motion arrives. `join_motions` joins whole clips.
+            timesteps (`list[int]`, *optional*): The steps themselves, falling, in place of their number, for schedulers that take them.
 
         Returns:
             `MotionPipelineOutput`: With `motions`.
@@ -187,7 +194,7 @@ class MDMPipeline(MotionDiffusionPipeline):
         step_options = self._step_options(generators)
         kept = KeptMotion(self.feature_extractor, edits, frames, device, num_motions_per_prompt) if edits is not None else None
 
-        self.scheduler.set_timesteps(num_inference_steps or self.default_steps, device=device)
+        self._set_timesteps(num_inference_steps, timesteps)
         for index, timestep in enumerate(self.progress_bar(self.scheduler.timesteps)):
             sample = self.scheduler.scale_model_input(latents, timestep)[:, :frames]
             prediction = self.denoiser(sample, timestep, attention_mask=model_mask, condition=condition).sample.float()
@@ -206,6 +213,25 @@ class MDMPipeline(MotionDiffusionPipeline):
         self.maybe_free_model_hooks()
         return MotionPipelineOutput(motions) if return_dict else (motions,)
 
+    def _set_timesteps(self, num_inference_steps: int | None, timesteps: Sequence[int] | None) -> None:
+        """Tell the scheduler which steps to take."""
+        device, total = self._execution_device, self.scheduler.config.num_train_timesteps
+        takes_steps = "timesteps" in inspect.signature(self.scheduler.set_timesteps).parameters
+        if timesteps is not None:
+            if num_inference_steps is not None or not takes_steps:
+                name = type(self.scheduler).__name__
+                raise ValueError("Pass num_inference_steps or timesteps." if takes_steps else f"{name} spaces its steps itself.")
+            steps = list(timesteps)
+            if not steps or sorted(set(steps), reverse=True) != steps or not 0 <= steps[-1] <= steps[0] < total:
+                raise ValueError(f"timesteps must fall from at most {total - 1} to 0 or more, got {steps}.")
+        else:
+            count = num_inference_steps or self.default_steps
+            steps = spaced_timesteps(total, count, self.config.noise_spacing) if takes_steps and self.config.noise_spacing != 1 else None
+        if steps is None:
+            self.scheduler.set_timesteps(count, device=device)
+        else:
+            self.scheduler.set_timesteps(timesteps=steps, device=device)
+
     def _step_options(self, generators: list[torch.Generator]) -> dict[str, Any]:
         return {"generator": generators} if "generator" in inspect.signature(self.scheduler.step).parameters else {}
 
@@ -222,6 +248,29 @@ class MDMPipeline(MotionDiffusionPipeline):
             features = self.feature_extractor.denormalize(latents)
             return [clip[:length] for clip, length in zip(features, attention_mask.sum(1).tolist(), strict=True)]
         return self.feature_extractor.decode(latents, attention_mask, prompts)
+
+
+def spaced_timesteps(total: int, count: int, power: float) -> list[int]:
+    """Diffusion steps that lie closer together where there is much noise, where what a motion will be is settled.
+
+    Args:
+        total (`int`): How many the scheduler was trained with.
+        count (`int`): How many to take.
+        power (`float`): The i-th of n leaves 1 - (i / n) ** power of the steps to go; 1 spaces them evenly.
+
+    Raises:
+        ValueError: If there are not so many.
+
+    Example:
+        >>> spaced_timesteps(1000, 5, 1.0), spaced_timesteps(1000, 5, 2.0)
+        ([999, 799, 599, 399, 199], [999, 959, 839, 639, 359])
+    """
+    if count > total:
+        raise ValueError(f"num_inference_steps={count} is more than the {total} steps that the scheduler was trained with.")
+    steps = [round(total * (1 - (index / count) ** power)) - 1 for index in range(count)]
+    for index in range(1, count):
+        steps[index] = min(steps[index], steps[index - 1] - 1)
+    return [max(step, count - 1 - index) for index, step in enumerate(steps)]
 
 
 def _check_options(
