@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from benchmarks.prompts import forward, raised, speed, turn, upside_down
+from benchmarks.prompts import forward, kick, raised, speed, turn, upside_down
 from transformers import pipeline
 
 from hf_motion import Motion, load_embedded_pipeline
@@ -36,6 +36,7 @@ def test_measures_are_right_on_real_motion() -> None:
     assert forward(CLIPS["cmuact_test_walking_6_c0"]) > 1
     assert upside_down(CLIPS["cmu_49_06"])
     assert not upside_down(CLIPS["cmu_02_04"])
+    assert kick(CLIPS["cmu_49_06"]) > 0 > -0.3 > kick(CLIPS["cmuact_test_walking_6_c0"])
     backwards = Motion(CLIPS["cmuact_test_walking_6_c0"].joints[::-1].copy())
     assert forward(backwards) < -1
 

@@ -68,6 +68,12 @@ def upside_down(motion: Motion) -> bool:
     return bool((motion.joints[:, head, 1] < motion.joints[:, pelvis, 1] - 0.1).any())
 
 
+def kick(motion: Motion) -> float:
+    """How high an ankle gets above the pelvis, metres; negative below it."""
+    ankles = [motion.skeleton.joint(f"{side}_ankle") for side in ("left", "right")]
+    return float((motion.joints[:, ankles, 1].max(axis=1) - motion.joints[:, 0, 1]).max())
+
+
 def lean(motion: Motion) -> float:
     """How far the head comes down from its highest, metres."""
     height = motion.joints[:, motion.skeleton.joint("head"), 1]
@@ -93,7 +99,7 @@ PROMPTS: list[tuple[str, int, str, Check | None]] = [
     ("a person does a cartwheel", 80, "head below pelvis", upside_down),
     ("a person does a backflip", 70, "head below pelvis", upside_down),
     ("a person dances salsa", 180, "", None),
-    ("a person performs karate kicks and punches", 120, "", None),
+    ("a person performs karate kicks and punches", 120, "an ankle at the hips", lambda m: kick(m) > -0.1),
     ("a person walks in a tired way", 120, "", None),
     ("a person walks energetically", 120, "", None),
     ("a person walks angrily", 80, "", None),
