@@ -1,6 +1,7 @@
 """Training: the objective, exact resumption, averaging, interruption and process counts."""
 
 import json
+import math
 import os
 import shutil
 import signal
@@ -21,6 +22,7 @@ from hf_motion.data.motion_text import LengthBucketSampler, MotionTextDataset, l
 from hf_motion.trainers.callbacks import SampleMotionsCallback
 from hf_motion.trainers.diffusion import DiffusionTrainer, DiffusionTrainingArguments
 from hf_motion.trainers.motion_text import last_checkpoint
+from hf_motion.trainers.new_pipeline import refine_noise
 
 CLIPS = FIXTURES / "clips.parquet"
 ROOT = Path(__file__).parents[1]
@@ -165,6 +167,28 @@ def test_feature_weights(rows, tmp_path: Path) -> None:
         only = make_trainer(rows, tmp_path, feature_weights={other: float(other == name) for other in slices}).model.eval()
         losses.append(only(**batch)["loss"] * (slices[name].stop - slices[name].start) / 263)
     torch.testing.assert_close(sum(losses), plain.model.eval()(**batch)["loss"])
+
+
+def test_refine_noise(rows, tmp_path: Path) -> None:
+    """A trained pipeline gets noise levels between its own, which stay what they are, and goes on learning on all of them."""
+    pipeline = tiny_pipeline(steps=5)
+    before, steps, weight = pipeline.scheduler.alphas_cumprod, pipeline.default_steps, pipeline.denoiser.input_projection.weight.clone()
+    sample, states = torch.randn(1, 9, 263), pipeline.encode_prompt(["a person walks"])[0]
+    expected = pipeline.denoiser(sample, 3, states).sample
+    refine_noise(pipeline, 100)
+    torch.testing.assert_close(pipeline.scheduler.alphas_cumprod[19:99:20], before[:4], atol=1e-5, rtol=1e-3)
+    torch.testing.assert_close(pipeline.denoiser(sample, 79, states).sample, expected, atol=1e-5, rtol=1e-5)
+    assert torch.equal(pipeline.denoiser.input_projection.weight, weight)
+    pipeline.save_pretrained(tmp_path / "refined")
+    loaded = type(pipeline).from_pretrained(tmp_path / "refined")
+    assert (loaded.default_steps, loaded.config.noise_spacing, loaded.scheduler.config.num_train_timesteps) == (steps, 2.0, 100)
+    dataset = MotionTextDataset(rows, loaded.feature_extractor, show_progress=False)
+    options = {"max_steps": 1, "report_to": "none", "use_cpu": True, "disable_tqdm": True, "per_device_train_batch_size": 2}
+    trainer = DiffusionTrainer(loaded, DiffusionTrainingArguments(output_dir=str(tmp_path / "run"), timestep_power=3.0, **options), dataset)
+    assert math.isfinite(trainer.train().training_loss)
+    for wrong in (5, 7, 104):
+        with pytest.raises(ValueError, match=f"noise_levels must be a multiple of the 5 .* got {wrong}"):
+            refine_noise(tiny_pipeline(steps=5), wrong)
 
 
 def test_timestep_power(rows, tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ from hf_motion.pipelines.motion_diffusion import MotionDiffusionPipeline, pipeli
 from hf_motion.trainers.averaging import trained_parameters
 from hf_motion.trainers.callbacks import EvaluateMotionsCallback, SampleMotionsCallback
 from hf_motion.trainers.diffusion import DiffusionTrainer, DiffusionTrainingArguments
-from hf_motion.trainers.new_pipeline import new_mdm_pipeline
+from hf_motion.trainers.new_pipeline import new_mdm_pipeline, refine_noise
 from hf_motion.utils.files import check_writable
 from hf_motion.utils.options import as_mapping
 
@@ -38,6 +38,7 @@ class ScriptArguments:
     strict: bool = field(default=True, metadata={"help": "Stop at an unreadable row rather than skip and count it."})
     max_train_samples: int | None = field(default=None, metadata={"help": "Train on so many clips, drawn once; fewer are part of more."})
     pipeline: str | None = field(default=None, metadata={"help": "Go on from this pipeline rather than from random weights."})
+    noise_levels: int | None = field(default=None, metadata={"help": "Of a pipeline to go on from: more noise levels, see refine_noise."})
     pipeline_class: str = field(default="MDMPipeline", metadata={"help": "Of a new pipeline: MDMPipeline or AdaQFPipeline."})
     denoiser: dict[str, Any] | str | None = field(default=None, metadata={"help": "Options of a new denoiser."})
     text_encoder: dict[str, Any] | str | None = field(default=None, metadata={"help": "Pretrained encoder, or options of a new one."})
@@ -59,6 +60,8 @@ def main(script: ScriptArguments, args: DiffusionTrainingArguments) -> None:
         rows = take_rows(load_motion_rows(script.dataset, script.split), script.max_train_samples)
         score_rows = load_motion_rows(script.dataset, script.score_split) if script.score_steps else None
     pipeline = MotionDiffusionPipeline.load(script.pipeline) if script.pipeline else None
+    if pipeline is not None and script.noise_levels:
+        refine_noise(pipeline, script.noise_levels)
     extractor = pipeline.feature_extractor if pipeline else MotionFeatureExtractor(max_frames=script.max_frames)
     dataset = MotionTextDataset(rows, extractor, script.mirror, script.min_frames, script.strict, not args.disable_tqdm)
     if pipeline is None:
