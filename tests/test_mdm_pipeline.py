@@ -195,6 +195,25 @@ def test_noise_spacing(tmp_path: Path) -> None:
         pipe("a", 8, timesteps=[3])
 
 
+@pytest.mark.parametrize(
+    ("scheduler", "karras"),
+    [
+        (DDIMScheduler, False), (UniPCMultistepScheduler, False), (DPMSolverMultistepScheduler, False), (DPMSolverMultistepScheduler, True),
+        (EulerDiscreteScheduler, False), (EulerDiscreteScheduler, True), (HeunDiscreteScheduler, False), (HeunDiscreteScheduler, True),
+    ],
+)  # fmt: skip
+def test_every_scheduler_bears_noise_spacing(scheduler: type, karras: bool) -> None:
+    """A checkpoint that spaces its steps stays open to any scheduler, spacing rules of their own included."""
+    pipe = MDMPipeline(**tiny_pipeline(steps=100).components, num_inference_steps=5, noise_spacing=2.0)
+    pipe.set_progress_bar_config(disable=True)
+    pipe.scheduler = scheduler.from_config(pipe.scheduler.config, use_karras_sigmas=karras)
+    spaced = pipe("a person walks", 8, generator=seeded()).motions[0]
+    assert np.isfinite(spaced.joints).all()
+    if karras:
+        with pytest.raises(ValueError, match="spaces its steps itself"):
+            pipe("a person walks", 8, timesteps=[50, 3])
+
+
 @pytest.mark.parametrize(("count", "power"), [(100, 3.0), (60, 4.0), (7, 0.5), (1, 2.0)])
 def test_spaced_timesteps_are_distinct(count: int, power: float) -> None:
     steps = spaced_timesteps(100, count, power)

@@ -37,7 +37,8 @@ class MDMPipeline(MotionDiffusionPipeline):
         num_inference_steps (`int`, *optional*): Denoising steps unless a call says otherwise; as many as the scheduler was trained with, up
             to 50, by default.
         noise_spacing (`float`, defaults to 1.0): Above 1, the steps lie closer together where there is much noise, see
-            `spaced_timesteps`; 1 leaves their spacing to the scheduler, as do schedulers whose `set_timesteps` takes no timesteps.
+            `spaced_timesteps`; 1 leaves their spacing to the scheduler. One that takes no timesteps, as DDIM or with Karras' spacing, does
+            it itself in any case.
 
     Example:
         >>> from hf_motion import load_embedded_pipeline
@@ -216,11 +217,14 @@ class MDMPipeline(MotionDiffusionPipeline):
     def _set_timesteps(self, num_inference_steps: int | None, timesteps: Sequence[int] | None) -> None:
         """Tell the scheduler which steps to take."""
         device, total = self._execution_device, self.scheduler.config.num_train_timesteps
-        takes_steps = "timesteps" in inspect.signature(self.scheduler.set_timesteps).parameters
+        takes_steps = _takes_timesteps(self.scheduler)
         if timesteps is not None:
             if num_inference_steps is not None or not takes_steps:
                 name = type(self.scheduler).__name__
-                raise ValueError("Pass num_inference_steps or timesteps." if takes_steps else f"{name} spaces its steps itself.")
+                raise ValueError(
+                    "Pass num_inference_steps or timesteps, not both." if takes_steps
+                    else f"{name} spaces its steps itself, at least as it is configured; pass num_inference_steps."
+                )  # fmt: skip
             steps = list(timesteps)
             if not steps or sorted(set(steps), reverse=True) != steps or not 0 <= steps[-1] <= steps[0] < total:
                 raise ValueError(f"timesteps must fall from at most {total - 1} to 0 or more, got {steps}.")
@@ -248,6 +252,13 @@ class MDMPipeline(MotionDiffusionPipeline):
             features = self.feature_extractor.denormalize(latents)
             return [clip[:length] for clip, length in zip(features, attention_mask.sum(1).tolist(), strict=True)]
         return self.feature_extractor.decode(latents, attention_mask, prompts)
+
+
+def _takes_timesteps(scheduler: SchedulerMixin) -> bool:
+    """Whether a scheduler can be told its steps: some never can, others not while they space them by a rule of their own."""
+    rules = ("use_karras_sigmas", "use_exponential_sigmas", "use_beta_sigmas", "use_lu_lambdas")
+    takes = "timesteps" in inspect.signature(scheduler.set_timesteps).parameters
+    return takes and not any(getattr(scheduler.config, rule, False) for rule in rules)
 
 
 def spaced_timesteps(total: int, count: int, power: float) -> list[int]:
