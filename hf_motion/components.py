@@ -8,6 +8,7 @@ from diffusers import ConfigMixin, ModelMixin, SchedulerMixin
 from transformers import FeatureExtractionMixin, PreTrainedModel, PreTrainedTokenizerBase
 
 from .models.mdm.modeling_mdm import MDMDenoiser
+from .models.tmr.modeling_tmr import TMRTextEncoder
 from .representation.feature_extractor import MotionFeatureExtractor
 
 __all__ = [
@@ -19,4 +20,5 @@ __all__ = [
     "PreTrainedModel",
     "PreTrainedTokenizerBase",
     "SchedulerMixin",
+    "TMRTextEncoder",
 ]

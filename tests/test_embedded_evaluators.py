@@ -96,7 +96,9 @@ def test_ladder(scores: Scores) -> None:
     assert fid[1] < 0.5 * fid[2] < 0.5 * fid[3]
     for metric in ("r_precision_top3", "tmr_r_precision_top3"):
         real, trained, untrained, noise = (scores[name][metric] for name in (REAL, "trained", "untrained", "noise"))
-        assert real >= trained > 0.5, "of 32 clips, so that a tie is possible"
+        assert trained > 0.5
+        # The embedded checkpoint ties with real motion before TMR, at 29 of 32 clips.
+        assert real >= trained if metric.startswith("tmr") else real > trained
         assert max(untrained, noise) < 0.25, "chance is 0.09"
 
 

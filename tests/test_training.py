@@ -191,6 +191,13 @@ def test_refine_noise(rows, tmp_path: Path) -> None:
             refine_noise(tiny_pipeline(steps=5), wrong)
 
 
+def test_noise_levels_need_a_pipeline(tmp_path: Path) -> None:
+    script = [sys.executable, str(ROOT / "training" / "train_diffusion.py"), "--dataset", str(CLIPS), "--output_dir", str(tmp_path / "run")]
+    done = subprocess.run([*script, "--noise_levels", "1000", "--use_cpu", "true"], capture_output=True, text=True)
+    assert done.returncode == 1
+    assert "noise_levels refines a trained pipeline: pass --pipeline" in done.stderr
+
+
 def test_timestep_power(rows, tmp_path: Path) -> None:
     """Diffusion steps are drawn with density t ** (power - 1); evenly is exactly what it was without the option."""
     seen: dict[float, torch.Tensor] = {}

@@ -56,11 +56,13 @@ def main(script: ScriptArguments, args: DiffusionTrainingArguments) -> None:
     check_writable(args.output_dir)
     set_seed(args.seed)
     push, args.push_to_hub = args.push_to_hub, False  # Trainer would push its raw states
+    if script.noise_levels and not script.pipeline:
+        raise ValueError("noise_levels refines a trained pipeline: pass --pipeline, or scheduler={num_train_timesteps: ...} for a new one.")
     with args.main_process_first(desc="reading the data set"):
         rows = take_rows(load_motion_rows(script.dataset, script.split), script.max_train_samples)
         score_rows = load_motion_rows(script.dataset, script.score_split) if script.score_steps else None
     pipeline = MotionDiffusionPipeline.load(script.pipeline) if script.pipeline else None
-    if pipeline is not None and script.noise_levels:
+    if script.noise_levels:
         refine_noise(pipeline, script.noise_levels)
     extractor = pipeline.feature_extractor if pipeline else MotionFeatureExtractor(max_frames=script.max_frames)
     dataset = MotionTextDataset(rows, extractor, script.mirror, script.min_frames, script.strict, not args.disable_tqdm)

@@ -128,7 +128,6 @@ class MDMPipeline(MotionDiffusionPipeline):
         keep_start: float | None = None,
         keep_end: float | None = None,
         end_motion: Motion | Sequence[Motion] | None = None,
-        timesteps: Sequence[int] | None = None,
     ) -> MotionPipelineOutput | tuple[list[Motion]]:
         """Generate motions, or edit them.
 
@@ -165,7 +164,6 @@ class MDMPipeline(MotionDiffusionPipeline):
             end_motion (`Motion` or a list with one per prompt, *optional*): Makes a transition: from the last `keep_start` seconds of
                 `motion` to the first `keep_end` seconds of this clip (a quarter of `num_frames` each by default), which is turned about the
                 vertical and moved over the floor to where the made motion arrives. `join_motions` joins whole clips.
-            timesteps (`list[int]`, *optional*): The steps themselves, falling, in place of their number, for schedulers that take them.
 
         Returns:
             `MotionPipelineOutput`: With `motions`.
@@ -195,7 +193,7 @@ class MDMPipeline(MotionDiffusionPipeline):
         step_options = self._step_options(generators)
         kept = KeptMotion(self.feature_extractor, edits, frames, device, num_motions_per_prompt) if edits is not None else None
 
-        self._set_timesteps(num_inference_steps, timesteps)
+        self._set_timesteps(num_inference_steps or self.default_steps)
         for index, timestep in enumerate(self.progress_bar(self.scheduler.timesteps)):
             sample = self.scheduler.scale_model_input(latents, timestep)[:, :frames]
             prediction = self.denoiser(sample, timestep, attention_mask=model_mask, condition=condition).sample.float()
@@ -214,27 +212,13 @@ class MDMPipeline(MotionDiffusionPipeline):
         self.maybe_free_model_hooks()
         return MotionPipelineOutput(motions) if return_dict else (motions,)
 
-    def _set_timesteps(self, num_inference_steps: int | None, timesteps: Sequence[int] | None) -> None:
-        """Tell the scheduler which steps to take."""
-        device, total = self._execution_device, self.scheduler.config.num_train_timesteps
-        takes_steps = _takes_timesteps(self.scheduler)
-        if timesteps is not None:
-            if num_inference_steps is not None or not takes_steps:
-                name = type(self.scheduler).__name__
-                raise ValueError(
-                    "Pass num_inference_steps or timesteps, not both." if takes_steps
-                    else f"{name} spaces its steps itself, at least as it is configured; pass num_inference_steps."
-                )  # fmt: skip
-            steps = list(timesteps)
-            if not steps or sorted(set(steps), reverse=True) != steps or not 0 <= steps[-1] <= steps[0] < total:
-                raise ValueError(f"timesteps must fall from at most {total - 1} to 0 or more, got {steps}.")
-        else:
-            count = num_inference_steps or self.default_steps
-            steps = spaced_timesteps(total, count, self.config.noise_spacing) if takes_steps and self.config.noise_spacing != 1 else None
-        if steps is None:
-            self.scheduler.set_timesteps(count, device=device)
-        else:
+    def _set_timesteps(self, count: int) -> None:
+        power, device = self.config.noise_spacing, self._execution_device
+        if power != 1 and _takes_timesteps(self.scheduler):
+            steps = spaced_timesteps(self.scheduler.config.num_train_timesteps, count, power)
             self.scheduler.set_timesteps(timesteps=steps, device=device)
+        else:
+            self.scheduler.set_timesteps(count, device=device)
 
     def _step_options(self, generators: list[torch.Generator]) -> dict[str, Any]:
         return {"generator": generators} if "generator" in inspect.signature(self.scheduler.step).parameters else {}

@@ -187,8 +187,8 @@ class MotionDiffusionPipeline(TextEncoderLoraMixin, DiffusionPipeline):
     def _save(self, folder: Path, repo_id: str | None, *args: Any, **kwargs: Any) -> None:
         from ..hub.card import write_model_card
 
-        self._record(**self.components)
         with self._adapter_apart(folder):
+            self._record(**self.components)  # diffusers records a part anew, under its module, whenever one is set
             super().save_pretrained(folder, *args, **kwargs)
         for path in folder.rglob("*.json"):
             forget_origin(path)

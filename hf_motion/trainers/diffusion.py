@@ -194,7 +194,7 @@ class DiffusionObjective(nn.Module):
         steps = self.pipeline.scheduler.config.num_train_timesteps
         for index, (seed, length) in enumerate(zip(seeds.tolist(), attention_mask.sum(1).tolist(), strict=True)):
             generator = torch.Generator(device).manual_seed(seed)
-            if self.timestep_power == 1:
+            if self.timestep_power == 1:  # the same draws as before there was an option
                 timesteps[index] = torch.randint(steps, (), generator=generator, device=device)
             else:
                 share = torch.rand((), generator=generator, device=device, dtype=torch.float64) ** (1 / self.timestep_power)

@@ -8,7 +8,8 @@ from typing import Any
 
 from transformers.configuration_utils import PreTrainedConfig
 
-RECONSTRUCTION_LOSSES = "smooth_l1", "l1", "l2"
+RECONSTRUCTION_LOSSES = {"smooth_l1": "smooth_l1_loss", "l1": "l1_loss", "l2": "mse_loss"}
+"""By name, the functions in `torch.nn.functional`."""
 
 
 class MotionVQConfig(PreTrainedConfig):

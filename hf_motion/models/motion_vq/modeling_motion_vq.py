@@ -20,9 +20,7 @@ from transformers.utils import ModelOutput
 from ...data.motion_text import pad_and_mask
 from ...nn.quantizers import ResidualQuantizer
 from ...nn.recurrent import real_lengths
-from .configuration_motion_vq import MotionVQConfig
-
-_LOSSES = {"smooth_l1": F.smooth_l1_loss, "l1": F.l1_loss, "l2": F.mse_loss}
+from .configuration_motion_vq import RECONSTRUCTION_LOSSES, MotionVQConfig
 
 
 @dataclass
@@ -101,7 +99,8 @@ class MotionVQModel(PreTrainedModel):
         quantized = self.quantizer(self.encoder(features, lengths), self._token_mask(features, lengths))
         made = self.decoder(quantized.latents, lengths)[:, : motion_features.shape[1]].float()
         mask = torch.ones_like(motion_features[..., 0]) if attention_mask is None else attention_mask.to(made.dtype)
-        error = _LOSSES[self.config.reconstruction_loss](made, motion_features.float(), reduction="none") * mask[..., None]
+        measure = getattr(F, RECONSTRUCTION_LOSSES[self.config.reconstruction_loss])
+        error = measure(made, motion_features.float(), reduction="none") * mask[..., None]
         frames = mask.sum()
         reconstruction = error.sum() / (frames * error.shape[-1])
         loss = reconstruction + self.config.commitment_weight * quantized.commitment
