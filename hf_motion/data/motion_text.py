@@ -156,7 +156,7 @@ class MotionTextDataset(Dataset):
     """Clips as normalised features with their captions, held in memory.
 
     An index is a pair (clip, seed): which caption, and which part of a clip that is too long, follow from the seed alone, so an
-    example does not depend on which process or worker makes it. `captions` are each clip's; `tags` holds the `word/POS` form of those that
+    example does not depend on which process or worker makes it. `captions` and `sources` are each clip's; `tags` holds the `word/POS` form of those that
     came with one. Rows that carry published `features` of the extractor's kind are taken as published; others are encoded from joints.
 
     Args:
@@ -183,6 +183,7 @@ class MotionTextDataset(Dataset):
     ) -> None:
         self.feature_extractor = feature_extractor
         self.ids: list[str] = []
+        self.sources: list[str] = []
         self.captions: list[list[str]] = []
         self.tags: dict[str, str] = {}
         self.skipped: Counter[str] = Counter()
@@ -217,15 +218,30 @@ class MotionTextDataset(Dataset):
         """Frames per clip, after cutting."""
         return [min(len(features), self.feature_extractor.max_frames) for features in self.features]
 
-    def balanced_weights(self, strength: float) -> list[float]:
+    def balanced_weights(self, strength: float, source_weights: dict[str, float] | None = None) -> list[float]:
         """Sampling weights that lift rare actions: (clips that share the clip's rarest word) ** -strength.
 
         Args:
             strength (`float`): 0 draws clips evenly, 1 gives every rarest word the same share.
+            source_weights (`dict[str, float]`, *optional*): Factors of clips whose `source` column contains a text, such as
+                `{"keyframed": 0.4}`; of several that it contains, all count.
+
+        Raises:
+            ValueError: If a factor is negative, or no clip's source contains a text.
         """
         words = [set(_WORD.findall(" ".join(captions).lower())) for captions in self.captions]
         counts = Counter(word for clip in words for word in clip)
-        return [min((counts[word] for word in clip), default=1) ** -strength for clip in words]
+        weights = [min((counts[word] for word in clip), default=1) ** -strength for clip in words]
+        for text, factor in (source_weights or {}).items():
+            chosen = [index for index, source in enumerate(self.sources) if text in source]
+            if not chosen or not factor >= 0:
+                raise ValueError(
+                    f"source_weights={{{text!r}: {factor}}}: factors are 0 or more, and a text must be in some clip's source; these are "
+                    f"{sorted(set(self.sources))}."
+                )
+            for index in chosen:
+                weights[index] *= factor
+        return weights
 
     def fit_statistics(self) -> None:
         """Set the extractor's mean and std from these clips and normalise them.
@@ -259,6 +275,7 @@ class MotionTextDataset(Dataset):
                 self._published[len(motions)] = self.feature_extractor.normalize(features)
             motions.append(motion)
             self.ids.append(str(row["id"]))
+            self.sources.append(str(row.get("source", "")))
             self.captions.append(captions)
             tags = read_tags(row)
             self.tags.update(tags)
@@ -266,6 +283,7 @@ class MotionTextDataset(Dataset):
                 self.tags.update((mirror_text(caption), mirror_text(tagged)) for caption, tagged in tags.items())
                 motions.append(mirror_motion(motion))
                 self.ids.append(f"{row['id']} (mirrored)")
+                self.sources.append(self.sources[-1])
                 self.captions.append([mirror_text(caption) for caption in captions])
         return motions
 
