@@ -34,6 +34,7 @@ class ScriptArguments:
     split: str = field(default="train", metadata={"help": "Split to train on."})
     mirror: bool = field(default=True, metadata={"help": "Also train on every clip mirrored, with sides exchanged in its captions."})
     min_frames: int = field(default=24, metadata={"help": "Leave shorter clips out."})
+    level_floor: bool = field(default=False, metadata={"help": "Let feet stand at height 0 all along each clip, see data/floor.py."})
     max_frames: int = field(default=196, metadata={"help": "Longest clip that the model makes; longer ones are cut at random."})
     strict: bool = field(default=True, metadata={"help": "Stop at an unreadable row rather than skip and count it."})
     max_train_samples: int | None = field(default=None, metadata={"help": "Train on so many clips, drawn once; fewer are part of more."})
@@ -65,7 +66,7 @@ def main(script: ScriptArguments, args: DiffusionTrainingArguments) -> None:
     if script.noise_levels:
         refine_noise(pipeline, script.noise_levels)
     extractor = pipeline.feature_extractor if pipeline else MotionFeatureExtractor(max_frames=script.max_frames)
-    dataset = MotionTextDataset(rows, extractor, script.mirror, script.min_frames, script.strict, not args.disable_tqdm)
+    dataset = MotionTextDataset(rows, extractor, script.mirror, script.min_frames, script.strict, not args.disable_tqdm, script.level_floor)
     if pipeline is None:
         dataset.fit_statistics()
         captions = [text for texts in dataset.captions for text in texts]

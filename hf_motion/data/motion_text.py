@@ -20,6 +20,8 @@ from tqdm.auto import tqdm
 from ..motion import Motion
 from ..representation import MotionFeatureExtractor
 from ..skeletons import get_skeleton
+from .canonical import uniform_skeleton
+from .floor import level_floor as stand_on_floor
 
 _ENCODE_BATCH = 64
 _WAY_OUT = "Repair or drop the row, or skip and count such rows with strict=False."
@@ -167,6 +169,8 @@ class MotionTextDataset(Dataset):
         min_frames (`int`, defaults to 24): Shorter clips are left out; `skipped` counts them.
         strict (`bool`, defaults to `True`): Raise at an unreadable row rather than skip and count it.
         show_progress (`bool`, defaults to `True`): Show a progress bar.
+        level_floor (`bool`, defaults to `False`): Let feet stand at height 0 all along each clip, on the extractor's uniform body, see
+            `hf_motion.data.floor.level_floor`. Published features stay as they are.
 
     Raises:
         ValueError: If a row is unreadable (and `strict`), or none is left.
@@ -180,6 +184,7 @@ class MotionTextDataset(Dataset):
         min_frames: int = 24,
         strict: bool = True,
         show_progress: bool = True,
+        level_floor: bool = False,
     ) -> None:
         self.feature_extractor = feature_extractor
         self.ids: list[str] = []
@@ -188,7 +193,7 @@ class MotionTextDataset(Dataset):
         self.tags: dict[str, str] = {}
         self.skipped: Counter[str] = Counter()
         self._published: dict[int, Tensor] = {}
-        motions = self._read(rows, mirror, min_frames, strict, show_progress)
+        motions = self._read(rows, mirror, min_frames, strict, show_progress, level_floor)
         if not motions:
             raise ValueError(f"No usable clip among {len(rows)} rows; left out: {dict(self.skipped)}. Lower min_frames?")
         # Clips of like length together, so that little is padded.
@@ -256,7 +261,7 @@ class MotionTextDataset(Dataset):
         self.feature_extractor.mean, self.feature_extractor.std = mean.float().tolist(), std.float().tolist()
         self.features = [self.feature_extractor.normalize(features) for features in self.features]
 
-    def _read(self, rows: Any, mirror: bool, min_frames: int, strict: bool, show_progress: bool) -> list[Motion]:
+    def _read(self, rows: Any, mirror: bool, min_frames: int, strict: bool, show_progress: bool, level: bool) -> list[Motion]:
         motions = []
         mirror = mirror and not ("mirror" in rows.column_names and any(rows["mirror"]))
         for row in tqdm(rows, desc="Reading motions", disable=not show_progress):
@@ -273,6 +278,8 @@ class MotionTextDataset(Dataset):
             features = published_features(row, self.feature_extractor)
             if features is not None:
                 self._published[len(motions)] = self.feature_extractor.normalize(features)
+            if level:
+                motion = stand_on_floor(uniform_skeleton(motion) if self.feature_extractor.features.uniform_skeleton else motion)
             motions.append(motion)
             self.ids.append(str(row["id"]))
             self.sources.append(str(row.get("source", "")))
