@@ -22,6 +22,7 @@ from ..representation import MotionFeatureExtractor
 from ..skeletons import get_skeleton
 from .canonical import uniform_skeleton
 from .floor import level_floor as stand_on_floor
+from .paraphrases import Paraphrases
 
 _ENCODE_BATCH = 64
 _WAY_OUT = "Repair or drop the row, or skip and count such rows with strict=False."
@@ -158,8 +159,9 @@ class MotionTextDataset(Dataset):
     """Clips as normalised features with their captions, held in memory.
 
     An index is a pair (clip, seed): which caption, and which part of a clip that is too long, follow from the seed alone, so an
-    example does not depend on which process or worker makes it. `captions` and `sources` are each clip's; `tags` holds the `word/POS` form of those that
-    came with one. Rows that carry published `features` of the extractor's kind are taken as published; others are encoded from joints.
+    example does not depend on which process or worker makes it. `captions` and `sources` are each clip's; `tags` holds the `word/POS`
+    form of those that came with one, `wordings` the other wordings of those captions that have some. Rows that carry published `features`
+    of the extractor's kind are taken as published; others are encoded from joints.
 
     Args:
         rows (`datasets.Dataset`): See `load_motion_rows`.
@@ -171,9 +173,11 @@ class MotionTextDataset(Dataset):
         show_progress (`bool`, defaults to `True`): Show a progress bar.
         level_floor (`bool`, defaults to `False`): Let feet stand at height 0 all along each clip, on the extractor's uniform body, see
             `hf_motion.data.floor.level_floor`. Published features stay as they are.
+        paraphrases (`Paraphrases`, *optional*): Other wordings of captions, see `load_paraphrases`.
+        paraphrase_share (`float`, defaults to 0.5): Probability of replacing a caption that has other wordings by one of them.
 
     Raises:
-        ValueError: If a row is unreadable (and `strict`), or none is left.
+        ValueError: If a row is unreadable (and `strict`), or none is left; or the share is no probability, or no caption has wordings.
     """
 
     def __init__(
@@ -185,8 +189,12 @@ class MotionTextDataset(Dataset):
         strict: bool = True,
         show_progress: bool = True,
         level_floor: bool = False,
+        paraphrases: Paraphrases | None = None,
+        paraphrase_share: float = 0.5,
     ) -> None:
-        self.feature_extractor = feature_extractor
+        if not 0 <= paraphrase_share <= 1:
+            raise ValueError(f"paraphrase_share must be a probability, from 0 to 1, got {paraphrase_share}.")
+        self.feature_extractor, self.paraphrase_share = feature_extractor, paraphrase_share
         self.ids: list[str] = []
         self.sources: list[str] = []
         self.captions: list[list[str]] = []
@@ -196,6 +204,7 @@ class MotionTextDataset(Dataset):
         motions = self._read(rows, mirror, min_frames, strict, show_progress, level_floor)
         if not motions:
             raise ValueError(f"No usable clip among {len(rows)} rows; left out: {dict(self.skipped)}. Lower min_frames?")
+        self.wordings = self._find_wordings(paraphrases) if paraphrases is not None else {}
         # Clips of like length together, so that little is padded.
         order = sorted((index for index in range(len(motions)) if index not in self._published), key=lambda index: len(motions[index]))
         self.features: list[Tensor] = [self._published.get(index, torch.empty(0)) for index in range(len(motions))]
@@ -216,12 +225,22 @@ class MotionTextDataset(Dataset):
         if surplus > 0:
             start = draw.randint(0, surplus)
             features = features[start : start + self.feature_extractor.max_frames]
+        wordings = self.wordings.get(caption)
+        if wordings and draw.random() < self.paraphrase_share:
+            caption = draw.choice(wordings)
         return {"motion_features": features, "caption": caption, "seed": seed, "clip": clip}
 
     @property
     def lengths(self) -> list[int]:
         """Frames per clip, after cutting."""
         return [min(len(features), self.feature_extractor.max_frames) for features in self.features]
+
+    def texts(self) -> list[str]:
+        """Every text that an example can have, once each: captions and their other wordings, sorted."""
+        captions = {caption for captions in self.captions for caption in captions}
+        if self.paraphrase_share:
+            captions.update(wording for wordings in self.wordings.values() for wording in wordings)
+        return sorted(captions)
 
     def balanced_weights(self, strength: float, source_weights: dict[str, float] | None = None) -> list[float]:
         """Sampling weights that lift rare actions: (clips that share the clip's rarest word) ** -strength.
@@ -260,6 +279,17 @@ class MotionTextDataset(Dataset):
             std[part] = std[part].mean().clamp_min(1e-4)
         self.feature_extractor.mean, self.feature_extractor.std = mean.float().tolist(), std.float().tolist()
         self.features = [self.feature_extractor.normalize(features) for features in self.features]
+
+    def _find_wordings(self, paraphrases: Paraphrases) -> dict[str, list[str]]:
+        """Other wordings by caption; those of a mirrored clip's caption are the mirrored ones of the caption it came from."""
+        found = {}
+        for caption in sorted({caption for captions in self.captions for caption in captions}):
+            wordings = paraphrases(caption) or [mirror_text(wording) for wording in paraphrases(mirror_text(caption))]
+            if wordings:
+                found[caption] = wordings
+        if not found:
+            raise ValueError("None of the captions has other wordings in these paraphrases; they are of another data set. Train without.")
+        return found
 
     def _read(self, rows: Any, mirror: bool, min_frames: int, strict: bool, show_progress: bool, level: bool) -> list[Motion]:
         motions = []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -31,7 +32,10 @@ from .planted_feet import PlantedFeet
 TUNINGS = ("none", "lora", "full")
 """What of a text encoder may be trained."""
 
+logger = logging.getLogger("hf_motion")
+
 _EMA_NAME = "ema.safetensors"
+_HALF_ABOVE = 8192  # texts: token states of more are kept in half precision, some 10 kB each
 
 
 @dataclass
@@ -227,7 +231,8 @@ class DiffusionCollator:
 
     Args:
         pipeline (`MotionDiffusionPipeline`): Tokenizes, or encodes in advance.
-        captions (`list[str]`, *optional*): If given, these are encoded now and looked up later: for a frozen text encoder.
+        captions (`list[str]`, *optional*): If given, these are encoded now and looked up later: for a frozen text encoder. Token states
+            of more than 8,192 texts are kept in half precision, and a line says so.
         embeds (`dict[str, torch.Tensor]`, *optional*): What the feedback's extractors make of each caption.
         real (`list[torch.Tensor]`, *optional*): What they make of each clip that is never cut, None for others.
     """
@@ -241,8 +246,10 @@ class DiffusionCollator:
     ) -> None:
         self.pipeline, self.embeds, self.real = pipeline, embeds, real
         self.cache: dict[str, Tensor] | None = None
+        self.half = False
         if captions is not None:
             self.cache = {}
+            self.half = len(captions) > _HALF_ABOVE
             with torch.no_grad():
                 for start in range(0, len(captions), 256):
                     batch = captions[start : start + 256]
@@ -250,7 +257,11 @@ class DiffusionCollator:
                     for caption, state, valid in zip(
                         batch, states.cpu(), mask.cpu() if mask is not None else [None] * len(batch), strict=True
                     ):
-                        self.cache[caption] = state if valid is None else state[valid.bool()]
+                        if valid is not None:
+                            state = state[valid.bool()].half() if self.half else state[valid.bool()]
+                        self.cache[caption] = state
+            if self.half and valid is not None:
+                logger.warning("Token states of %d texts are kept in half precision.", len(captions))
 
     def __call__(self, examples: Sequence[dict[str, Any]]) -> dict[str, Tensor]:
         """Pad clips and attach `input_ids` and `text_mask`, or `text_states` and, for tokens, `text_mask`."""
@@ -269,7 +280,7 @@ class DiffusionCollator:
         if states[0].ndim == 1:
             return {**batch, "text_states": torch.stack(states)}
         padded, mask = pad_and_mask(states)
-        return {**batch, "text_states": padded, "text_mask": mask}
+        return {**batch, "text_states": padded.float() if self.half else padded, "text_mask": mask}
 
 
 class DiffusionTrainer(MotionTextTrainer):
@@ -297,7 +308,7 @@ class DiffusionTrainer(MotionTextTrainer):
             raise ValueError(f"One process cannot train on {args.n_gpu} GPUs. Start one process for each with `accelerate launch`.")
         trains_text = self._prepare_text_encoder(args)
         pipeline.to(args.device)
-        captions = sorted({text for texts in train_dataset.captions for text in texts})
+        captions = train_dataset.texts()
         warn_of_long_captions(captions, pipeline.tokenizer, token_limit(pipeline.text_encoder, pipeline.config.max_text_tokens))
         feedback = embeds = real = None
         if args.extractors is not None:
