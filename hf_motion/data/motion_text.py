@@ -32,7 +32,7 @@ _OTHER_SIDE = {
 }  # fmt: skip
 _OTHER_SIDE.update({right: left for left, right in _OTHER_SIDE.items()})
 _WORD = re.compile(r"[^\W\d_]+")
-_SIDE_WORD = re.compile(rf"\b((?:counter|anti)[- ]?clockwise|{'|'.join(_OTHER_SIDE)})\b", re.IGNORECASE)
+_SIDE_WORD = re.compile(rf"(?<!energy )\b((?:counter|anti)[- ]?clockwise|{'|'.join(_OTHER_SIDE)})\b", re.IGNORECASE)
 
 
 def load_motion_rows(source: str, split: str | None = None) -> Any:
@@ -144,8 +144,8 @@ def mirror_text(text: str) -> str:
     """The caption of a mirrored clip.
 
     Example:
-        >>> mirror_text("a person turns left, then waves the Right hand")
-        'a person turns right, then waves the Left hand'
+        >>> mirror_text("a person turns left, then waves the Right hand with no energy left")
+        'a person turns right, then waves the Left hand with no energy left'
     """
 
     def swap(match: re.Match[str]) -> str:

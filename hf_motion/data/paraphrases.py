@@ -52,7 +52,7 @@ class Action(NamedTuple):
     wordings: int
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class _Group:
     name: str
     example: str
@@ -75,27 +75,32 @@ class Paraphrases:
     """
 
     def __init__(self, files: dict[str, dict[str, Any]]) -> None:
-        self._wordings: dict[str, dict[str, None]] = {}
-        self._names: dict[str, dict[str, None]] = {}
-        self._examples: dict[str, str] = {}
+        self._said_by: dict[str, list[tuple[_Group, int]]] = {}
+        self._parts: dict[str, list[tuple[_Group, int]]] = {}
+        self._styles: list[dict[str, Any]] = []
+        self._composed: dict[tuple[_Group, int], list[str]] = {}
         for file, content in files.items():
             self._add(file, content)
 
     def __call__(self, caption: str) -> list[str]:
         """All wordings of a training caption, in a fixed order; none of an unknown one."""
-        return list(self._wordings.get(_plain(caption), ()))
+        return self._compose(self._said_by.get(_plain(caption), []))
 
     def __len__(self) -> int:
-        return len({wording for wordings in self._wordings.values() for wording in wordings})
+        return len(self._compose([part for parts in self._parts.values() for part in parts]))
 
     @property
     def captions(self) -> list[str]:
         """The captions that have wordings, as they are compared."""
-        return list(self._wordings)
+        return list(self._said_by)
 
     def actions(self) -> list[Action]:
         """Everything there are wordings for, by name."""
-        return [Action(name, self._examples[name], len(self._names[name])) for name in sorted(self._names)]
+        return [Action(name, self._parts[name][0][0].example, len(self.of_action(name))) for name in sorted(self._parts)]
+
+    def names(self, caption: str) -> list[str]:
+        """Short names of the actions that a training caption says; none of an unknown one."""
+        return list(dict.fromkeys(group.name for group, _ in self._said_by.get(_plain(caption), [])))
 
     def of_action(self, name: str) -> list[str]:
         """All wordings of an action.
@@ -103,20 +108,24 @@ class Paraphrases:
         Raises:
             KeyError: If there is none of that name.
         """
-        return list(self._names[name])
+        return self._compose(self._parts[name])
 
     def _add(self, file: str, content: dict[str, Any]) -> None:
+        first = len(self._styles)
         try:
-            styles, subjects = content.get("styles", [{"captions": None}]), content.get("caption_subjects")
-            for group in (one for action in content["actions"] for one in _groups(action)):
-                self._examples.setdefault(group.name, group.example)
-                for style in styles:
-                    wordings = dict.fromkeys(_compose(group, style))
-                    self._names.setdefault(group.name, {}).update(wordings)
-                    for caption in _captions(group, style["captions"], subjects):
-                        self._wordings.setdefault(_plain(caption), {}).update(wordings)
+            self._styles += content.get("styles", [{"captions": None}])
+            for group, style in product((one for action in content["actions"] for one in _groups(action)), range(first, len(self._styles))):
+                self._parts.setdefault(group.name, []).append((group, style))
+                for caption in _captions(group, self._styles[style]["captions"], content.get("caption_subjects")):
+                    self._said_by.setdefault(_plain(caption), []).append((group, style))
         except (KeyError, TypeError, AttributeError) as error:
             raise ValueError(f"{file!r} does not hold paraphrases as their README says: {type(error).__name__}: {error}.") from error
+
+    def _compose(self, parts: Sequence[tuple[_Group, int]]) -> list[str]:
+        for part in parts:
+            if part not in self._composed:
+                self._composed[part] = list(_compose(part[0], self._styles[part[1]]))
+        return list(dict.fromkeys(wording for part in parts for wording in self._composed[part]))
 
 
 def load_paraphrases(folder: str | Path) -> Paraphrases:
@@ -149,7 +158,7 @@ def _read(file: Path) -> Any:
     import yaml
 
     try:
-        return yaml.safe_load(file.read_text(encoding="utf-8"))
+        return yaml.load(file.read_text(encoding="utf-8"), getattr(yaml, "CSafeLoader", yaml.SafeLoader))
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ValueError(f"{str(file)!r} is not YAML: {error}") from error
 
