@@ -92,7 +92,7 @@ class AmassSource(MotionSource):
             if joints.ndim != 3 or joints.shape[1] < 22:
                 raise ValueError(f"it has shape {joints.shape}, not (frames, 22 or more joints, 3)")
             return Motion(joints[:, :22], fps=_FPS)
-        motion = read_motion(path, body_models=self.options.body_models, num_betas=_BETAS)
+        motion = read_motion(path, body_models=self.options.body_models, num_betas=_BETAS, source_fps=self.options.source_fps)
         # Ours is (x, z, -y) of the file, HumanML3D's (-x, z, y): half a turn.
         motion = put_on_floor(Motion(motion.joints[:: max(int(motion.fps / _FPS), 1)] * np.array([-1, 1, -1], np.float32), fps=_FPS))
         head = int(next((seconds for name, seconds in _HEADS.items() if name in item.path), 0.0) * _FPS)
