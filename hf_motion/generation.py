@@ -6,6 +6,8 @@ import math
 import os
 import re
 import string
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,8 +15,9 @@ from typing import TYPE_CHECKING, Any
 import torch
 from tqdm.auto import tqdm
 
-from .pipelines.motion_diffusion import spawn_generators
-from .utils.files import check_writable
+from .pipelines.motion_diffusion import check_prompts, spawn_generators
+from .utils.files import output_folder
+from .utils.text import read_lines, say_once, tidy_text
 
 if TYPE_CHECKING:
     from .motion import Motion
@@ -81,6 +84,7 @@ class EditRequest(GenerationRequest):
     transition_seconds: float = 1.0
 
 
+@say_once()
 def run(request: GenerationRequest) -> list[Path]:
     """Generate and write.
 
@@ -98,9 +102,11 @@ def run(request: GenerationRequest) -> list[Path]:
     seed = request.seed if request.seed is not None else torch.seed() % 2**31
     targets = _targets(request, [{"index": index, "prompt": _slug(prompt), "seed": seed} for index, prompt in enumerate(prompts)])
     _check_seconds(request)
-    for folder in {path.parent for paths in targets for path in paths}:
-        check_writable(folder)
+    with _folders(targets):
+        return _generate(request, prompts, targets, seed)
 
+
+def _generate(request: GenerationRequest, prompts: list[str], targets: list[list[Path]], seed: int) -> list[Path]:
     pipe = _load(request, many=len(prompts) > 1)
     frames = _frames(request, pipe)
     generators = spawn_generators(torch.Generator().manual_seed(seed), len(prompts), pipe.model.device)
@@ -112,6 +118,7 @@ def run(request: GenerationRequest) -> list[Path]:
     return written
 
 
+@say_once()
 def edit(request: EditRequest) -> list[Path]:
     """Change clips and write them.
 
@@ -125,8 +132,6 @@ def edit(request: EditRequest) -> list[Path]:
         ValueError: If an option does not fit; nothing has been written then.
         OSError: If a file cannot be read or written, or the model is not there.
     """
-    from .data.read import read_motion
-
     wanted = _edit_prompts(request)
     seed = request.seed if request.seed is not None else torch.seed() % 2**31
     made = [
@@ -135,12 +140,27 @@ def edit(request: EditRequest) -> list[Path]:
     ]
     targets = _targets(request, made)
     _check_seconds(request)
-    for folder in {path.parent for paths in targets for path in paths}:
-        check_writable(folder)
+    with _folders(targets):
+        return _edit(request, wanted, targets, seed)
 
-    pipe = _load(request, many=len(made) > 1)
+
+@contextmanager
+def _folders(targets: list[list[Path]]) -> Iterator[None]:
+    """The folders of files to write; when the block fails, none that is new and empty is left."""
+    with ExitStack() as stack:
+        for folder in dict.fromkeys(path.parent for paths in targets for path in paths):
+            stack.enter_context(output_folder(folder))
+        yield
+
+
+def _edit(request: EditRequest, wanted: list[str], targets: list[list[Path]], seed: int) -> list[Path]:
+    from .data.read import read_motion
+
+    pipe = _load(request, many=len(targets) > 1)
     frames, extractor = _frames(request, pipe), pipe.model.feature_extractor
     clips = [read_motion(path, fps=extractor.fps, skeleton=extractor.skeleton) for path in (*request.clips, *request.join)]
+    if request.body_parts and frames is not None and (other := next((clip for clip in clips if len(clip) != frames), None)):
+        raise ValueError(f"With --body-part the result is as long as the clip, {other.duration:.2f} s; leave out --seconds.")
     generator = torch.Generator().manual_seed(seed)
     options = _sampling(request)
     if request.join:
@@ -176,7 +196,7 @@ def _edit_prompts(request: EditRequest) -> list[str]:
 
 def _check_seconds(request: GenerationRequest) -> None:
     if request.seconds is not None and request.num_frames is not None:
-        raise ValueError("Give the length as seconds or as num_frames, not both.")
+        raise ValueError("Give the length with --seconds or with --num-frames, not both.")
     if request.seconds is not None and not (math.isfinite(request.seconds) and request.seconds > 0):
         raise ValueError(f"seconds must be a positive number, got {request.seconds}.")
 
@@ -196,14 +216,10 @@ def _sampling(request: GenerationRequest) -> dict[str, Any]:
 def _prompts(request: GenerationRequest) -> list[str]:
     prompts = list(request.prompts)
     if request.prompt_file is not None:
-        try:
-            lines = request.prompt_file.read_text(encoding="utf-8").splitlines()
-        except UnicodeDecodeError as error:
-            raise ValueError(f"{str(request.prompt_file)!r} is not a UTF-8 text file: {error}.") from error
-        prompts += [line.strip() for line in lines if line.strip()]
+        prompts += [line for _, line in read_lines(request.prompt_file) if tidy_text(line)]
     if not prompts:
         raise ValueError("No prompt: give a sentence (edit: --prompt TEXT; generate: also --prompt-file, one sentence per line).")
-    return prompts
+    return check_prompts(prompts)
 
 
 def _targets(request: GenerationRequest, made: list[dict[str, Any]]) -> list[list[Path]]:
@@ -211,11 +227,7 @@ def _targets(request: GenerationRequest, made: list[dict[str, Any]]) -> list[lis
     known = list(made[0])
     folder = request.output.endswith(("/", os.sep)) or Path(request.output).is_dir()
     suffix = "" if folder else Path(request.output).suffix.lower()
-    fields = [name for _, name, _, _ in string.Formatter().parse(request.output) if name is not None]
-    unknown = sorted(set(fields) - set(known))
-    if unknown:
-        there = ", ".join(f"{{{name}}}" for name in known)
-        raise ValueError(f"Output pattern {request.output!r} has unknown fields {unknown}; there are {there}.")
+    fields = _fields(request.output, known)
     if suffix and suffix not in _SUFFIXES:
         raise ValueError(f"Cannot write {suffix!r} files. Use one of {', '.join(_SUFFIXES)}, or a folder with --format.")
     if suffix and request.formats:
@@ -232,6 +244,29 @@ def _targets(request: GenerationRequest, made: list[dict[str, Any]]) -> list[lis
     if len(set(names)) < len(names):
         raise ValueError(f"Output pattern {request.output!r} gives several motions the same name; add {{index}} to it.")
     return [[Path(name + ending) for ending in endings] for name in names]
+
+
+def _fields(pattern: str, known: list[str]) -> list[str]:
+    """Fields of an output pattern: plain names alone, since any other can ask for megabytes of padding or for what Python keeps inside."""
+    there = ", ".join(f"{{{name}}}" for name in known)
+    try:
+        parsed = [part for part in string.Formatter().parse(pattern) if part[1] is not None]
+    except ValueError as error:
+        raise ValueError(
+            f"Output pattern {pattern!r} is not readable: {error}. Write {there}, and a brace itself as {{{{ or }}}}."
+        ) from error
+    unknown = sorted({name for _, name, _, _ in parsed} - set(known))
+    if unknown:
+        raise ValueError(f"Output pattern {pattern!r} has unknown fields {unknown}; there are {there}.")
+    for _, name, form, conversion in parsed:
+        number = name in ("index", "seed") and re.fullmatch(r"0?[1-9]?d?", form) is not None
+        if conversion or (form and not number):
+            written = f"{{{name}{f'!{conversion}' if conversion else ''}{f':{form}' if form else ''}}}"
+            raise ValueError(
+                f"Output pattern {pattern!r} has {written}; write {{{name}}} alone. Digits of {{index}} and {{seed}} can be given, as in "
+                "{index:03d}."
+            )
+    return [name for _, name, _, _ in parsed]
 
 
 def _slug(prompt: str) -> str:

@@ -20,6 +20,7 @@ from tqdm.auto import tqdm
 from ..motion import Motion
 from ..representation import MotionFeatureExtractor
 from ..skeletons import get_skeleton
+from ..utils.text import tidy_text
 from .canonical import uniform_skeleton
 from .floor import level_floor as stand_on_floor
 from .paraphrases import Paraphrases
@@ -110,7 +111,7 @@ def read_row(row: dict[str, Any], skeleton: str) -> tuple[Motion, list[str]]:
     try:
         joints = np.asarray(row["joints"], dtype=np.float32).reshape(row["n_frames"], len(get_skeleton(skeleton)), 3)
         motion = Motion(joints, fps=row["fps"], skeleton=skeleton)
-        captions = [caption["text"].strip() for caption in row["captions"] if caption["text"].strip()]
+        captions = [text for caption in row["captions"] if (text := tidy_text(caption["text"]))]
     except (TypeError, ValueError, KeyError, AttributeError) as error:
         raise ValueError(f"Row {row['id']!r} is unreadable: {error} {_WAY_OUT}") from error
     if not captions:
@@ -120,7 +121,7 @@ def read_row(row: dict[str, Any], skeleton: str) -> tuple[Motion, list[str]]:
 
 def read_tags(row: dict[str, Any]) -> dict[str, str]:
     """Those captions of a row that come with parts of speech, each with its `word/POS word/POS` form."""
-    tagged = ((caption["text"].strip(), caption.get("pos_tagged")) for caption in row["captions"])
+    tagged = ((tidy_text(caption["text"]), caption.get("pos_tagged")) for caption in row["captions"])
     return {text: tags for text, tags in tagged if text and tags}
 
 

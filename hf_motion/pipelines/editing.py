@@ -14,6 +14,7 @@ import torch
 from ..motion import Motion
 from ..representation import MotionFeatureExtractor
 from ..skeletons import Skeleton, get_skeleton
+from ..utils.text import say_once
 from .constraints import Edit
 from .motion_diffusion import check_prompts, spawn_generators
 
@@ -136,6 +137,7 @@ def plan_edits(
     ]
 
 
+@say_once()
 def join_motions(
     pipe: MDMPipeline,
     motions: Sequence[Motion],

@@ -16,6 +16,7 @@ from ..models.mdm import MDMDenoiser
 from ..motion import Motion
 from ..representation import MotionFeatureExtractor
 from ..text_encoders import pooled_text, token_limit
+from ..utils.text import warn_of_unread
 from .constraints import KeptMotion
 from .editing import plan_edits
 from .motion_diffusion import MotionDiffusionPipeline, MotionPipelineOutput, check_prompts, spawn_generators
@@ -172,6 +173,7 @@ class MDMPipeline(MotionDiffusionPipeline):
             ValueError: If an argument is of the wrong kind or out of range.
         """
         prompts = check_prompts(prompt)
+        warn_of_unread(prompts, self.tokenizer, token_limit(self.text_encoder, self.config.max_text_tokens))
         wanted = self._lengths(num_frames, len(prompts)) if num_frames is not None or motion is None else None
         edits = plan_edits(self.feature_extractor, len(prompts), wanted, motion, mask, body_part, keep_start, keep_end, end_motion)
         lengths = wanted if edits is None else [len(edit) for edit in edits]

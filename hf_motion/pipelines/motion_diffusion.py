@@ -26,6 +26,7 @@ from ..hub.remote import forget_origin, write_remote_door
 from ..motion import Motion
 from ..registration import PIPELINES
 from ..text_encoders import ADAPTER_CONFIG, LORA_FOLDER, has_lora, is_fused, save_text_lora, without_lora
+from ..utils.text import clean_text
 from .lora import TextEncoderLoraMixin
 
 _PUSH_OPTIONS = ("private", "token", "commit_message", "create_pr")
@@ -285,10 +286,10 @@ def spawn_generators(
 
 
 def check_prompts(prompt: str | Sequence[str]) -> list[str]:
-    """A list of at least one string.
+    """A list of at least one sentence, each as `clean_text` makes it.
 
     Raises:
-        ValueError: If the list is empty or holds something else.
+        ValueError: If the list is empty, holds something else, or a sentence is empty.
     """
     prompts = [prompt] if isinstance(prompt, str) else prompt
     if not isinstance(prompts, (list, tuple)) or not prompts:
@@ -296,4 +297,4 @@ def check_prompts(prompt: str | Sequence[str]) -> list[str]:
     for index, text in enumerate(prompts):
         if not isinstance(text, str):
             raise ValueError(f"prompt[{index}] must be a string, got {text!r} of type {type(text).__name__}.")
-    return list(prompts)
+    return [clean_text(text, f"prompt[{index}]") for index, text in enumerate(prompts)]

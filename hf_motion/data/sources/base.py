@@ -13,6 +13,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from ...motion import Motion
+from ...utils.text import clean_text
 
 Caption = dict[str, Any]
 
@@ -177,8 +178,11 @@ def caption(text: str, origin: str, pos_tagged: str | None = None, f_tag: float 
         pos_tagged (`str`, *optional*): `word/POS word/POS`, as HumanML3D writes it.
         f_tag (`float`, defaults to 0.0): Where in the take it begins to hold, in seconds.
         to_tag (`float`, defaults to 0.0): Where it ends; 0 and 0 mean the whole take.
+
+    Raises:
+        ValueError: If the sentence is empty.
     """
-    return {"text": text, "pos_tagged": pos_tagged, "f_tag": f_tag, "to_tag": to_tag, "origin": origin}
+    return {"text": clean_text(text, "the caption"), "pos_tagged": pos_tagged, "f_tag": f_tag, "to_tag": to_tag, "origin": origin}
 
 
 def inside(folder: Path, path: str) -> Path:

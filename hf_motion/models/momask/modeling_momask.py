@@ -20,7 +20,7 @@ from transformers.utils import ModelOutput
 from ...motion import Motion
 from ...nn.embeddings import sinusoidal_table
 from ...nn.sampling import gumbel_noise
-from ...pipelines.motion_diffusion import check_prompts, spawn_generators
+from ...pipelines.motion_diffusion import spawn_generators
 from ..motion_vq.modeling_motion_vq import MotionVQModel
 from ..text_motion_model import TextMotionModel
 from .configuration_momask import MoMaskConfig
@@ -184,7 +184,7 @@ class MoMask(TextMotionModel):
         Raises:
             ValueError: If an argument is of the wrong kind or out of range.
         """
-        prompts = check_prompts(texts)
+        prompts = self.read_prompts(texts)
         books = self.config.vq_config.num_quantizers if num_quantizers is None else num_quantizers
         self._check_options(num_inference_steps, guidance_scale, residual_guidance_scale, books, temperature, keep_share)
         generators = spawn_generators(generator, len(prompts), self.device)

@@ -29,7 +29,7 @@ from ...motion import Motion
 from ...nn.embeddings import sinusoidal_table
 from ...nn.products import quick_products
 from ...nn.sampling import GumbelLogitsProcessor
-from ...pipelines.motion_diffusion import check_prompts, spawn_generators
+from ...pipelines.motion_diffusion import spawn_generators
 from ..motion_vq.modeling_motion_vq import MotionVQModel
 from ..text_motion_model import TextMotionModel
 from .configuration_t2m_gpt import T2MGPTConfig
@@ -191,7 +191,7 @@ class T2MGPT(TextMotionModel, GenerationMixin):
         Raises:
             ValueError: If an argument is of the wrong kind or out of range.
         """
-        prompts = check_prompts(texts)
+        prompts = self.read_prompts(texts)
         if not temperature >= 0:
             raise ValueError(f"temperature must be 0 or more, got {temperature}.")
         counts = self.token_counts(num_frames, len(prompts))
