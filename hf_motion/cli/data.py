@@ -70,7 +70,8 @@ def build(
         for skip in report.skipped[:10]:
             typer.secho(f"  left out: {skip.path}: {skip.reason}", err=True)
         if report.skipped:
-            typer.secho(f"{len(report.skipped)} left out; all of them with reasons are in skipped.jsonl", err=True)
+            reasons = "; ".join(f"{count} because {reason}" for reason, count in report.reasons.items())
+            typer.secho(f"{len(report.skipped)} left out, all named in skipped.jsonl: {reasons}", err=True)
         typer.echo(push_dataset(folder, push_to_hub, private) if push_to_hub else folder)
 
 
