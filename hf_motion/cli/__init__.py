@@ -1,6 +1,7 @@
 """The `hf-motion` command: one file per subcommand, each importing what it runs only when it runs."""
 
 from . import convert as convert
+from . import curves as curves
 from . import data as data
 from . import edit as edit
 from . import evaluate as evaluate
