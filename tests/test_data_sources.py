@@ -11,8 +11,10 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from typer.testing import CliRunner
 
 from hf_motion import Motion
+from hf_motion.cli import app
 from hf_motion.data.build import BuildReport, BuildSettings, build_dataset
 from hf_motion.data.captions import cmu_take, read_cmu_index, read_table
 from hf_motion.data.motion_text import load_motion_rows, mirror_motion
@@ -434,6 +436,9 @@ def test_a_captions_table_wins_over_names_of_files(tmp_path: Path, caplog: pytes
     assert (sum(report.clips.values()), report.captions, report.reasons) == (4, 4, {"no caption names it": 1})
     assert [source["licenses"] for source in report.sources.values()] == [["mine"]]
     assert "--format bandai-namco would read it" in caplog.text
+    shown = CliRunner().invoke(app, ["data", "build", str(tmp_path), "-o", str(tmp_path.parent / "again"), "--license", "mine"])
+    assert shown.exit_code == 0, shown.output
+    assert "1 left out, all named in skipped.jsonl: 1 because no caption names it" in shown.output
     assert type(open_source(tmp_path, "bandai-namco", SourceOptions())).title.startswith("Bandai")
 
 
