@@ -326,7 +326,7 @@ class TestCommand:
         assert CliRunner().invoke(app, arguments).exit_code == 0
         assert len(list((tmp_path / "out" / "motions").iterdir())) == 2 * coarse, "another number of books is another set of motions"
         for wrong, message in (
-            ("num_books=1", "no option 'num_books'; it has edit_frames, guidance_scale"),
+            ("num_books=1", "no option 'num_books'; it has 'edit_frames', 'guidance_scale'"),
             ("num_quantizers", "NAME=VALUE"),
             ("num_quantizers=9", "from 1 to 3"),
         ):

@@ -201,7 +201,7 @@ def _check_options(system: PreTrainedModel, options: dict[str, Any]) -> None:
         return
     known = _options_of(system)
     if unknown := sorted(set(options) - set(known)):
-        raise ValueError(f"{type(system).__name__} has no option {unknown[0]!r}; it has {', '.join(sorted(known)) or 'none'}.")
+        raise ValueError(f"{type(system).__name__} has no option {unknown[0]!r}; it has {', '.join(map(repr, sorted(known))) or 'none'}.")
 
 
 def _check_lengths(
