@@ -255,6 +255,12 @@ class TestWordings:
         known = {caption.lower().rstrip(".") for caption in CAPTIONS + [action["training"] for action in self.actions]}
         assert not [text for text in self.texts if text.lower().rstrip(".") in known]
 
+    def test_none_was_trained_on(self):
+        files = sorted((Path(__file__).parents[1] / "training" / "paraphrases").glob("*.yaml"))
+        lines = {line.strip(" -'\"").lower().rstrip(".") for file in files for line in file.read_text(encoding="utf-8").splitlines()}
+        assert files
+        assert not [text for text in self.texts if text.lower().rstrip(".") in lines]
+
     def test_every_action_is_complete_and_judged(self):
         for action in self.actions:
             assert set(action) - {"with"} == {"action", "seconds", "judge", "training", "real", "unclear", "wordings"}
