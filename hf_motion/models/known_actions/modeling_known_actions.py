@@ -1,0 +1,109 @@
+"""The actions that a checkpoint knows, as places in the space of its text encoder."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from diffusers.configuration_utils import ConfigMixin, register_to_config
+from diffusers.models.modeling_utils import ModelMixin
+from torch import Tensor
+from torch.nn import functional as F
+
+
+class KnownActions(ModelMixin, ConfigMixin):
+    """The actions that a checkpoint learned, and how near a sentence is to them.
+
+    A sentence and an action are as near as the cosine between their texts, means over the tokens of the checkpoint's own text encoder from
+    which the mean of all known texts is taken off. An action has some places, since it is said in several ways.
+
+    Args:
+        names (`list[str]`): Short names of the actions.
+        examples (`list[str]`): A sentence for each.
+        places (`list[int]`): How many places each action has.
+        dim (`int`): Width of the text encoder.
+        threshold (`float`, defaults to 0.0): A sentence that is less near than this to all actions is far from everything that is known.
+
+    Raises:
+        ValueError: If the lists have different lengths, or an action has no place.
+    """
+
+    _supports_gradient_checkpointing = False
+
+    @register_to_config
+    def __init__(self, names: list[str], examples: list[str], places: list[int], dim: int, threshold: float = 0.0) -> None:
+        super().__init__()
+        if not len(names) == len(examples) == len(places) or not names or min(places) < 1:
+            raise ValueError(
+                f"names, examples and places must be of one length and every action have a place, got {len(names)} names, "
+                f"{len(examples)} examples and {len(places)} places."
+            )
+        self.register_buffer("center", torch.zeros(dim))
+        self.register_buffer("embeddings", torch.zeros(sum(places), dim))
+        self.register_buffer("_action", torch.arange(len(names)).repeat_interleave(torch.tensor(places)), persistent=False)
+
+    @classmethod
+    def from_texts(
+        cls, texts: dict[str, tuple[str, Tensor]], known: Tensor, threshold: float = 0.0, places: int = 4, seed: int = 0
+    ) -> KnownActions:
+        """Find the places of actions.
+
+        Args:
+            texts (`dict[str, tuple[str, torch.Tensor]]`): By name of the action an example sentence, and the embeddings of its wordings,
+                (wordings, dim).
+            known (`torch.Tensor`): Embeddings of sentences that are known, of which the threshold is set, (sentences, dim).
+            threshold (`float`, defaults to 0.0): This share of `known` may count as far.
+            places (`int`, defaults to 4): Most places of an action, found by k-means over its wordings.
+            seed (`int`, defaults to 0): For k-means.
+
+        Returns:
+            `KnownActions`: With its threshold.
+        """
+        center = torch.cat([vectors for _, vectors in texts.values()]).mean(0)
+        found = [_means(F.normalize(vectors - center, dim=-1), places, seed) for _, vectors in texts.values()]
+        actions = cls(list(texts), [example for example, _ in texts.values()], [len(one) for one in found], len(center))
+        actions.center.copy_(center)
+        actions.embeddings.copy_(F.normalize(torch.cat(found), dim=-1))
+        nearness = actions(known).amax(-1)
+        actions.register_to_config(threshold=float(torch.quantile(nearness, threshold)))
+        return actions
+
+    def forward(self, embeddings: Tensor) -> Tensor:
+        """How near texts are to each action.
+
+        Args:
+            embeddings (`torch.Tensor`): Means over tokens, (batch, dim).
+
+        Returns:
+            `torch.Tensor`: Cosines of the nearest place of each action, (batch, actions), float32.
+        """
+        centered = F.normalize(embeddings.float() - self.center.float(), dim=-1)
+        nearness = centered @ self.embeddings.float().T
+        actions = torch.full((len(embeddings), len(self.config.names)), -1.0, device=nearness.device)
+        return actions.scatter_reduce(1, self._action.expand(len(embeddings), -1), nearness, "amax")
+
+    def far(self, embeddings: Tensor, texts: Sequence[str], count: int = 3) -> dict[str, list[str]]:
+        """Texts that are far from everything known, each with the names of the nearest actions.
+
+        Args:
+            embeddings (`torch.Tensor`): Means over tokens, (batch, dim).
+            texts (`list[str]`): The texts.
+            count (`int`, defaults to 3): How many names.
+        """
+        nearness = self(embeddings)
+        order = nearness.argsort(-1, descending=True)[:, :count].tolist()
+        unknown = (nearness.amax(-1) < self.config.threshold).tolist()
+        return {text: [self.config.names[action] for action in best] for text, best, far in zip(texts, order, unknown, strict=True) if far}
+
+
+def _means(vectors: Tensor, count: int, seed: int) -> Tensor:
+    """k-means on the sphere: (at most count, dim)."""
+    if len(vectors) <= count:
+        return vectors
+    order = torch.randperm(len(vectors), generator=torch.Generator().manual_seed(seed))
+    means = vectors[order[:count]]
+    for _ in range(20):
+        nearest = (vectors @ F.normalize(means, dim=-1).T).argmax(-1)
+        taken = [vectors[nearest == place] for place in range(len(means))]
+        means = torch.stack([one.mean(0) for one in taken if len(one)])
+    return means

@@ -1,0 +1,89 @@
+"""A text encoder that takes another's place, and what is left of a BERT whose words and layers are cut."""
+
+import pytest
+import torch
+from tiny import tiny_pipeline
+from transformers import BertConfig, BertModel, BertTokenizerFast
+
+from hf_motion.data.motion_text import mirror_text
+from hf_motion.data.paraphrases import Paraphrases
+from hf_motion.pipelines.mdm import MDMPipeline
+from hf_motion.trainers.text_transplant import TextTransplant, WordingCollator, WordingDataset, shrink_bert
+
+LETTERS = [chr(code) for code in range(33, 127) if not chr(code).isupper()]
+WORDS = ["a", "person", "walks", "runs", "left", "right", "turns", "##ing", "walk", "tuba", "cathedral", "the"]
+
+
+@pytest.fixture(scope="module")
+def bert():
+    torch.manual_seed(0)
+    vocab = dict.fromkeys(["[PAD]", "[unused0]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *LETTERS, *(f"##{x}" for x in LETTERS), *WORDS])
+    tokenizer = BertTokenizerFast(vocab={word: index for index, word in enumerate(vocab)})
+    config = BertConfig(
+        vocab_size=len(vocab), hidden_size=16, num_hidden_layers=3, num_attention_heads=2, intermediate_size=16, pad_token_id=0
+    )
+    return BertModel(config, add_pooling_layer=False).eval(), tokenizer
+
+
+def test_what_is_left_reads_kept_words_as_before(bert):
+    encoder, tokenizer = bert
+    small, words = shrink_bert(encoder, tokenizer, 3, ["a person walks left"], len(tokenizer) - 3, 12)
+    assert "[unused0]" not in words.get_vocab()
+    assert "tuba" in words.get_vocab()
+    assert "the" not in words.get_vocab()  # the last of the vocabulary
+    text = "A person walks, turning left"
+    before, after = tokenizer(text, return_tensors="pt"), words(text, return_tensors="pt")
+    assert words.convert_ids_to_tokens(after["input_ids"][0]) == tokenizer.convert_ids_to_tokens(before["input_ids"][0])
+    with torch.no_grad():
+        torch.testing.assert_close(small(**after).last_hidden_state, encoder(**before).last_hidden_state, atol=1e-6, rtol=1e-6)
+        two = shrink_bert(encoder, tokenizer, 2, [], len(tokenizer) - 3, 12)[0](**after).last_hidden_state
+        torch.testing.assert_close(two, encoder(**before, output_hidden_states=True).hidden_states[2], atol=1e-6, rtol=1e-6)
+
+
+def test_an_impossible_size_is_refused(bert):
+    with pytest.raises(ValueError, match="num_layers must be from 1 to 3, got 4"):
+        shrink_bert(*bert, 4, [], 100, 12)
+    with pytest.raises(ValueError, match="vocab_size must be from"):
+        shrink_bert(*bert, 1, [], 10, 12)
+
+
+def test_the_new_encoder_learns_to_be_read_as_the_old_one(bert, tmp_path):
+    teacher = tiny_pipeline("distilbert")
+    say = Paraphrases({"tiny.yaml": {"actions": [{"name": "walk", "example": "a person walks", "captions": ["a person walks"],
+                                                  "wordings": ["/walk", "/take a walk", "a walk"]}]}})  # fmt: skip
+    data = WordingDataset(["a person walks", "a person turns left", "a person turns left"], say, 400, seed=1)
+    assert {name: len(captions) for name, captions in data.actions.items()} == {"walk": 1, "a person turns left": 1}
+    assert data[3] == data[3]
+    drawn = [data[index] for index in range(200)]
+    assert {"a person turns right", "a person turns left"} <= {one["caption"] for one in drawn}
+    assert all(one["wording"] in (one["caption"], *say(one["caption"])) or one["caption"] == mirror_text(one["caption"]) for one in drawn)
+
+    torch.manual_seed(0)
+    encoder, tokenizer = shrink_bert(*bert, 2, [], 150, 12)
+    queries = torch.randn(len(teacher.denoiser.blocks), 32, teacher.denoiser.config.hidden_size)
+    transplant = TextTransplant(teacher, encoder, tokenizer, queries, queries_per_step=16)
+    before = {name: value.clone() for name, value in teacher.denoiser.state_dict().items()}
+    collate = WordingCollator(transplant)
+    optimizer = torch.optim.Adam(transplant.parameters(), lr=3e-3)
+    batch, losses = collate([data[index] for index in range(32)]), []
+    for _ in range(160):
+        loss = transplant(**batch)["loss"]
+        loss.backward()
+        optimizer.step()
+        optimizer.zero_grad()
+        losses.append(float(loss.detach()))
+    assert losses[0] > 2
+    assert losses[-1] < 0.4
+    assert all(torch.equal(value, before[name]) for name, value in teacher.denoiser.state_dict().items())
+
+    transplant.pipeline().save_pretrained(tmp_path)
+    pipe = MDMPipeline.from_pretrained(tmp_path)
+    assert pipe.denoiser.config.text_dim == 16
+    old = teacher("a person walks", num_frames=10, generator=torch.Generator().manual_seed(0)).motions[0]
+    new = pipe("a person walks", num_frames=10, generator=torch.Generator().manual_seed(0)).motions[0]
+    assert new.joints.shape == old.joints.shape
+
+
+def test_pooled_texts_are_refused(bert):
+    with pytest.raises(ValueError, match="attend to tokens"):
+        TextTransplant(tiny_pipeline(), *bert, torch.zeros(2, 4, 16))
