@@ -6,8 +6,10 @@ import itertools
 from dataclasses import replace
 
 import numpy as np
+import torch
 
 from .motion import Motion
+from .representation.fixed_bones import turned, two_bones
 
 _LEGS = ("hip", "knee", "ankle", "foot")
 _STRAIGHT = 0.999
@@ -251,21 +253,8 @@ def _two_bones(
     """
     thigh = np.linalg.norm(knee - hip, axis=-1, keepdims=True)
     shin = np.linalg.norm(ankle - knee, axis=-1, keepdims=True)
-    old, new = _unit(ankle - hip), _unit(wanted - hip)
-    distance = np.linalg.norm(wanted - hip, axis=-1, keepdims=True)
-    reached = np.linalg.norm(ankle - hip, axis=-1, keepdims=True)
-    longest = np.maximum(reached, _STRAIGHT * (thigh + shin))
-    distance = np.clip(distance, np.minimum(np.abs(thigh - shin) + 1e-3, longest), longest)
-    along = np.clip((thigh**2 - shin**2 + distance**2) / np.maximum(2 * distance, 1e-9), -thigh, thigh)
-    height = np.sqrt(np.maximum(thigh**2 - along**2, 0))
-    bend, ahead = (vector - (vector * new).sum(axis=-1, keepdims=True) * new for vector in (_turned(knee - hip, old, new), ahead))
-    more = np.maximum(height - np.linalg.norm(bend, axis=-1, keepdims=True) - 1e-6, 0)
-    return hip + along * new + height * _unit(bend + more * _unit(ahead)), hip + distance * new
-
-
-def _turned(vectors: np.ndarray, old: np.ndarray, new: np.ndarray) -> np.ndarray:
-    """Vectors turned as the unit vectors `old` turn into `new` the short way (Rodrigues); (frames, 2, 3)."""
-    axis = np.cross(old, new)
-    cosine = (old * new).sum(axis=-1, keepdims=True)
-    along = (axis * vectors).sum(axis=-1, keepdims=True)
-    return vectors * cosine + np.cross(axis, vectors) + axis * along / np.maximum(1 + cosine, 1e-6)
+    longest = np.maximum(np.linalg.norm(ankle - hip, axis=-1, keepdims=True), _STRAIGHT * (thigh + shin))
+    values = (hip, knee - hip, ankle - hip, wanted, ahead, thigh, shin, longest)
+    hip, bend, old, wanted, ahead, thigh, shin, longest = map(torch.from_numpy, values)
+    knee, ankle = two_bones(hip, turned(bend, old, wanted - hip), wanted, ahead, thigh, shin, longest)
+    return knee.numpy(), ankle.numpy()

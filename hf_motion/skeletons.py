@@ -25,6 +25,8 @@ class Skeleton:
             Y is up, Z is forward, +X is the character's left. The root has (0, 0, 0).
         rest_lengths (`tuple[float, ...]`, *optional*): Length of the bone that ends in each joint, in `unit`, of the reference
             character that clips are retargeted to before features are extracted.
+        body_directions (`tuple[tuple[float, float, float], ...]`, *optional*): The same in the T-pose that files are written in and motions
+            are made on, with hips and collars where bodies have them, since those turn with pelvis and chest.
         chains (`tuple[tuple[int, ...], ...]`, *optional*): Kinematic chains of the published feature code, whose rotations start
             again from the heading at the first bone of each chain.
         facing (`tuple[int, int, int, int]`, *optional*): Right hip, left hip, right shoulder, left shoulder, in the order in
@@ -44,6 +46,7 @@ class Skeleton:
     parents: tuple[int, ...]
     rest_directions: tuple[tuple[float, float, float], ...] | None = None
     rest_lengths: tuple[float, ...] | None = None
+    body_directions: tuple[tuple[float, float, float], ...] | None = None
     chains: tuple[tuple[int, ...], ...] | None = None
     facing: tuple[int, int, int, int] | None = None
     feet: tuple[int, int, int, int] | None = None
@@ -91,6 +94,25 @@ class Skeleton:
         if self.rest_directions is None or self.rest_lengths is None:
             return None
         return (np.asarray(self.rest_directions) * np.asarray(self.rest_lengths)[:, None]).astype(np.float32)
+
+    @cached_property
+    def body_offsets(self) -> np.ndarray | None:
+        """Bone vectors of the reference character in the T-pose of `body_directions`, (joints, 3) float64 in `unit`, or None."""
+        if self.body_directions is None or self.rest_lengths is None:
+            return None
+        directions = np.asarray(self.body_directions, dtype=np.float64)
+        sizes = np.linalg.norm(directions, axis=-1, keepdims=True)
+        return directions / np.where(sizes > 0, sizes, 1) * np.asarray(self.rest_lengths)[:, None]
+
+    @cached_property
+    def body_joints(self) -> np.ndarray | None:
+        """Joints of the reference character in that T-pose, the root at the origin, (joints, 3) float64 in `unit`, or None."""
+        if self.body_offsets is None:
+            return None
+        joints = self.body_offsets.copy()
+        for parent, joint in self.bones:
+            joints[joint] += joints[parent]
+        return joints
 
     @cached_property
     def mirror(self) -> tuple[int, ...]:
@@ -152,6 +174,9 @@ def _parents(chains: Sequence[Sequence[int]], count: int) -> tuple[int, ...]:
 _T2M_CHAINS = ((0, 2, 5, 8, 11), (0, 1, 4, 7, 10), (0, 3, 6, 9, 12, 15), (9, 14, 17, 19, 21), (9, 13, 16, 18, 20))
 _KIT_CHAINS = ((0, 11, 12, 13, 14, 15), (0, 16, 17, 18, 19, 20), (0, 1, 2, 3, 4), (3, 5, 6, 7), (3, 8, 9, 10))
 _UP, _DOWN, _LEFT, _RIGHT, _FORWARD = (0, 1, 0), (0, -1, 0), (1, 0, 0), (-1, 0, 0), (0, 0, 1)
+# Hips hang 30 degrees below the pelvis, between those of the recorded bodies (14 to 53); collars rise from the chest as theirs do.
+_HIPS = ((0.866, -0.5, 0), (-0.866, -0.5, 0))
+_COLLARS = ((0.342, 0.94, 0), (-0.342, 0.94, 0))
 
 HUMANML3D_22 = Skeleton(
     name="humanml3d-22",
@@ -168,6 +193,10 @@ HUMANML3D_22 = Skeleton(
     rest_lengths=(
         0, 0.1031, 0.1099, 0.1316, 0.3936, 0.3902, 0.1432, 0.4324, 0.4256, 0.0574, 0.1434, 0.1494, 0.2194, 0.1375, 0.1434,
         0.1030, 0.1316, 0.1230, 0.2568, 0.2631, 0.2660, 0.2699,
+    ),
+    body_directions=(
+        (0, 0, 0), *_HIPS, _UP, _DOWN, _DOWN, _UP, _DOWN, _DOWN, _UP, _FORWARD, _FORWARD, _UP, *_COLLARS, _UP,
+        _LEFT, _RIGHT, _LEFT, _RIGHT, _LEFT, _RIGHT,
     ),
     chains=_T2M_CHAINS,
     facing=(2, 1, 17, 16),

@@ -36,6 +36,7 @@ class ScriptArguments:
     mirror: bool = field(default=True, metadata={"help": "Also train on every clip mirrored, with sides exchanged in its captions."})
     min_frames: int = field(default=24, metadata={"help": "Leave shorter clips out."})
     level_floor: bool = field(default=False, metadata={"help": "Let feet stand at height 0 all along each clip, see data/floor.py."})
+    fixed_bones: bool = field(default=False, metadata={"help": "Train on the very body that decoding ends on, see MotionTextDataset."})
     max_frames: int = field(default=196, metadata={"help": "Longest clip that the model makes; longer ones are cut at random."})
     strict: bool = field(default=True, metadata={"help": "Stop at an unreadable row rather than skip and count it."})
     max_train_samples: int | None = field(default=None, metadata={"help": "Train on so many clips, drawn once; fewer are part of more."})
@@ -73,7 +74,7 @@ def main(script: ScriptArguments, args: DiffusionTrainingArguments) -> None:
     extractor = pipeline.feature_extractor if pipeline else MotionFeatureExtractor(max_frames=script.max_frames)
     words = load_paraphrases(script.paraphrases) if script.paraphrases else None
     options = script.mirror, script.min_frames, script.strict, not args.disable_tqdm
-    dataset = MotionTextDataset(rows, extractor, *options, script.level_floor, words, script.paraphrase_share)
+    dataset = MotionTextDataset(rows, extractor, *options, script.level_floor, words, script.paraphrase_share, script.fixed_bones)
     if pipeline is None:
         dataset.fit_statistics()
         captions = [text for texts in (*dataset.captions, *dataset.wordings.values()) for text in texts]

@@ -6,7 +6,7 @@ import random
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +19,11 @@ from tqdm.auto import tqdm
 
 from ..motion import Motion
 from ..representation import MotionFeatureExtractor
+from ..representation.fixed_bones import fixed_bones
 from ..skeletons import get_skeleton
 from ..utils.text import tidy_text
 from .canonical import uniform_skeleton
-from .floor import level_floor as stand_on_floor
+from .floor import level_floor
 from .paraphrases import Paraphrases
 
 _ENCODE_BATCH = 64
@@ -176,6 +177,8 @@ class MotionTextDataset(Dataset):
             `hf_motion.data.floor.level_floor`. Published features stay as they are.
         paraphrases (`Paraphrases`, *optional*): Other wordings of captions, see `load_paraphrases`.
         paraphrase_share (`float`, defaults to 0.5): Probability of replacing a caption that has other wordings by one of them.
+        fixed_bones (`bool`, defaults to `False`): Put clips on the body that decoding ends on, pelvis and chest included, see
+            `hf_motion.representation.fixed_bones`, so that a model trained on them needs no correction. Published features stay.
 
     Raises:
         ValueError: If a row is unreadable (and `strict`), or none is left; or the share is no probability, or no caption has wordings.
@@ -192,6 +195,7 @@ class MotionTextDataset(Dataset):
         level_floor: bool = False,
         paraphrases: Paraphrases | None = None,
         paraphrase_share: float = 0.5,
+        fixed_bones: bool = False,
     ) -> None:
         if not 0 <= paraphrase_share <= 1:
             raise ValueError(f"paraphrase_share must be a probability, from 0 to 1, got {paraphrase_share}.")
@@ -202,7 +206,7 @@ class MotionTextDataset(Dataset):
         self.tags: dict[str, str] = {}
         self.skipped: Counter[str] = Counter()
         self._published: dict[int, Tensor] = {}
-        motions = self._read(rows, mirror, min_frames, strict, show_progress, level_floor)
+        motions = self._read(rows, mirror, min_frames, strict, show_progress, _Preparation(feature_extractor, level_floor, fixed_bones))
         if not motions:
             raise ValueError(f"No usable clip among {len(rows)} rows; left out: {dict(self.skipped)}. Lower min_frames?")
         self.wordings = self._find_wordings(paraphrases) if paraphrases is not None else {}
@@ -292,7 +296,7 @@ class MotionTextDataset(Dataset):
             raise ValueError("None of the captions has other wordings in these paraphrases; they are of another data set. Train without.")
         return found
 
-    def _read(self, rows: Any, mirror: bool, min_frames: int, strict: bool, show_progress: bool, level: bool) -> list[Motion]:
+    def _read(self, rows: Any, mirror: bool, min_frames: int, strict: bool, show_progress: bool, prepare: _Preparation) -> list[Motion]:
         motions = []
         mirror = mirror and not ("mirror" in rows.column_names and any(rows["mirror"]))
         for row in tqdm(rows, desc="Reading motions", disable=not show_progress):
@@ -309,8 +313,7 @@ class MotionTextDataset(Dataset):
             features = published_features(row, self.feature_extractor)
             if features is not None:
                 self._published[len(motions)] = self.feature_extractor.normalize(features)
-            if level:
-                motion = stand_on_floor(uniform_skeleton(motion) if self.feature_extractor.features.uniform_skeleton else motion)
+            motion = prepare(motion)
             motions.append(motion)
             self.ids.append(str(row["id"]))
             self.sources.append(str(row.get("source", "")))
@@ -324,6 +327,22 @@ class MotionTextDataset(Dataset):
                 self.sources.append(self.sources[-1])
                 self.captions.append([mirror_text(caption) for caption in captions])
         return motions
+
+
+@dataclass(frozen=True)
+class _Preparation:
+    """What is done to clips before features are taken."""
+
+    extractor: MotionFeatureExtractor
+    level_floor: bool
+    fixed_bones: bool
+
+    def __call__(self, motion: Motion) -> Motion:
+        if (self.level_floor or self.fixed_bones) and self.extractor.features.uniform_skeleton:
+            motion = uniform_skeleton(motion)
+        if self.fixed_bones:
+            motion = replace(motion, joints=fixed_bones(torch.from_numpy(motion.joints).double(), motion.skeleton))
+        return level_floor(motion) if self.level_floor else motion
 
 
 class LengthBucketSampler(Sampler[tuple[int, int]]):

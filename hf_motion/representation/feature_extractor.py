@@ -13,6 +13,7 @@ from transformers.feature_extraction_utils import BatchFeature, FeatureExtractio
 
 from ..motion import Motion
 from ..skeletons import get_skeleton
+from .fixed_bones import fixed_bones
 from .humanml3d import HumanML3DRepresentation
 
 REPRESENTATIONS = {"humanml3d": HumanML3DRepresentation}
@@ -138,7 +139,10 @@ class MotionFeatureExtractor(FeatureExtractionMixin):
     def decode(
         self, motion_features: Tensor, attention_mask: Tensor | None = None, texts: Sequence[str | None] | None = None
     ) -> list[Motion]:
-        """Motions of normalised features.
+        """Motions of normalised features, on the skeleton's reference body if the features are (`uniform_skeleton`).
+
+        Models give each joint a place of its own, so that bones change their lengths; here these are one for all frames and clips, and
+        hands and feet stay where they were, see `hf_motion.representation.fixed_bones`. `features.decode` gives the joints as they come.
 
         Args:
             motion_features (`torch.Tensor`): (batch, frames, dim) or (frames, dim), normalised.
@@ -159,7 +163,10 @@ class MotionFeatureExtractor(FeatureExtractionMixin):
         if attention_mask is None:
             attention_mask = torch.ones(motion_features.shape[:2])
         lengths = attention_mask.sum(-1).long().tolist()
-        joints = self._features.decode(self.denormalize(motion_features.float())).cpu().numpy()
+        joints = self._features.decode(self.denormalize(motion_features.float())).cpu()
+        if self.uniform_skeleton and self._features.skeleton.body_offsets is not None:
+            joints = fixed_bones(joints.double(), self._features.skeleton)
+        joints = joints.numpy()
         if self._features.skeleton.unit == "mm":
             joints = joints / 1000
         texts = texts if texts is not None else [None] * len(lengths)
