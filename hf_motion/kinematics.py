@@ -106,7 +106,7 @@ def constant_bone_lengths(joints: Tensor, skeleton: str | Skeleton, lengths: Ten
 
 
 def solve_rotations(
-    joints: Tensor, skeleton: str | Skeleton, offsets: Tensor | None = None, *, tolerance: float | None = None
+    joints: Tensor, skeleton: str | Skeleton, offsets: Tensor | None = None, *, tolerance: float | Tensor | None = None
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Local rotations that put the joints where they are: analytic inverse kinematics, root outwards, batched.
 
@@ -123,9 +123,9 @@ def solve_rotations(
         skeleton (`str` or `Skeleton`): The joints' hierarchy, or its name.
         offsets (`torch.Tensor`, *optional*): Rest pose to use, broadcastable to (..., 1, joints, 3). By default it is the one
             above with the median bone lengths of each clip.
-        tolerance (`float`, *optional*): Distance, in the unit of `joints`, beyond which a joint is not left to its bone. A chest
-            that slides over the pelvis cannot be followed by rotations alone; with a tolerance, a joint that misses by more in
-            any frame gets offsets of its own in each frame and lands exactly. By default no joint does.
+        tolerance (`float` or `torch.Tensor`, *optional*): Distance, in the unit of `joints`, beyond which a joint is not left to its
+            bone; one for all, or (joints,). A chest that slides over the pelvis cannot be followed by rotations alone; with a tolerance,
+            a joint that misses by more in any frame gets offsets of its own in each frame and lands exactly. By default no joint does.
 
     Returns:
         `tuple[torch.Tensor, torch.Tensor, torch.Tensor]`: Local unit quaternions (..., frames, joints, 4), real part first,
@@ -166,7 +166,8 @@ def solve_rotations(
             bones[child] = joints.new_zeros(3) if rest[child] is None else rest[child]
             reached, wanted = _rotate(turned[joint], bones[child]), joints[..., child, :] - placed[joint]
             if tolerance is not None:
-                misses = ((wanted - reached).norm(dim=-1) > tolerance).any(-1)[..., None, None]
+                limit = tolerance[child] if isinstance(tolerance, Tensor) else tolerance
+                misses = ((wanted - reached).norm(dim=-1) > limit).any(-1)[..., None, None]
                 bones[child] = torch.where(misses, _rotate(turned[joint].mT, wanted), bones[child])
                 reached = torch.where(misses, wanted, reached)
             placed[child] = placed[joint] + reached
@@ -251,6 +252,8 @@ def _complete_rest(
         template = F.normalize(local[..., :1, :, :], dim=-1) * size
     if len(ends) > 1:
         template = _fit_rest(template, aims, _weights(skeleton, ends, aims))
+        if directions is not None:
+            template = _upright(template, [skeleton.mirror[end] == end for end in ends])
     for end, vector in zip(ends, template.unbind(-2), strict=True):
         rest[end] = vector
 
@@ -265,6 +268,18 @@ def _fit_rest(template: Tensor, aims: Tensor, weights: Tensor) -> Tensor:
         rotation = _fit_rotation(shape, aims, weights)
         shape = F.normalize((aims @ rotation).mean(dim=-3, keepdim=True), dim=-1) * size
     return shape @ _fit_rotation(template, shape, weights)
+
+
+def _upright(shape: Tensor, midline: list[bool]) -> Tensor:
+    """A pelvis or chest (..., 1, ends, 3) turned about X so that its bone on the midline ends straight above (or below) the pair."""
+    if all(midline) or not any(midline):
+        return shape
+    centre = shape[..., midline, :].mean(-2) - shape[..., [not value for value in midline], :].mean(-2)
+    centre = torch.where(centre[..., 1:2] < 0, -centre, centre)
+    size = centre[..., 1:].norm(dim=-1).clamp_min(1e-9)
+    cosine, sine = (centre[..., 1] / size)[..., None], (centre[..., 2] / size)[..., None]
+    x, y, z = shape.unbind(-1)
+    return torch.stack((x, cosine * y + sine * z, cosine * z - sine * y), dim=-1)
 
 
 def _weights(skeleton: Skeleton, ends: list[int], like: Tensor) -> Tensor:

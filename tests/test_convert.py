@@ -37,7 +37,7 @@ def test_every_format(clips, suffix, tmp_path):
     assert target.stat().st_size > 500
     if suffix in (".bvh", ".npz"):
         joints = Motion.load(target).joints
-        assert np.linalg.norm(joints - Motion.load(clips[0]).joints, axis=-1).max() < (0.02 if suffix == ".bvh" else 1e-6)
+        assert np.linalg.norm(joints - Motion.load(clips[0]).joints, axis=-1).max() < (0.025 if suffix == ".bvh" else 1e-6)
 
 
 @pytest.mark.parametrize("suffix", [".mp4", ".gif", ".png"])

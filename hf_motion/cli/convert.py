@@ -37,6 +37,7 @@ class _Wishes:
     mapping: Path | None
     texts: list[str]
     recorded_bones: bool
+    keep_proportions: bool
     reading: dict[str, Any]
 
 
@@ -53,6 +54,9 @@ def convert(
     recorded_bones: Annotated[
         bool, typer.Option("--recorded-bones", help="Write the joints of .bvh where they are, though bones change their lengths.")
     ] = False,
+    keep_proportions: Annotated[
+        bool, typer.Option("--keep-proportions", help="Let joints of .bvh and .glb move where rotations alone are over 1 cm off.")
+    ] = False,
     unit: Annotated[
         str | None, typer.Option(help="Unit of the files, if it is not found out: m, dm, cm, mm, ft, inch, cmu, or a number per metre.")
     ] = None,
@@ -64,7 +68,9 @@ def convert(
     """Convert motion files; several stand side by side in one .html, .mp4, .gif or .png, or go to a folder one by one."""
     reading = {"unit": unit, "up": up, "source_fps": source_fps, "asf": asf, "body_models": body_models}
     with user_errors():
-        wishes = _Wishes(rig, fps, layout and layout.value, contact_cleanup, mapping, list(text or ()), recorded_bones, reading)
+        wishes = _Wishes(
+            rig, fps, layout and layout.value, contact_cleanup, mapping, list(text or ()), recorded_bones, keep_proportions, reading
+        )
         for path in _convert(paths, format_ and format_.value, wishes):
             typer.echo(path)
 
@@ -131,6 +137,8 @@ def _check(sources: list[Path], targets: list[Path], wishes: _Wishes) -> None:
         raise ValueError(f"--layout chooses the content of .npz files, not of {suffix}; leave it out.")
     if wishes.recorded_bones and suffix != ".bvh":
         raise ValueError(f"--recorded-bones is for .bvh files, not for {suffix}; leave it out.")
+    if wishes.keep_proportions and suffix not in (".bvh", ".glb"):
+        raise ValueError(f"--keep-proportions is for .bvh and .glb files, not for {suffix}; leave it out.")
     if wishes.texts and len(wishes.texts) != len(sources):
         raise ValueError(f"{len(wishes.texts)} texts for {len(sources)} files; give --text once for each, or not at all.")
     if wishes.fps is not None:
@@ -175,4 +183,9 @@ def _save_together(motions: list[Motion], path: Path) -> None:
 def _options(path: Path, wishes: _Wishes) -> dict[str, Any]:
     if path.suffix.lower() == ".npz":
         return {"layout": wishes.layout} if wishes.layout else {}
-    return {**({"rig": wishes.rig} if wishes.rig else {}), **({"constant_bones": False} if wishes.recorded_bones else {})}
+    options = {"rig": wishes.rig} if wishes.rig else {}
+    if wishes.recorded_bones:
+        options["constant_bones"] = False
+    if wishes.keep_proportions:
+        options["keep_proportions"] = True
+    return options

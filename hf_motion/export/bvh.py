@@ -31,11 +31,14 @@ def write_bvh(
     up_axis: str = "y",
     tolerance: float | str | None = "auto",
     constant_bones: bool = True,
+    keep_proportions: bool = False,
 ) -> Path:
     """Write a motion as a BVH file.
 
-    Bones get one length each (their median over the motion) and the joints are turned into rotations by
-    `hf_motion.kinematics.solve_rotations`. The rest pose of our skeletons is a T-pose facing +Z.
+    Bones get one length each and the joints are turned into rotations by `hf_motion.kinematics.solve_rotations`; only the root moves. A
+    motion on the body of its skeleton, as checkpoints make them, is written on exactly that (`Skeleton.body_offsets`): the HIERARCHY is the
+    same, byte for byte, for all of them. Bones of any other motion have their median length. The rest pose of our skeletons is a T-pose
+    facing +Z.
 
     In Blender: File > Import > Motion Capture (.bvh), with the default axes (Forward -Z, Up Y) and Scale 0.01, since Blender
     counts in metres. For a file of `up_axis="z"` choose Forward Y, Up Z. Maya and Unreal take the default centimetres as they are.
@@ -51,12 +54,14 @@ def write_bvh(
             is applied last. Angles are in degrees and continuous over the frames: they may exceed 180.
         up_axis (`str`, defaults to `"y"`): `"y"` for what BVH readers expect, or `"z"`.
         tolerance (`float` or `str`, *optional*, defaults to `"auto"`): In metres. A joint that rotations alone would place farther
-            from the constant-length joints than this in any frame (a chest that slides over the pelvis, a root that only carries
-            the character) gets position channels too. None writes them for the root alone, which is all that retargeting programs
-            read. `"auto"` is 0.01 without a rig and None with one.
+            from the constant-length joints than this in any frame gets position channels too. None writes them for the root alone (and
+            for what a root carries that has no other child), which is all that retargeting programs read; a warning says so where a
+            joint is then more than 1 cm off. `"auto"` is None, or 0.01 with `keep_proportions`.
         constant_bones (`bool`, defaults to `True`): Give every bone one length first, as characters have. `False` writes the joints where
             the motion has them, to 0.5 mm by `"auto"`, with position channels wherever a recorded bone changes its length: for
             archives and round trips, not for retargeting.
+        keep_proportions (`bool`, defaults to `False`): Let joints that rotations alone would place more than 1 cm off move besides, by
+            position channels: for recordings whose spine slides over the pelvis, or whose body changes.
 
     Returns:
         `pathlib.Path`: The written file.
@@ -79,7 +84,7 @@ def write_bvh(
     """
     euler_order, up_axis = _checked_options(scale, euler_order, up_axis)
     _check_names(motion.skeleton)
-    solved = solve(motion, rig, tolerance, constant_bones)
+    solved = solve(motion, rig, tolerance, constant_bones, keep_proportions)
     skeleton, moving = solved.skeleton, solved.moving
     positions, rest = solved.translations * scale, solved.rest * scale
     matrices = quaternion_to_matrix(torch.from_numpy(solved.rotations)).numpy()

@@ -25,7 +25,14 @@ _COMPONENTS = {_FLOAT: np.dtype("<f4"), _USHORT: np.dtype("<u2"), _UINT: np.dtyp
 _MATERIALS = ((0, "middle", MIDDLE), (1, "left", LEFT), (-1, "right", RIGHT))
 
 
-def write_glb(motion: Motion, path: str | os.PathLike, *, rig: str | None = None, tolerance: float | str | None = "auto") -> Path:
+def write_glb(
+    motion: Motion,
+    path: str | os.PathLike,
+    *,
+    rig: str | None = None,
+    tolerance: float | str | None = "auto",
+    keep_proportions: bool = False,
+) -> Path:
     """Write a motion as a binary glTF file: an animated skeleton with a simple skinned body.
 
     The skeleton is that of `write_bvh`, solved in the same way, in metres, Y up, with a T-pose facing +Z as its rest pose and no
@@ -38,7 +45,8 @@ def write_glb(motion: Motion, path: str | os.PathLike, *, rig: str | None = None
         rig (`str`, *optional*): Write the joint names of a rig of `hf_motion.export.RIGS`: `"smpl"`, `"mixamo"`, `"cmu"`, `"unity"`
             or `"unreal"`. Needs a motion on `humanml3d-22`. By default the joints keep their names.
         tolerance (`float` or `str`, *optional*, defaults to `"auto"`): As in `write_bvh`: in metres, how far rotations alone may
-            miss before a joint is also moved; None never moves any but the root. `"auto"` is 0.01 without a rig, None with one.
+            miss before a joint is also moved; None never moves any but the root. `"auto"` is None, or 0.01 with `keep_proportions`.
+        keep_proportions (`bool`, defaults to `False`): As in `write_bvh`.
 
     Returns:
         `pathlib.Path`: The written file.
@@ -56,7 +64,7 @@ def write_glb(motion: Motion, path: str | os.PathLike, *, rig: str | None = None
     >>> write_glb(Motion(joints), pathlib.Path(tempfile.mkdtemp()) / "noise.glb").read_bytes()[:4]
     b'glTF'
     """
-    solved = solve(motion, rig, tolerance)
+    solved = solve(motion, rig, tolerance, keep_proportions=keep_proportions)
     place = _rest_positions(solved)
     kept = [index for index, joint in enumerate(solved.source) if joint >= 0]
     body = build_body(motion, place[kept], solved.moving[kept])

@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 
-from ..kinematics import constant_bone_lengths, solve_rotations
+from ..kinematics import constant_bone_lengths, forward_kinematics, solve_rotations
 from ..motion import Motion
+from ..representation.fixed_bones import fixed_bones
 from ..skeletons import Skeleton
 from .rigs import rigged
 
+logger = logging.getLogger("hf_motion")
+
 _TOLERANCE = 0.01
 _EXACT_TOLERANCE = 0.0005
+# A motion is on its skeleton's body if it misses it by less than this in the mean and in the worst joint (metres): between the frames of
+# a generated motion, where resampling puts new ones, bones are a little shorter.
+_ON_BODY, _ON_BODY_WORST = 0.001, 0.03
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,14 +45,24 @@ class SolvedMotion:
     moving: np.ndarray
 
 
-def solve(motion: Motion, rig: str | None = None, tolerance: float | str | None = "auto", constant_bones: bool = True) -> SolvedMotion:
-    """Bones of one length each (their median over the motion) and the rotations that put the joints where they are.
+def solve(
+    motion: Motion,
+    rig: str | None = None,
+    tolerance: float | str | None = "auto",
+    constant_bones: bool = True,
+    keep_proportions: bool = False,
+) -> SolvedMotion:
+    """Bones of one length each and the rotations that put the joints where they are.
+
+    A motion on the body of its skeleton, as checkpoints make them, is written on `Skeleton.body_offsets`, which are the same for all of
+    them; the bones of any other have the median of their lengths over the motion.
 
     Args:
         motion (`Motion`): The motion, on any skeleton.
         rig (`str`, *optional*): A preset of `hf_motion.export.RIGS`.
         tolerance (`float` or `str`, *optional*, defaults to `"auto"`): See `write_bvh`.
         constant_bones (`bool`, defaults to `True`): See `write_bvh`.
+        keep_proportions (`bool`, defaults to `False`): See `write_bvh`.
 
     Returns:
         `SolvedMotion`: The animation.
@@ -56,28 +73,64 @@ def solve(motion: Motion, rig: str | None = None, tolerance: float | str | None 
     usable = tolerance in ("auto", None) or (not isinstance(tolerance, str) and tolerance >= 0)
     if not usable:
         raise ValueError(
-            f"tolerance must be a distance in metres, 0 or more, None for rotations alone, or 'auto' for {_TOLERANCE} without a rig "
-            f"and rotations alone with one; got {tolerance!r}."
+            f"tolerance must be a distance in metres, 0 or more, None for rotations alone, or 'auto' for {_TOLERANCE} with "
+            f"keep_proportions and rotations alone without; got {tolerance!r}."
         )
     if tolerance == "auto":
-        tolerance = None if rig is not None else _TOLERANCE if constant_bones else _EXACT_TOLERANCE
+        tolerance = (_TOLERANCE if constant_bones else _EXACT_TOLERANCE) if keep_proportions or not constant_bones else None
     skeleton, source = rigged(motion.skeleton, rig)
     joints = torch.from_numpy(motion.joints).double()
     with torch.no_grad():
-        targets = constant_bone_lengths(joints, motion.skeleton, _lengths(joints, motion.skeleton)) if constant_bones else joints
-        solved, root, offsets = (values.numpy() for values in solve_rotations(targets, motion.skeleton, tolerance=tolerance))
+        body = _on_body(joints, motion.skeleton) if constant_bones else None
+        if body is not None:
+            targets, offsets, tolerance = body, torch.from_numpy(motion.skeleton.body_offsets), None
+        else:
+            targets = constant_bone_lengths(joints, motion.skeleton, _lengths(joints, motion.skeleton)) if constant_bones else joints
+            offsets = None
+        limits = _carried(motion.skeleton) if tolerance is None else tolerance
+        solved, root, offsets = solve_rotations(targets, motion.skeleton, offsets, tolerance=limits)
+        if tolerance is None:
+            _warn_of_misses(joints, forward_kinematics(solved, root, offsets, motion.skeleton))
     kept = [index for index, joint in enumerate(source) if joint >= 0]
     rotations = np.zeros((len(motion), len(skeleton), 4))
     rotations[..., 0] = 1
-    rotations[:, kept] = solved
+    rotations[:, kept] = solved.numpy()
     translations = np.zeros((len(motion), len(skeleton), 3))
-    translations[:, kept] = offsets
+    translations[:, kept] = offsets.numpy()
     moving = np.abs(translations - translations[:1]).max(axis=(0, 2)) > 0
     moving[0] = True
-    rest = translations.mean(axis=0)
+    rest = np.where(moving[:, None], translations.mean(axis=0), translations[0])
     rest[0] = 0
-    translations[:, 0] = root
+    translations[:, 0] = root.numpy()
     return SolvedMotion(skeleton, source, rotations, translations, rest, moving)
+
+
+def _on_body(joints: torch.Tensor, skeleton: Skeleton) -> torch.Tensor | None:
+    """The joints exactly on the body of their skeleton, or None if they are not on it."""
+    if skeleton.body_offsets is None:
+        return None
+    body = fixed_bones(joints, skeleton)
+    misses = (body - joints).norm(dim=-1)
+    return body if misses.mean() < _ON_BODY and misses.max() < _ON_BODY_WORST else None
+
+
+def _carried(skeleton: Skeleton) -> torch.Tensor | None:
+    """Tolerances for rotations alone. A root with a single child carries the character, which may then move away from it."""
+    if len(skeleton.children[0]) != 1:
+        return None
+    limits = torch.full((len(skeleton),), torch.inf, dtype=torch.float64)
+    limits[skeleton.children[0][0]] = _TOLERANCE
+    return limits
+
+
+def _warn_of_misses(joints: torch.Tensor, written: torch.Tensor) -> None:
+    worst = float((joints - written).norm(dim=-1).max())
+    if worst > _TOLERANCE:
+        logger.warning(
+            "Rotations of bones of one length put a joint up to %.1f cm from where the motion has it; keep_proportions=True "
+            "(--keep-proportions) moves such joints too.",
+            100 * worst,
+        )
 
 
 def _lengths(joints: torch.Tensor, skeleton: Skeleton) -> torch.Tensor | None:
