@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from test_convert import run
 from test_export_glb import Glb
 
@@ -28,7 +29,8 @@ def made() -> list[Motion]:
     motions = []
     for clip in CLIPS[:4]:
         features = extractor.encode(clip)[0]
-        features[:, 4:67] += 0.01 * np.sin(np.arange(len(features))[:, None] / 7 + 6 * draw.random(63)).astype(np.float32)
+        wobble = 0.01 * np.sin(np.arange(len(features))[:, None] / 7 + 6 * draw.random(63))
+        features[:, 4:67] += torch.from_numpy(wobble).float()
         motions.append(extractor.decode(features)[0])
     return motions
 
