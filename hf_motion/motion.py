@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import math
 import os
-import zipfile
-import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from numbers import Real
@@ -15,13 +13,10 @@ from typing import Any
 import numpy as np
 
 from .skeletons import HUMANML3D_22, Skeleton, get_skeleton
+from .utils.faults import NoRoomError
 from .utils.files import atomic_path
+from .utils.limits import FPS_RANGE, check_clip
 from .utils.text import tidy_text
-
-# What numpy and zipfile raise on damaged files; NotImplementedError and RuntimeError for odd compression and encryption flags.
-_UNREADABLE = (
-    OSError, ValueError, EOFError, TypeError, AttributeError, NotImplementedError, RuntimeError, zlib.error, zipfile.BadZipFile,
-)  # fmt: skip
 
 
 @dataclass(eq=False)
@@ -94,11 +89,13 @@ class Motion:
             `Motion`: From the first to the last frame of this one; never beyond it.
 
         Raises:
-            ValueError: If `fps` is not positive.
+            ValueError: If `fps` is not positive, or there would be too many frames (`hf_motion.utils.limits`).
         """
         fps = check_fps(fps)
         if fps == self.fps or len(self) == 1:
             return replace(self, fps=fps)
+        hint = f"Is the clip's frame rate of {self.fps:g} fps right for a result at {fps:g}?"
+        check_clip(int((len(self) - 1) * fps / self.fps) + 1, len(self.skeleton), hint)
         left, weight = resampling_weights(len(self), self.fps, fps)
         weight = weight[:, None, None]
         return replace(self, joints=self.joints[left] * (1 - weight) + self.joints[left + 1] * weight, fps=fps)
@@ -134,7 +131,7 @@ class Motion:
         try:
             writers[path.suffix.lower()](self, path, **options)
         except OSError as error:
-            if error.strerror is None:
+            if error.strerror is None or isinstance(error, NoRoomError):
                 raise
             raise OSError(
                 f"Cannot write {str(path)!r}: {error.strerror}. Nothing half-written was left; make room or choose another folder."
@@ -170,10 +167,16 @@ def check_fps(fps: Any) -> float:
     """A frame rate as a float.
 
     Raises:
-        ValueError: If it is not a positive finite number.
+        ValueError: If it is not a number in `hf_motion.utils.limits.FPS_RANGE`.
     """
+    lowest, highest = FPS_RANGE
     if isinstance(fps, bool) or not isinstance(fps, Real) or not (math.isfinite(fps) and fps > 0):
         raise ValueError(f"fps must be a positive number of frames per second, got {fps!r}.")
+    if not lowest <= fps <= highest:
+        raise ValueError(
+            f"fps must be from {lowest:g} to {highest:,.0f} frames per second, got {float(fps):g}. Where a file says its rate or frame "
+            "time wrong, say it with `source_fps=` (--source-fps)."
+        )
     return float(fps)
 
 
@@ -246,9 +249,10 @@ def _write_npz(motion: Motion, path: Path, *, layout: str = "hf_motion", **optio
 
 
 def _read_npz(path: Path) -> Motion:
+    from .data.arrays import load_arrays
+
     try:
-        with np.load(path, allow_pickle=False) as file:
-            values = {name: file[name] for name in file.files}
+        values = load_arrays(path, ("joints", "fps", "skeleton", "joint_names", "parents", "text"))
         joints, fps, name = values["joints"], float(values["fps"]), str(values["skeleton"])
         names, parents = tuple(map(str, values["joint_names"])), tuple(map(int, values["parents"]))
         text = str(values["text"]) or None
@@ -257,8 +261,8 @@ def _read_npz(path: Path) -> Motion:
             f"{str(path)!r} has no array {error}; a motion file holds joints, fps, skeleton, joint_names, parents and text. "
             "Files of bare arrays are read with numpy and wrapped: Motion(numpy.load(path), fps=20)."
         ) from error
-    except _UNREADABLE as error:
-        raise ValueError(f"{str(path)!r} is not a readable motion file (truncated or another format): {error}.") from error
+    except (ValueError, TypeError, OverflowError) as error:
+        raise ValueError(f"{str(path)!r} is not a readable motion file (truncated or another format): {error}") from error
     try:
         known = get_skeleton(name)
     except ValueError:

@@ -78,7 +78,10 @@ class Skeleton:
     @cached_property
     def children(self) -> tuple[tuple[int, ...], ...]:
         """Indices of the children of each joint."""
-        return tuple(tuple(child for parent, child in self.bones if parent == joint) for joint in range(len(self)))
+        children: list[list[int]] = [[] for _ in self.parents]
+        for parent, joint in self.bones:
+            children[parent].append(joint)
+        return tuple(map(tuple, children))
 
     @cached_property
     def levels(self) -> tuple[tuple[int, ...], ...]:
@@ -86,7 +89,10 @@ class Skeleton:
         depth = [0] * len(self)
         for parent, joint in self.bones:
             depth[joint] = depth[parent] + 1
-        return tuple(tuple(j for j in range(len(self)) if depth[j] == level) for level in range(max(depth) + 1))
+        levels: list[list[int]] = [[] for _ in range(max(depth) + 1)]
+        for joint, level in enumerate(depth):
+            levels[level].append(joint)
+        return tuple(map(tuple, levels))
 
     @cached_property
     def rest_offsets(self) -> np.ndarray | None:

@@ -102,12 +102,11 @@ def detokenize(
 
 
 def _rows(path: Path) -> list[dict]:
+    from ..utils.faults import reading
     from ..utils.text import read_lines
 
-    try:
+    with reading(path, "a file that `hf-motion tokenize` wrote"):
         rows = [json.loads(line) for _, line in read_lines(path)]
         if not all(isinstance(row["codes"], list) for row in rows):
             raise TypeError("codes must be lists")
-    except (json.JSONDecodeError, KeyError, TypeError) as error:
-        raise ValueError(f"{str(path)!r} is not a file that `hf-motion tokenize` wrote: {error!r}.") from error
     return rows

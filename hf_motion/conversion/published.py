@@ -12,6 +12,8 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from ..data.arrays import load_array
+
 
 def existing_file(path: str | os.PathLike) -> Path:
     """The path of a file.
@@ -101,9 +103,9 @@ def load_statistics(name: str, values: str | os.PathLike | np.ndarray | Sequence
     if isinstance(values, (str, os.PathLike)):
         path = existing_file(values)
         try:
-            values = np.load(path, allow_pickle=False)
-        except (ValueError, EOFError) as error:
-            raise ValueError(f"Cannot read {name} from {str(path)!r}: {error}. Pass an .npy file with one number per feature.") from error
+            values = load_array(path)
+        except ValueError as error:
+            raise ValueError(f"Cannot read {name}: {error} Pass an .npy file with one number per feature.") from error
     return np.asarray(values, dtype=np.float64).ravel().tolist()
 
 

@@ -19,9 +19,9 @@ from torch import Tensor
 from ..motion import check_fps
 from ..representation.rotations import quaternion_conjugate, quaternion_multiply
 from ..skeletons import Skeleton
+from ..utils import limits
 from .animation import euler_quaternions, sample_joints
 
-_MAX_BONES = 4096
 _FREEDOMS = ("rx", "ry", "rz")
 _ROOT_ORDER = ("tx", "ty", "tz", "rx", "ry", "rz")
 
@@ -184,7 +184,7 @@ class _Lines:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        data = path.read_bytes()
+        data = limits.read_bytes(path)
         if b"\0" in data:
             line = data.count(b"\n", 0, data.index(b"\0")) + 1
             self.fail(line, "text", "a zero byte; is it another encoding or a binary file?")
@@ -290,8 +290,8 @@ class _AsfParser(_Lines):
             self.fail(line, f"{' and '.join(missing)} of the bone that begins in line {bone.line}", "'end'")
         if bone.name in self.bones or bone.name == "root" or bone.name.startswith(":"):
             self.fail(line, "a bone name that occurs once", _shown(bone.name))
-        if len(self.bones) == _MAX_BONES:
-            self.fail(line, f"at most {_MAX_BONES} bones", "more")
+        if len(self.bones) == limits.MAX_JOINTS:
+            self.fail(line, f"at most {limits.MAX_JOINTS} bones", "more")
         self.bones[bone.name] = bone
 
     def _link(self, words: list[str], line: int) -> None:

@@ -13,9 +13,9 @@ from ..kinematics import forward_kinematics
 from ..motion import resampling_weights
 from ..representation.rotations import quaternion_multiply
 from ..skeletons import Skeleton
+from ..utils.limits import check_clip
 
 _FRAMES_AT_ONCE = 4096
-_MOST_FRAMES = 1_000_000
 
 LocalPose = Callable[[np.ndarray], tuple[Tensor, Tensor]]
 
@@ -64,14 +64,13 @@ def sample_joints(local_pose: LocalPose, skeleton: Skeleton, frames: int, source
         `numpy.ndarray`: Positions, (frames, joints, 3) float64, from the first frame to the last, never beyond it.
 
     Raises:
-        ValueError: If resampling would make more than a million frames, as a damaged frame rate does.
+        ValueError: If there would be too many frames (`hf_motion.utils.limits`), as a damaged frame rate makes.
     """
     resampled = fps is not None and fps != source_fps and frames > 1
-    if resampled and (frames - 1) * fps / source_fps > max(_MOST_FRAMES, frames):
-        raise ValueError(
-            f"{frames} frames at {source_fps:g} fps are more than {_MOST_FRAMES:,} frames at {fps:g} fps; "
-            "is the frame rate of the file right? Pass it as `source_fps=`."
-        )
+    check_clip(frames, len(skeleton))
+    if resampled:
+        hint = f"Is the file's frame rate of {source_fps:g} fps right for a result at {fps:g}? Say it with `source_fps=`."
+        check_clip(int((frames - 1) * fps / source_fps) + 1, len(skeleton), hint)
     left, weight = resampling_weights(frames, source_fps, fps) if resampled else (np.arange(frames), np.zeros(frames, np.float32))
     parts = []
     for start in range(0, len(left), _FRAMES_AT_ONCE):

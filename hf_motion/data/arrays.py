@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import io
 import os
+import struct
 import zipfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 
-_MOST_BYTES = 2 * 2**30
+from ..utils.faults import reading
+from ..utils.limits import check_bytes
+
+_MAX_HEADER_BYTES = 10_000
 
 
 def load_array(path: str | os.PathLike) -> np.ndarray:
@@ -20,19 +23,22 @@ def load_array(path: str | os.PathLike) -> np.ndarray:
         path (`str` or `os.PathLike`): The file.
 
     Raises:
-        ValueError: If the file is truncated, no .npy file, or holds Python objects; the message names it.
+        ValueError: If the file is truncated, no .npy file, larger than `hf_motion.utils.limits` allow, or holds Python objects; the
+            message names it.
         FileNotFoundError: If there is no such file.
     """
     path = _checked(path)
-    with _named(path, "a readable .npy file"):
+    with reading(path, "a readable .npy file"):
         # Mapped, not read: a header that promises more than the file holds is refused before anything is allocated.
-        return np.array(np.lib.format.open_memmap(path, mode="r"))
+        array = np.lib.format.open_memmap(path, mode="r")
+        check_bytes(path, array.nbytes)
+        return np.array(array)
 
 
 def array_names(path: str | os.PathLike) -> tuple[str, ...]:
     """Keys of a .npz file; see `load_arrays` for the errors."""
     path = _checked(path)
-    with _named(path, "a readable .npz file"), zipfile.ZipFile(path) as archive:
+    with reading(path, "a readable .npz file"), zipfile.ZipFile(path) as archive:
         return tuple(_members(archive))
 
 
@@ -52,12 +58,12 @@ def load_arrays(path: str | os.PathLike, names: tuple[str, ...] = ()) -> dict[st
         FileNotFoundError: If there is no such file.
     """
     path = _checked(path)
-    with _named(path, "a readable .npz file"), zipfile.ZipFile(path) as archive:
+    with reading(path, "a readable .npz file"), zipfile.ZipFile(path) as archive:
         members, arrays = _members(archive), {}
         for key in names or members:
             if key in members:
-                with _named(path, f"a readable .npz file: key {key!r}"), archive.open(members[key]) as stream:
-                    arrays[key] = _read(stream, members[key].file_size)
+                with reading(path, f"a readable .npz file: key {key!r}"), archive.open(members[key]) as stream:
+                    arrays[key] = _read(path, stream, members[key].file_size, sum(array.nbytes for array in arrays.values()))
     return arrays
 
 
@@ -76,28 +82,22 @@ def _checked(path: str | os.PathLike) -> Path:
     return path
 
 
-@contextmanager
-def _named(path: Path, expected: str) -> Iterator[None]:
-    """What numpy, zipfile and zlib raise on damaged files is a long list; all of it means one thing here."""
-    try:
-        yield
-    except Exception as error:
-        if str(path) in str(error):
-            raise
-        raise ValueError(f"{str(path)!r} is not {expected}: {error or type(error).__name__}.") from error
-
-
-def _read(stream: zipfile.ZipExtFile, size: int) -> np.ndarray:
+def _read(path: Path, stream: zipfile.ZipExtFile, size: int, before: int) -> np.ndarray:
     version = np.lib.format.read_magic(stream)
-    header = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}.get(version)
-    if header is None:
+    if version not in ((1, 0), (2, 0)):
         raise ValueError(f"format version {version} of an array")
-    shape, fortran, dtype = header(stream)
+    count = stream.read(2 * version[0])
+    (promised,) = struct.unpack("<H" if version == (1, 0) else "<I", count)
+    if promised > _MAX_HEADER_BYTES:  # numpy looks at this only after it has read that much
+        raise ValueError(f"its header promises {promised:,} bytes, and at most {_MAX_HEADER_BYTES:,} are read")
+    header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+    shape, fortran, dtype = header(io.BytesIO(count + stream.read(promised)))
     if dtype.hasobject:
         raise ValueError("it holds pickled Python objects, which are not read; save it again as plain numbers or text")
     length = dtype.itemsize * int(np.prod([int(side) for side in shape], dtype=object))
-    if not 0 <= length <= min(size, _MOST_BYTES):
+    if not 0 <= length <= size:
         raise ValueError(f"it promises {length:,} bytes and holds at most {size:,}")
+    check_bytes(path, before + length)
     data = stream.read(length)
     if len(data) < length:
         raise ValueError(f"it promises {length:,} bytes and holds {len(data):,}")

@@ -18,8 +18,9 @@ from typing import Any
 
 from tqdm.auto import tqdm
 
+from ..utils.faults import reading
 from ..utils.files import atomic_path, check_writable, write_json
-from ..utils.text import read_lines, say_once
+from ..utils.text import read_lines, read_text, say_once
 from .shards import Shard, ShardSettings, build_shard, read_result, start_worker
 from .sources import Item, MotionSource, Skip, SourceOptions, open_source
 from .statistics import STATISTICS_FILE, RunningStatistics, merged, save_statistics
@@ -270,8 +271,10 @@ def _is_built(folder: Path, digest: str, overwrite: bool) -> bool:
         ValueError: If it holds another one, or other data.
     """
     record = folder / _RECORD
-    if record.is_file() and json.loads(record.read_text(encoding="utf-8"))["digest"] == digest:
-        return True
+    if record.is_file():
+        with reading(record, "the record of a build; give --overwrite, or another --output"):
+            if json.loads(read_text(record))["digest"] == digest:
+                return True
     if (record.is_file() or ((folder / "data").exists() and not (folder / _PARTS).exists())) and not overwrite:
         raise ValueError(
             f"{str(folder)!r} holds another data set (other source files, options or an older build). "

@@ -21,13 +21,13 @@ from torch import Tensor
 
 from ..motion import Motion
 from ..skeletons import SKELETONS, Skeleton
+from ..utils import limits
 from .animation import euler_quaternions, sample_joints
 from .units import rate_note, reach_units
 
 logger = logging.getLogger("hf_motion")
 
 _CHANNELS = {f"{axis}{kind}".lower(): f"{axis}{kind}" for kind in ("position", "rotation") for axis in "XYZ"}
-_MAX_JOINTS = 4096
 # Frame rates in use, one of which a coarsely written frame time is taken for.
 _RATES = (24, 25, 30, 48, 50, 60, 72, 90, 100, 120, 144, 200, 240, 250, 300, 500, 1000)
 # Frames per second of a single pose without a frame time.
@@ -262,7 +262,7 @@ class _Parser:
         self.joints: list[_Joint] = []
         self.end_sites: list[_Joint] = []
         self.motion_line = 0
-        data = path.read_bytes()
+        data = limits.read_bytes(path)
         try:
             text = data.decode("utf-8-sig")
         except UnicodeDecodeError as error:
@@ -275,7 +275,8 @@ class _Parser:
 
     def hierarchy(self) -> None:
         """Read the joints, up to the word MOTION."""
-        parts = ((number, part) for number, line in enumerate(self.lines, 1) for part in re.findall(r"[{}]|[^{}\s][^{}]*", line))
+        filled = ((number, line) for number, line in enumerate(self.lines, 1) if line)
+        parts = ((number, part) for number, line in filled for part in re.findall(r"[{}]|[^{}\s][^{}]*", line))
         line, word = next(parts, (1, "the end of the file"))
         if word.strip().upper() != "HIERARCHY":
             self.fail(line, "the word HIERARCHY", _shown(word))
@@ -315,8 +316,8 @@ class _Parser:
             return self.end_sites[-1]
         if not name or any(joint.name == name for joint in self.joints):
             self.fail(line, "a joint name that occurs once; rename the joint in the program that wrote the file", _shown(name))
-        if len(self.joints) == _MAX_JOINTS:
-            self.fail(line, f"at most {_MAX_JOINTS} joints", "more")
+        if len(self.joints) == limits.MAX_JOINTS:
+            self.fail(line, f"at most {limits.MAX_JOINTS:,} joints", "more")
         self.joints.append(_Joint(name, len(self.joints), -1 if inside is None else inside.index))
         return self.joints[-1]
 
@@ -343,6 +344,8 @@ class _Parser:
         width = sum(len(joint.channels) for joint in self.joints)
         if int(count) < 1 or not width:
             self.fail(numbered[0][0], "at least one frame and one channel", f"{count} frames of {width} channels")
+        if int(count) > limits.MAX_FRAMES:
+            self.fail(numbered[0][0], f"at most {limits.MAX_FRAMES:,} frames; cut the clip into shorter ones", count)
         return BvhFile(
             joint_names=tuple(joint.name for joint in self.joints),
             parents=tuple(joint.parent for joint in self.joints),

@@ -142,10 +142,10 @@ def _seconds(name: str, value: Any) -> float:
         return 0.0
     try:
         seconds = float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         seconds = -1.0
     if not (math.isfinite(seconds) and seconds >= 0):
-        raise ValueError(f"{name} must be seconds, got {value!r}")
+        raise ValueError(f"{name} must be seconds, got {str(value)[:60]!r}")
     return seconds
 
 
@@ -153,7 +153,10 @@ def _csv_records(path: Path) -> Iterator[tuple[int, dict[str, Any] | str]]:
     """Numbers of lines and what they hold, or what is wrong with them."""
     separator = _SEPARATORS[path.suffix.lower()]
     reader = csv.DictReader(io.StringIO(read_text(path), newline=""), delimiter=separator)
-    columns = [str(name).strip().lower() for name in reader.fieldnames or ()]
+    try:
+        columns = [str(name).strip().lower() for name in reader.fieldnames or ()]
+    except csv.Error as error:
+        raise ValueError(f"{str(path)!r}, line 1: {error}.") from error
     names = set(columns)
     if not ({"text"} <= names and names & {"file", "file_name"}) and not {"subject", "trial #"} <= names:
         raise ValueError(
@@ -179,6 +182,6 @@ def _json_records(path: Path) -> Iterator[tuple[int, dict[str, Any] | str]]:
     for number, line in read_lines(path):
         try:
             record = json.loads(line)
-        except (json.JSONDecodeError, RecursionError) as error:
+        except (ValueError, RecursionError) as error:
             record = f"it is no JSON: {error}"
         yield number, record if isinstance(record, (dict, str)) else "it is no JSON object"

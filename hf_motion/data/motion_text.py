@@ -21,6 +21,7 @@ from ..motion import Motion
 from ..representation import MotionFeatureExtractor
 from ..representation.fixed_bones import fixed_bones
 from ..skeletons import get_skeleton
+from ..utils.faults import reading
 from ..utils.text import tidy_text
 from .canonical import uniform_skeleton
 from .floor import level_floor
@@ -61,7 +62,8 @@ def load_motion_rows(source: str, split: str | None = None) -> Any:
             raise FileNotFoundError(f"No .parquet file in {source!r}.")
         for file in files:
             _check_parquet(file)
-        rows = load_dataset("parquet", data_files=[str(file) for file in files], split="train")
+        with reading(path, "a readable data set of parquet files"):
+            rows = load_dataset("parquet", data_files=[str(file) for file in files], split="train")
     else:
         rows = load_dataset(source, split=split or "train")
     missing = {"id", "fps", "n_frames", "joints", "captions"} - set(rows.column_names)
@@ -77,12 +79,10 @@ def load_motion_rows(source: str, split: str | None = None) -> Any:
 
 
 def _check_parquet(file: Path) -> None:
-    from pyarrow import ArrowException, parquet
+    from pyarrow import parquet
 
-    try:
+    with reading(file, "a readable parquet file (truncated or another format)"):
         parquet.read_metadata(file)
-    except (ArrowException, OSError) as error:
-        raise ValueError(f"{str(file)!r} is not a readable parquet file (truncated or another format): {error}") from error
 
 
 def take_rows(rows: Any, count: int | None, seed: int = 0) -> Any:
@@ -113,7 +113,7 @@ def read_row(row: dict[str, Any], skeleton: str) -> tuple[Motion, list[str]]:
         joints = np.asarray(row["joints"], dtype=np.float32).reshape(row["n_frames"], len(get_skeleton(skeleton)), 3)
         motion = Motion(joints, fps=row["fps"], skeleton=skeleton)
         captions = [text for caption in row["captions"] if (text := tidy_text(caption["text"]))]
-    except (TypeError, ValueError, KeyError, AttributeError) as error:
+    except (TypeError, ValueError, KeyError, AttributeError, OverflowError) as error:
         raise ValueError(f"Row {row['id']!r} is unreadable: {error} {_WAY_OUT}") from error
     if not captions:
         raise ValueError(f"Row {row['id']!r} has no caption. {_WAY_OUT}")

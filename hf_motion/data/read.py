@@ -13,6 +13,7 @@ import numpy as np
 
 from ..motion import Motion, check_fps
 from ..skeletons import HUMANML3D_22, KIT_21, SKELETONS, Skeleton, get_skeleton
+from ..utils.faults import reading
 from .amass import amass_joints
 from .amc import read_amc
 from .arrays import array_names, load_array
@@ -164,7 +165,7 @@ def inspect_motion(path: str | os.PathLike, **options: Any) -> MotionSource:
         )
     if not path.is_file():
         raise FileNotFoundError(f"No motion file at {str(path)!r}.")
-    with np.errstate(all="ignore"):
+    with np.errstate(all="ignore"), reading(path, "a readable motion file"):
         try:
             clip = _open(path, wanted)
             if wanted.skeleton is None and wanted.rig is None:

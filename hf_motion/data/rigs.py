@@ -47,6 +47,8 @@ from typing import Any
 import numpy as np
 
 from ..skeletons import HUMANML3D_22, Skeleton
+from ..utils.faults import reading
+from ..utils.text import read_text
 from .rig_names import RIG_NAMES
 from .units import check_up, units_per_metre
 
@@ -292,10 +294,8 @@ def load_mapping(mapping: str | os.PathLike | Mapping[str, Any]) -> Rig:
         raise ValueError(f"A mapping file is .json, .yaml or .yml, got {str(path)!r}.")
     if not path.is_file():
         raise FileNotFoundError(f"No mapping file at {str(path)!r}.")
-    try:
-        content = _parse(path.read_text(encoding="utf-8-sig"), suffix)
-    except (ValueError, RecursionError) as error:
-        raise ValueError(f"{str(path)!r} is not {_ENCODINGS[suffix]}: {error}") from error
+    with reading(path, _ENCODINGS[suffix]):
+        content = _parse(read_text(path), suffix)
     if not isinstance(content, dict):
         raise ValueError(f"{str(path)!r} must hold an object with the key 'joints', got {type(content).__name__}.")
     return _rig(content, repr(str(path)), path.stem)

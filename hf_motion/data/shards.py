@@ -14,6 +14,7 @@ import numpy as np
 
 from ..motion import Motion
 from ..representation import MotionFeatureExtractor
+from ..utils.faults import reason
 from ..utils.files import atomic_path, write_json
 from ..utils.text import say_once
 from .sources import Clip, Item, MotionSource, Skip
@@ -110,7 +111,7 @@ def read_result(folder: Path, shard: Shard) -> dict[str, Any] | None:
         result = json.loads((folder / f"{shard.name}.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
-    return result if result.get("digest") == shard.digest else None
+    return result if isinstance(result, dict) and result.get("digest") == shard.digest else None
 
 
 def start_worker() -> None:
@@ -143,10 +144,10 @@ def _usable(source: MotionSource, shard: Shard, settings: ShardSettings, counter
 def _read(source: MotionSource, item: Item) -> Iterator[Clip | Skip]:
     try:
         yield from source.clips(item)
-    except (ValueError, OSError, RuntimeError) as error:
-        if isinstance(error, OSError) and error.errno in _DISK:
+    except Exception as error:  # whatever a library makes of a damaged file
+        if isinstance(error, ImportError) or (isinstance(error, OSError) and error.errno in _DISK):
             raise
-        yield Skip(item.path, str(error) or type(error).__name__)
+        yield Skip(item.path, reason(error).rstrip("."))
 
 
 def _reason(clip: Clip, skeleton: str, min_frames: int) -> str | None:

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from ..representation import HumanML3DRepresentation
 from ..skeletons import get_skeleton
+from ..utils.faults import reading
 from ..utils.files import atomic_path
 
 CONVENTIONS = ("humanml3d", "momask", "evaluator")
@@ -199,7 +200,7 @@ def load_statistics(path: str | os.PathLike, convention: str = "humanml3d") -> F
         >>> round(plain.std[0] / evaluator.std[0]), MotionFeatureExtractor(mean=plain.mean, std=plain.std).dim
         (25, 263)
     """
-    from safetensors import SafetensorError, safe_open
+    from safetensors import safe_open
 
     path = Path(path)
     path = path / STATISTICS_FILE if path.is_dir() else path
@@ -208,15 +209,13 @@ def load_statistics(path: str | os.PathLike, convention: str = "humanml3d") -> F
     if convention not in (*CONVENTIONS, "published"):
         raise ValueError(f"Unknown convention {convention!r}. Known ones: {', '.join(CONVENTIONS)}, published.")
     names = ("published_mean", "published_std") if convention == "published" else ("mean", f"std_{convention}")
-    try:
+    with reading(path, "a readable statistics file"):
         with safe_open(path, framework="numpy") as file:
             metadata, known = json.loads((file.metadata() or {}).get("hf_motion", "{}")), set(file.keys())
             if not {*names} <= known:
                 raise ValueError(f"{str(path)!r} has no {convention} statistics; it holds {sorted(known)}.")
             mean, std = (file.get_tensor(name).tolist() for name in names)
-    except SafetensorError as error:
-        raise ValueError(f"{str(path)!r} is not a readable statistics file: {error}") from error
-    frames = 0 if convention == "published" else metadata.get("frames", 0)
+        frames = 0 if convention == "published" else metadata.get("frames", 0)
     return FeatureStatistics(mean, std, metadata.get("skeleton", "humanml3d-22"), convention, frames)
 
 

@@ -11,7 +11,9 @@ from typing import Any
 
 import numpy as np
 
+from ..utils.faults import reading
 from ..utils.files import atomic_path, write_json
+from ..utils.text import read_text
 
 FORMAT = 1
 REAL = "real motion"
@@ -115,17 +117,16 @@ class EvaluationResult:
             ValueError: If it is something else, or of a later version.
         """
         path = Path(path) / "results.json" if Path(path).is_dir() else Path(path)
-        try:
-            content = json.loads(path.read_text(encoding="utf-8"))
+        with reading(path, "a result of `hf-motion evaluate`"):
+            content = json.loads(read_text(path))
             if content["format"] > FORMAT:
                 raise ValueError(f"{str(path)!r} was written by a later version of hf_motion (format {content['format']}).")
             rows = {
                 row: {name: [np.nan if value is None else value for value in entry["values"]] for name, entry in values.items()}
                 for row, values in content["rows"].items()
             }
+            _check_content(rows, content)
             return cls(content["kind"], rows, content["settings"], content["notes"])
-        except (KeyError, TypeError, AttributeError, UnicodeDecodeError, json.JSONDecodeError) as error:
-            raise ValueError(f"{str(path)!r} is not a result of `hf-motion evaluate`: {error!r}.") from error
 
     def markdown(self) -> str:
         """The table, its notes and its settings."""
@@ -144,6 +145,21 @@ class EvaluationResult:
         digits = metric(name).digits
         mean = f"{self.mean(row, name):.{digits}f}"
         return mean if len(self.rows[row][name]) == 1 else f"{mean} ± {self.interval(row, name):.{digits}f}"
+
+
+def _check_content(rows: dict[str, dict[str, list[Any]]], content: dict[str, Any]) -> None:
+    kinds = {"format": int, "kind": str, "settings": dict, "notes": list}
+    for name, kind in kinds.items():
+        if not isinstance(content[name], kind) or isinstance(content[name], bool):
+            raise ValueError(f"{name} must be a {kind.__name__}, it is {str(content[name])[:60]!r}")
+    if not all(isinstance(note, str) for note in content["notes"]):
+        raise ValueError("notes must be sentences")
+    for row, metrics in rows.items():
+        for name, values in metrics.items():
+            if not values or any(isinstance(value, bool) or not isinstance(value, (int, float)) for value in values):
+                raise ValueError(f"the values of {name} of {row!r} must be numbers, one at least")
+            if not all(abs(value) < 1e300 for value in values if value == value):
+                raise ValueError(f"a value of {name} of {row!r} is beyond all bounds")
 
 
 def markdown_table(header: Sequence[str], body: Sequence[Sequence[str]]) -> str:

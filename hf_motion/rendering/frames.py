@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from ..motion import Motion
+from ..utils.limits import MAX_IMAGE_BYTES, MAX_VIDEO_FRAMES
 from .figure import LEFT, RIGHT, check_motions
 from .raster import paint_capsules, paint_mask
 from .scene import Scene
@@ -36,7 +37,7 @@ def render_frames(motions: Motion | Sequence[Motion], *, size: tuple[int, int] =
         `numpy.ndarray`: (frames, height, width, 3) uint8 RGB.
 
     Raises:
-        ValueError: If there is no motion, or `size` or `fps` is not usable.
+        ValueError: If there is no motion, `size` or `fps` is not usable, or there would be too many images for memory.
         TypeError: If something in the list is not a `Motion`.
         ImportError: If Pillow is not installed.
 
@@ -48,6 +49,7 @@ def render_frames(motions: Motion | Sequence[Motion], *, size: tuple[int, int] =
     (5, 96, 64, 3)
     """
     film = Film(prepared(motions, fps), size)
+    film.check_memory()
     images = np.empty((film.length, *film.shape), dtype=np.uint8)
     film.paint(images, 0)
     return images
@@ -84,7 +86,7 @@ class Film:
         size (`tuple[int, int]`): Width and height in pixels of each one's picture.
 
     Raises:
-        ValueError: If `size` is not usable.
+        ValueError: If `size` is not usable, or there would be too many frames (`hf_motion.utils.limits`).
     """
 
     def __init__(self, motions: Sequence[Motion], size: tuple[int, int]) -> None:
@@ -93,6 +95,23 @@ class Film:
         self.columns = min(len(motions), _COLUMNS)
         self.length = max(len(motion) for motion in motions)
         self.shape = (-(-len(motions) // self.columns) * self.size[1], self.columns * self.size[0], 3)
+        if self.length > MAX_VIDEO_FRAMES:
+            raise ValueError(
+                f"A video of {self.length:,} frames is longer than the {MAX_VIDEO_FRAMES:,} that are drawn. Cut the motion, or lower `fps`."
+            )
+
+    def check_memory(self) -> None:
+        """Refuse to hold all images at once where they are too many.
+
+        Raises:
+            ValueError: If they take more memory than `hf_motion.utils.limits` allow.
+        """
+        size = self.length * self.shape[0] * self.shape[1] * self.shape[2]
+        if size > MAX_IMAGE_BYTES:
+            raise ValueError(
+                f"{self.length:,} images of {self.shape[1]} x {self.shape[0]} pixels take {size / 2**30:.1f} GiB, and at most "
+                f"{MAX_IMAGE_BYTES / 2**30:.0f} GiB are held at once. Cut the motion, lower `size` or `fps`, or write a .mp4."
+            )
 
     def paint(self, images: np.ndarray, first: int) -> None:
         """Paint consecutive frames from `first` on into images (frames, *shape) uint8, after those before them."""

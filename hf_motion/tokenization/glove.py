@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from ..data.arrays import load_array
+
 
 class _DataUnpickler(pickle.Unpickler):
     """Reads lists, dictionaries, strings and numbers; whatever would have to be imported is refused, so no code can run."""
@@ -36,10 +38,7 @@ def load_glove_folder(folder: str | os.PathLike, prefix: str = "our_vab") -> tup
     if missing:
         raise FileNotFoundError(f"{str(folder)!r} lacks {', '.join(missing)}; the published vocabulary is three files.")
     names, rows = _read_pickle(words, list), _read_pickle(index, dict)
-    try:
-        vectors = np.load(data, allow_pickle=False)
-    except (ValueError, EOFError) as error:
-        raise ValueError(f"Cannot read word vectors from {str(data)!r}: {error}.") from error
+    vectors = load_array(data)
     if vectors.ndim != 2 or not np.issubdtype(vectors.dtype, np.floating) or not np.isfinite(vectors).all():
         raise ValueError(f"{str(data)!r} must hold finite numbers (words, width), got {vectors.dtype} of shape {vectors.shape}.")
     if not all(isinstance(name, str) for name in names) or len(set(names)) != len(names):

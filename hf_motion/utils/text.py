@@ -11,8 +11,9 @@ import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from pathlib import Path
 from typing import TYPE_CHECKING
+
+from .limits import read_bytes
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -43,9 +44,9 @@ def read_text(path: str | os.PathLike) -> str:
 
     Raises:
         OSError: If it cannot be read.
-        ValueError: If it is of another encoding; the message names file and line.
+        ValueError: If it is of another encoding (the message names file and line), or longer than `hf_motion.utils.limits` allow.
     """
-    content = Path(path).read_bytes()
+    content = read_bytes(path)
     encoding = next((name for mark, name in _MARKS if content.startswith(mark)), "utf-8")
     try:
         text = content.decode(encoding)

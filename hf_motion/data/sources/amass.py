@@ -13,6 +13,7 @@ from typing import ClassVar
 import numpy as np
 
 from ...motion import Motion
+from ...utils.faults import reading
 from ...utils.text import read_text
 from ..captions import find_table
 from .base import Clip, Item, MotionSource, Skip, SourceOptions, caption, cut_clips, inside
@@ -58,7 +59,8 @@ class AmassSource(MotionSource):
         texts = self.options.captions or self.folder / "texts"
         if not texts.is_dir() and self.options.caption is None:
             raise ValueError(f"No folder of HumanML3D text files at {str(texts)!r}; give it as --captions.")
-        rows = list(csv.DictReader(io.StringIO(read_text(index), newline="")))
+        with reading(index, "a readable table"):
+            rows = list(csv.DictReader(io.StringIO(read_text(index), newline="")))
         if not rows or not {"source_path", "start_frame", "end_frame", "new_name"} <= rows[0].keys():
             raise ValueError(f"{str(index)!r} must have the columns source_path, start_frame, end_frame and new_name.")
         splits = self._splits()

@@ -6,16 +6,17 @@ import random
 import re
 import tempfile
 import zipfile
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import ClassVar
 
+from ...utils.limits import MAX_TEXT_BYTES
 from .bandai_captions import CONTENTS, STYLES, SUBJECTS
 from .base import Caption, Clip, Item, MotionSource, Skip, SourceOptions, caption, cut_clips, read_on_floor
 
 _FILE = re.compile(r"dataset-[12]_([a-z-]+)_([a-z-]+)_(\d+)\.bvh")
-_LARGEST = 256 * 2**20
 
 
 @dataclass
@@ -128,8 +129,8 @@ def _member_bytes(archive: Path, member: str) -> bytes:
     """
     try:
         with zipfile.ZipFile(archive) as file:
-            if file.getinfo(member).file_size > _LARGEST:
-                raise ValueError(f"it unpacks to more than {_LARGEST >> 20} MiB")
+            if file.getinfo(member).file_size > MAX_TEXT_BYTES:
+                raise ValueError(f"it unpacks to more than {MAX_TEXT_BYTES >> 20} MiB")
             return file.read(member)
-    except (zipfile.BadZipFile, OSError, RuntimeError, NotImplementedError, EOFError) as error:
+    except (zipfile.BadZipFile, zlib.error, KeyError, OSError, RuntimeError, NotImplementedError, EOFError) as error:
         raise ValueError(f"the archive is damaged: {error}") from error

@@ -18,6 +18,7 @@ import torch
 
 from ...representation import HumanML3DRepresentation
 from ...skeletons import HUMANML3D_22, KIT_21, Skeleton
+from ...utils.faults import reading
 from ...utils.text import read_lines, read_text
 from ..arrays import load_array
 from .base import Caption, Clip, Item, MotionSource, Skip, SourceOptions, caption
@@ -145,8 +146,9 @@ class HumanML3DSource(MotionSource):
         for part in ("new_joint_vecs", "new_joints"):
             for file in sorted((self.folder / part).glob("*.npy"))[:20]:
                 try:
-                    shape = np.load(file, mmap_mode="r", allow_pickle=False).shape
-                except (OSError, ValueError, EOFError):
+                    with reading(file, "a readable .npy file"):
+                        shape = np.lib.format.open_memmap(file, mode="r").shape
+                except (OSError, ValueError):
                     continue
                 if part == "new_joint_vecs" and len(shape) == 2 and shape[1] in _WIDTHS:
                     return _WIDTHS[shape[1]]
@@ -159,7 +161,8 @@ class HumanML3DSource(MotionSource):
         index = self.options.index or self.folder / "index.csv"
         if not index.is_file():
             return {}
-        rows = list(csv.DictReader(io.StringIO(read_text(index), newline="")))
+        with reading(index, "a readable table"):
+            rows = list(csv.DictReader(io.StringIO(read_text(index), newline="")))
         try:
             return {Path(row["new_name"]).stem: row["source_path"].removeprefix("./pose_data/").removesuffix(".npy") for row in rows}
         except (KeyError, TypeError, AttributeError) as error:

@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from ...skeletons import SKELETONS, get_skeleton
+from ...utils.faults import reading
 from .base import Clip, Item, MotionSource, Skip, SourceOptions, caption
 
 _ROWS = 64
@@ -44,9 +45,11 @@ class ParquetSource(MotionSource):
         splits: dict[str, str | None] = {}
         for path in self.paths:
             name = path.name if path == self.folder else path.relative_to(self.folder).as_posix()
-            known = parquet.read_schema(path).names
-            columns = [column for column in ("id", "take", "split") if column in known]
-            for row, values in enumerate(parquet.read_table(path, columns=columns).to_pylist()):
+            with reading(path, "a readable parquet file"):
+                known = parquet.read_schema(path).names
+                columns = [column for column in ("id", "take", "split") if column in known]
+                content = parquet.read_table(path, columns=columns).to_pylist()
+            for row, values in enumerate(content):
                 take = values.get("take") or values["id"]
                 split = splits.setdefault(take, values.get("split"))
                 if split != values.get("split"):
