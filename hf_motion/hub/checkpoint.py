@@ -8,6 +8,7 @@ from typing import Any
 
 from huggingface_hub import create_repo, upload_folder
 
+from ..utils.faults import writing
 from .remote import forget_origin
 
 
@@ -29,10 +30,11 @@ def save_checkpoint(
     """
     if repo_id is not None:
         repo_id = create_repo(repo_id, token=token, exist_ok=True).repo_id
-    for part in parts:
-        part.save_pretrained(folder)
-    for path in Path(folder).glob("*.json"):
-        forget_origin(path)
-    write_card(Path(folder), repo_id)
+    with writing(folder):
+        for part in parts:
+            part.save_pretrained(folder)
+        for path in Path(folder).glob("*.json"):
+            forget_origin(path)
+        write_card(Path(folder), repo_id)
     if repo_id is not None:
         upload_folder(repo_id=repo_id, folder_path=folder, token=token, commit_message=f"Upload {type(parts[0]).__name__}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -18,6 +19,7 @@ from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState,
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
 from ..data.motion_text import LengthBucketSampler, MotionTextDataset
+from ..utils.faults import NoRoomError, writing
 from ..utils.options import as_mapping
 
 
@@ -138,6 +140,15 @@ class MotionTextTrainer(Trainer):
             self._noted = {}
         super().log(logs, *args, **kwargs)
 
+    def _save_checkpoint(self, *args: Any, **kwargs: Any) -> None:
+        folder = Path(self.args.output_dir) / f"{PREFIX_CHECKPOINT_DIR}-{self.state.global_step}"
+        try:
+            with writing(folder, "Make room; the same command goes on from the last whole checkpoint."):
+                super()._save_checkpoint(*args, **kwargs)
+        except NoRoomError:
+            shutil.rmtree(folder, ignore_errors=True)
+            raise
+
     def train(self, resume_from_checkpoint: str | None = None, **kwargs: Any) -> Any:
         """Train to `max_steps`; a run that has got there is only loaded.
 
@@ -216,7 +227,7 @@ def last_checkpoint(output_dir: str | Path) -> Path | None:
     def complete(folder: Path) -> bool:
         try:
             return _global_step(folder) >= 0
-        except (OSError, ValueError, KeyError):
+        except (OSError, ValueError, KeyError, TypeError, RecursionError):
             return False
 
     folders = [path for path in Path(output_dir).glob(f"{PREFIX_CHECKPOINT_DIR}-*") if path.name.rpartition("-")[2].isdigit()]

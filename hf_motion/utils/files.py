@@ -10,6 +10,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from .faults import no_room, out_of_room, writing
+
 
 @contextmanager
 def atomic_path(path: str | os.PathLike) -> Iterator[Path]:
@@ -21,7 +23,7 @@ def atomic_path(path: str | os.PathLike) -> Iterator[Path]:
         path (`str` or `os.PathLike`): The file to write.
 
     Raises:
-        OSError: If the folder cannot be made or written to; the message names it.
+        OSError: If the folder cannot be made or written to, or the disk is full; the message names it.
 
     Example:
     >>> import tempfile, pathlib
@@ -38,13 +40,16 @@ def atomic_path(path: str | os.PathLike) -> Iterator[Path]:
             raise IsADirectoryError("it is a folder")
         handle, name = tempfile.mkstemp(prefix=f".{path.stem}.", suffix=path.suffix, dir=path.parent)
     except OSError as error:
+        if out_of_room(error):
+            raise no_room(path, error) from error
         raise OSError(f"Cannot write {str(path)!r}: {error}. Choose a folder that exists or can be made, and is writable.") from error
     os.close(handle)
     temporary = Path(name)
     try:
-        yield temporary
-        os.chmod(temporary, 0o666 & ~_umask())
-        os.replace(temporary, path)
+        with writing(path):
+            yield temporary
+            os.chmod(temporary, 0o666 & ~_umask())
+            os.replace(temporary, path)
     finally:
         with suppress(FileNotFoundError):
             temporary.unlink()
