@@ -27,7 +27,9 @@ from transformers import (
 from transformers.models.auto import AutoConfig, AutoModel, AutoModelForTextEncoding
 from transformers.models.auto.modeling_auto import MODEL_FOR_TEXT_ENCODING_MAPPING_NAMES
 
+from .hub.loading import check_config, load_part, loading
 from .models.tmr.modeling_tmr import TMRTextEncoder
+from .utils.faults import reading
 from .utils.files import atomic_path
 
 logger = logging.getLogger("hf_motion")
@@ -69,7 +71,8 @@ def load_text_encoder(name: str | os.PathLike) -> PreTrainedModel:
         base = _plain_encoder(name)
         return load_text_lora(base, name, subfolder=LORA_FOLDER) if (folder / LORA_FOLDER / ADAPTER_CONFIG).is_file() else base
     if (folder / ADAPTER_CONFIG).is_file():
-        base_name = json.loads((folder / ADAPTER_CONFIG).read_text())["base_model_name_or_path"]
+        with reading(folder / ADAPTER_CONFIG, "an adapter's configuration"):
+            base_name = json.loads((folder / ADAPTER_CONFIG).read_text(encoding="utf-8"))["base_model_name_or_path"]
         if not base_name:
             raise ValueError(
                 f"{str(name)!r} is an adapter that does not name the model it belongs to (base_model_name_or_path in {ADAPTER_CONFIG}). "
@@ -81,7 +84,7 @@ def load_text_encoder(name: str | os.PathLike) -> PreTrainedModel:
 
 def load_text_tokenizer(name: str | os.PathLike) -> PreTrainedTokenizerBase:
     """The tokenizer that goes with `load_text_encoder(name)`."""
-    return AutoTokenizer.from_pretrained(name, **_inside(name, "tokenizer"))
+    return load_part(AutoTokenizer, name, "tokenizer", **_inside(name, "tokenizer"))
 
 
 def text_width(encoder: PreTrainedModel, pooled: bool = True) -> int:
@@ -202,7 +205,11 @@ def load_text_lora(encoder: PreTrainedModel, name: str | os.PathLike, adapter_na
     if has_lora(encoder) and adapter_name in encoder.peft_config:
         raise ValueError(f"The text encoder has an adapter called {adapter_name!r} already; pass another adapter_name or unload it.")
     folder = _adapter_folder(name, **options)
-    config, state = PeftConfig.from_pretrained(folder), load_file(folder / _ADAPTER_WEIGHTS)
+    with reading(folder / ADAPTER_CONFIG, "an adapter's configuration"):
+        check_config(json.loads((folder / ADAPTER_CONFIG).read_text(encoding="utf-8")), repr(str(folder / ADAPTER_CONFIG)))
+        config = PeftConfig.from_pretrained(folder)
+    with reading(folder / _ADAPTER_WEIGHTS, "a readable safetensors file"):
+        state = load_file(folder / _ADAPTER_WEIGHTS)
     config.inference_mode = True
     base, own = config.base_model_name_or_path, encoder.name_or_path
     if base and own and not Path(own).exists() and base != own:
@@ -212,7 +219,7 @@ def load_text_lora(encoder: PreTrainedModel, name: str | os.PathLike, adapter_na
         # First into a copy that shares the weights: an adapter that does not fit would leave half of its layers behind.
         for target in (_shared_copy(encoder), encoder):
             _inject(target, copy.deepcopy(config), state, adapter_name)
-    except (ValueError, RuntimeError) as error:
+    except (ValueError, RuntimeError, TypeError, AttributeError, KeyError) as error:
         reason = " ".join(line.strip() for line in str(error).splitlines()[:2])  # of torch, which lists every weight, only the first
         raise ValueError(
             f"{str(name)!r} does not fit {type(encoder).__name__} ({encoder.config.model_type}, {text_width(encoder)} wide): {reason} "
@@ -302,6 +309,11 @@ def _adapter_folder(name: str | os.PathLike, subfolder: str | None = None, **opt
 
 def _plain_encoder(name: str | os.PathLike) -> PreTrainedModel:
     options = _inside(name, "text_encoder")
+    with loading(name, "model", options.get("subfolder", "")):
+        return _loaded_encoder(name, options)
+
+
+def _loaded_encoder(name: str | os.PathLike, options: dict[str, Any]) -> PreTrainedModel:
     config = AutoConfig.from_pretrained(name, **options)
     options |= {"use_safetensors": True, "dtype": torch.float32}
     if config.model_type in ("clip", "clip_text_model"):
@@ -315,7 +327,7 @@ def _plain_encoder(name: str | os.PathLike) -> PreTrainedModel:
     return model.get_encoder() if config.is_encoder_decoder else model
 
 
-def _inside(name: str | os.PathLike, part: str) -> dict[str, str]:
+def _inside(name: str | os.PathLike, part: str) -> dict[str, Any]:
     """Where a checkpoint has that part: at its top, or in a folder if it is a pipeline."""
     return {"subfolder": part} if (_small_files(name) / "model_index.json").is_file() else {}
 

@@ -11,6 +11,7 @@ from tqdm.auto import tqdm
 from transformers import AutoFeatureExtractor, AutoModel
 
 from ..data.motion_text import pad_and_mask
+from ..hub.loading import load_part
 from ..metrics import acceleration_error, frechet_distance, mpjpe, pa_mpjpe
 from ..representation import MotionFeatureExtractor
 from ..retrieval.embedder import MotionTextEmbedder, checkpoint_folder, fingerprint
@@ -43,10 +44,10 @@ def score_reconstruction(
         ValueError: If the model cannot reconstruct, or speaks other features than the evaluator.
     """
     folder = checkpoint_folder(name)
-    model = AutoModel.from_pretrained(folder, use_safetensors=True, dtype=torch.float32)
+    model = load_part(AutoModel, folder, "model", dtype=torch.float32)
     if not hasattr(model, "reconstruct"):
         raise ValueError(f"{name!r} holds a {type(model).__name__}, which has no `reconstruct(motion_features, attention_mask)`.")
-    extractor = AutoFeatureExtractor.from_pretrained(folder)
+    extractor = load_part(AutoFeatureExtractor, folder, "feature_extractor")
     if not speaks_same(extractor, evaluator.feature_extractor):
         raise ValueError(
             f"{name!r} reads {extractor.representation} features of {extractor.skeleton} at {extractor.fps:g} fps, the evaluator others: "

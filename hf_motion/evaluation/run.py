@@ -19,6 +19,7 @@ from transformers.utils import logging
 from .. import __version__
 from ..checkpoints import EMBEDDED, EMBEDDED_EVALUATOR, EMBEDDED_TMR
 from ..data.motion_text import load_motion_rows
+from ..hub.loading import load_part
 from ..representation import MotionFeatureExtractor
 from ..retrieval.embedder import MotionTextEmbedder, checkpoint_folder, fingerprint
 from ..utils.files import output_folder
@@ -172,7 +173,7 @@ def _generation(request: EvaluationRequest, protocol: Protocol, device: str) -> 
 
 
 def _system(folder: Path, request: EvaluationRequest, device: str) -> PreTrainedModel:
-    system = AutoModel.from_pretrained(folder, dtype=getattr(torch, request.dtype), use_safetensors=True)
+    system = load_part(AutoModel, folder, "model", dtype=getattr(torch, request.dtype))
     if not hasattr(system, "generate_motion"):
         raise ValueError(f"{str(folder)!r} holds a {type(system).__name__}, which makes no motion from text. Is the mode right?")
     if hasattr(system, "pipeline"):

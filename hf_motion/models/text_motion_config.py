@@ -7,10 +7,11 @@ from typing import Any
 from transformers.configuration_utils import PreTrainedConfig
 from transformers.models.auto.configuration_auto import AutoConfig
 
+from .checked import CheckedConfig
 from .motion_vq.configuration_motion_vq import MotionVQConfig
 
 
-class TextMotionConfig(PreTrainedConfig):
+class TextMotionConfig(CheckedConfig):
     """Configuration of a model that holds a text encoder and a motion tokenizer.
 
     Args:

@@ -13,11 +13,14 @@ from transformers import AutoFeatureExtractor, AutoTokenizer, PreTrainedTokenize
 from transformers import initialization as init
 from transformers.modeling_utils import PreTrainedModel
 
+from ..hub.loading import load_part
 from ..motion import Motion
 from ..pipelines.motion_diffusion import check_prompts
 from ..representation import MotionFeatureExtractor
 from ..text_encoders import pooled_text, text_encoder_from_config, token_limit
+from ..utils.faults import writing
 from ..utils.text import warn_of_unread
+from .checked_model import CheckedModel
 from .motion_vq.configuration_motion_vq import MotionVQConfig
 from .motion_vq.modeling_motion_vq import MotionVQModel, pad_codes
 from .text_motion_config import TextMotionConfig
@@ -26,7 +29,7 @@ _HUB_OPTIONS = ("cache_dir", "force_download", "local_files_only", "revision", "
 _OUTPUT_TYPES = ("motion", "features", "codes")
 
 
-class TextMotionModel(PreTrainedModel):
+class TextMotionModel(CheckedModel):
     """Base of models that make motion tokens from text.
 
     A checkpoint is complete: beside the weights of all parts it has the text encoder's tokenizer and the feature extractor, which become
@@ -59,12 +62,11 @@ class TextMotionModel(PreTrainedModel):
             OSError: If there is no such checkpoint.
             ValueError: If it lacks its feature extractor or its statistics: its numbers have no meaning without.
         """
-        kwargs.setdefault("use_safetensors", True)
         options = {name: kwargs[name] for name in _HUB_OPTIONS if kwargs.get(name) is not None}
         loaded = super().from_pretrained(pretrained_model_name_or_path, *args, **kwargs)
         model = loaded[0] if isinstance(loaded, tuple) else loaded
         try:
-            model.feature_extractor = AutoFeatureExtractor.from_pretrained(pretrained_model_name_or_path, **options)
+            model.feature_extractor = load_part(AutoFeatureExtractor, pretrained_model_name_or_path, "feature_extractor", **options)
         except OSError as error:
             raise ValueError(
                 f"{str(pretrained_model_name_or_path)!r} has no preprocessor_config.json, which holds the mean and std that its numbers "
@@ -72,7 +74,7 @@ class TextMotionModel(PreTrainedModel):
             ) from error
         if model.feature_extractor.mean is None or model.feature_extractor.std is None:
             raise ValueError(f"The feature extractor of {str(pretrained_model_name_or_path)!r} has no mean and std.")
-        model.tokenizer = AutoTokenizer.from_pretrained(pretrained_model_name_or_path, **options)
+        model.tokenizer = load_part(AutoTokenizer, pretrained_model_name_or_path, "tokenizer", **options)
         return loaded
 
     def save_pretrained(self, save_directory: str | os.PathLike, *args: Any, **kwargs: Any) -> None:
@@ -83,9 +85,10 @@ class TextMotionModel(PreTrainedModel):
         push = kwargs.pop("push_to_hub", False)
         super().save_pretrained(save_directory, *args, **kwargs)
         folder = Path(save_directory)
-        for part in (self.tokenizer, self.feature_extractor):
-            if part is not None:
-                part.save_pretrained(folder)
+        with writing(folder):
+            for part in (self.tokenizer, self.feature_extractor):
+                if part is not None:
+                    part.save_pretrained(folder)
         for path in folder.glob("*.json"):
             forget_origin(path)
         write_model_door(folder, type(self).__name__)

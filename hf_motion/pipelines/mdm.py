@@ -151,7 +151,8 @@ class MDMPipeline(MotionDiffusionPipeline):
             output_type (`str`, defaults to `"motion"`): `"motion"`, `"features"` or `"latent"`.
             return_dict (`bool`, defaults to `True`): Return a `MotionPipelineOutput` rather than a tuple.
             callback_on_step_end (`Callable`, *optional*): Called as `callback(pipe, step, timestep, tensors)` after each step; what
-                it returns under `"latents"` replaces them.
+                it returns under `"latents"` replaces them. `pipe` is this pipeline with the scheduler of this call: several threads may
+                call one pipeline.
             callback_on_step_end_tensor_inputs (`Sequence[str]`): Tensors that the callback gets; only `"latents"` is there.
             motion (`Motion` or a list with one per prompt, *optional*): What is edited, up to `max_frames` long unless `num_frames` and
                 `keep_start` or `keep_end` take only a part of it. Another frame rate is resampled to the model's.
@@ -189,26 +190,27 @@ class MDMPipeline(MotionDiffusionPipeline):
         condition = self.denoiser.encode_condition(states, text_mask)
 
         generators = spawn_generators(generator, len(prompts), device)
-        latents = self.prepare_latents(generators, latents)
+        call = self._for_one_call()
+        latents = call.prepare_latents(generators, latents)
         attention_mask = (torch.arange(frames, device=device) < torch.tensor(lengths, device=device)[:, None]).long()
         model_mask = None if min(lengths) == frames else attention_mask
-        step_options = self._step_options(generators)
+        step_options = call._step_options(generators)
         kept = KeptMotion(self.feature_extractor, edits, frames, device, num_motions_per_prompt) if edits is not None else None
 
-        self._set_timesteps(num_inference_steps or self.default_steps)
-        for index, timestep in enumerate(self.progress_bar(self.scheduler.timesteps)):
-            sample = self.scheduler.scale_model_input(latents, timestep)[:, :frames]
+        call._set_timesteps(num_inference_steps or self.default_steps)
+        for index, timestep in enumerate(self.progress_bar(call.scheduler.timesteps)):
+            sample = call.scheduler.scale_model_input(latents, timestep)[:, :frames]
             prediction = self.denoiser(sample, timestep, attention_mask=model_mask, condition=condition).sample.float()
             if guided:
                 unconditional, conditional = prediction.chunk(2)
                 prediction = unconditional + guidance_scale * (conditional - unconditional)
             # The last prediction stays as the model makes it: decoding puts the kept part in, and bends the rest to meet it.
-            if kept is not None and index + 1 < len(self.scheduler.timesteps):
+            if kept is not None and index + 1 < len(call.scheduler.timesteps):
                 prediction = kept.constrain(prediction)
             prediction = torch.nn.functional.pad(prediction, (0, 0, 0, latents.shape[1] - frames))
-            latents = self.scheduler.step(prediction, timestep, latents, **step_options).prev_sample
+            latents = call.scheduler.step(prediction, timestep, latents, **step_options).prev_sample
             if callback_on_step_end is not None:
-                latents = callback_on_step_end(self, index, timestep, {"latents": latents}).pop("latents", latents)
+                latents = callback_on_step_end(call, index, timestep, {"latents": latents}).pop("latents", latents)
 
         motions = self._decode(latents[:, :frames], attention_mask, prompts, output_type, kept)
         self.maybe_free_model_hooks()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 import shutil
 import tempfile
@@ -22,10 +23,12 @@ from torch import Tensor
 
 from .. import components
 from ..checkpoints import EMBEDDED, say_licence
+from ..hub.loading import LOADING, blame_part, check_sizes
 from ..hub.remote import forget_origin, write_remote_door
 from ..motion import Motion
 from ..registration import PIPELINES
 from ..text_encoders import ADAPTER_CONFIG, LORA_FOLDER, has_lora, is_fused, save_text_lora, without_lora
+from ..utils.faults import reading, reason, writing
 from ..utils.text import clean_text
 from .lora import TextEncoderLoraMixin
 
@@ -68,7 +71,11 @@ class MotionDiffusionPipeline(TextEncoderLoraMixin, DiffusionPipeline):
             ValueError: If it is of a pipeline class that this version does not know.
         """
         folder = Path(name) if Path(name).is_dir() else Path(cls.download(str(name), **kwargs))
-        found = pipeline_class(cls.load_config(folder)["_class_name"])
+        index = folder / "model_index.json"
+        if not index.is_file():
+            raise OSError(f"{str(name)!r} holds no model_index.json, so it is no pipeline. Give a folder that save_pretrained made.")
+        with reading(index, "the index of a pipeline"):
+            found = pipeline_class(cls.load_config(folder)["_class_name"])
         return found.from_pretrained(folder, **{key: kwargs[key] for key in kwargs if key not in _SNAPSHOT_OPTIONS})
 
     @classmethod
@@ -79,7 +86,8 @@ class MotionDiffusionPipeline(TextEncoderLoraMixin, DiffusionPipeline):
 
         Raises:
             OSError: If there is no such checkpoint, or it has no safetensors.
-            ValueError: If it lacks its feature extractor: its numbers have no meaning without.
+            ValueError: If it lacks its feature extractor: its numbers have no meaning without. Also if a file is damaged, or says sizes
+                beyond all bounds; the message names it.
         """
         folder = Path(pretrained_model_name_or_path)
         if not folder.is_dir():
@@ -95,7 +103,7 @@ class MotionDiffusionPipeline(TextEncoderLoraMixin, DiffusionPipeline):
             raise ValueError("Weights load from safetensors only, got use_safetensors=False. hf_motion.conversion converts pickled files.")
         if kwargs.get("dtype") is None and kwargs.get("torch_dtype") is None:
             kwargs["dtype"] = torch.float32
-        pipeline = super().from_pretrained(folder, use_safetensors=True, **kwargs)
+        pipeline = cls._load(folder, **kwargs)
         extractor = pipeline.feature_extractor
         if "feature_extractor" not in kwargs and (extractor.mean is None or extractor.std is None):
             raise ValueError(
@@ -108,6 +116,35 @@ class MotionDiffusionPipeline(TextEncoderLoraMixin, DiffusionPipeline):
         if folder.resolve() == EMBEDDED.resolve():
             say_licence()
         return pipeline
+
+    @classmethod
+    def _load(cls, folder: Path, **kwargs: Any) -> MotionDiffusionPipeline:
+        """Diffusers' loader, one thread at a time, with errors that name the file."""
+        load = super().from_pretrained
+        with LOADING:
+            for part in (folder, *(path for path in sorted(folder.iterdir()) if path.is_dir() and path.name not in kwargs)):
+                check_sizes(part)
+            try:
+                return load(folder, use_safetensors=True, **kwargs)
+            except ImportError:
+                raise
+            except Exception as error:
+                if isinstance(error, OSError) and str(folder) in str(error):
+                    raise  # a file that is not there, or is no JSON, is named already
+                index_file = folder / "model_index.json"
+                with reading(index_file, "the index of a pipeline"):
+                    index = cls.load_config(folder)
+                parts = [name for name in cls._get_signature_keys(cls)[0] if name not in kwargs]
+                for part in parts:
+                    value = index.get(part)
+                    if not (isinstance(value, (list, tuple)) and len(value) == 2 and all(isinstance(word, str) for word in value)):
+                        raise ValueError(f"{str(index_file)!r} must give library and class of {part!r}, it gives {value!r}.") from error
+                for part in parts:
+                    try:  # apart from the others: diffusers does not say which one it was
+                        load(folder, use_safetensors=True, **{name: None for name in parts if name != part}, **kwargs)
+                    except Exception as found:  # noqa: PERF203
+                        raise blame_part(folder, part, found) from error
+                raise ValueError(f"{str(index_file)!r} does not fit the parts beside it: {reason(error)}") from error
 
     @classmethod
     def download(cls, pretrained_model_name: str, **kwargs: Any) -> str:
@@ -186,6 +223,10 @@ class MotionDiffusionPipeline(TextEncoderLoraMixin, DiffusionPipeline):
             )
 
     def _save(self, folder: Path, repo_id: str | None, *args: Any, **kwargs: Any) -> None:
+        with writing(folder):
+            self._save_parts(folder, repo_id, *args, **kwargs)
+
+    def _save_parts(self, folder: Path, repo_id: str | None, *args: Any, **kwargs: Any) -> None:
         from ..hub.card import write_model_card
 
         with self._adapter_apart(folder):
@@ -229,6 +270,12 @@ class MotionDiffusionPipeline(TextEncoderLoraMixin, DiffusionPipeline):
                 )
             lengths[index] = int(length)
         return lengths
+
+    def _for_one_call(self) -> MotionDiffusionPipeline:
+        """The same pipeline with a scheduler of its own: one keeps the steps of a call, and calls may run side by side."""
+        call = copy.copy(self)
+        call.scheduler = copy.deepcopy(self.scheduler)
+        return call
 
     def prepare_latents(self, generators: list[torch.Generator], latents: Tensor | None = None) -> Tensor:
         """Initial noise, (batch, max_frames, dim) float32.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,7 +12,8 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 from transformers.feature_extraction_utils import BatchFeature, FeatureExtractionMixin
 
-from ..motion import Motion
+from ..hub.loading import loading
+from ..motion import Motion, check_fps
 from ..skeletons import get_skeleton
 from .fixed_bones import fixed_bones
 from .humanml3d import HumanML3DRepresentation
@@ -71,6 +73,7 @@ class MotionFeatureExtractor(FeatureExtractionMixin):
         self.skeleton = get_skeleton(skeleton).name
         self.uniform_skeleton = uniform_skeleton
         self.max_frames = max_frames
+        fps = None if fps is None else check_fps(fps)
         self._features = REPRESENTATIONS[representation](skeleton, uniform_skeleton=uniform_skeleton, fps=fps)
         self.fps = self._features.fps
         self.mean = _statistics("mean", mean, self.dim)
@@ -78,6 +81,17 @@ class MotionFeatureExtractor(FeatureExtractionMixin):
         if self.std is not None and min(self.std) <= 0:
             channel = int(np.argmin(self.std))
             raise ValueError(f"std must be positive, got {self.std[channel]} for feature {channel}; use 1 for a constant feature.")
+
+    @classmethod
+    def from_pretrained(cls, pretrained_model_name_or_path: str | os.PathLike, **kwargs: Any) -> MotionFeatureExtractor:
+        """Load one; see `transformers.FeatureExtractionMixin.from_pretrained` for the arguments.
+
+        Raises:
+            OSError: If there is none.
+            ValueError: If its file is damaged; the message names it.
+        """
+        with loading(pretrained_model_name_or_path, "feature_extractor", kwargs.get("subfolder") or ""):
+            return super().from_pretrained(pretrained_model_name_or_path, **kwargs)
 
     @property
     def dim(self) -> int:

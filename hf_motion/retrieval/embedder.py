@@ -18,6 +18,7 @@ from transformers import AutoFeatureExtractor, AutoModel, AutoTokenizer, PreTrai
 
 from ..checkpoints import EMBEDDED, say_licence
 from ..data.motion_text import pad_and_mask
+from ..hub.loading import load_part
 from ..motion import Motion
 from ..representation import MotionFeatureExtractor
 from ..utils.text import clean_text, warn_of_unread
@@ -105,11 +106,11 @@ class MotionTextEmbedder:
             )
         if folder.resolve().parent == EMBEDDED.resolve().parent:
             say_licence()
-        model = AutoModel.from_pretrained(folder, use_safetensors=True, dtype=torch.float32)
+        model = load_part(AutoModel, folder, "model", dtype=torch.float32)
         if not hasattr(model, "get_motion_features"):
             raise ValueError(f"{str(name)!r} holds a {type(model).__name__}, which does not embed motions. Use a T2MEvaluator or a TMR.")
-        extractor = AutoFeatureExtractor.from_pretrained(folder)
-        tokenizer = AutoTokenizer.from_pretrained(folder)
+        extractor = load_part(AutoFeatureExtractor, folder, "feature_extractor")
+        tokenizer = load_part(AutoTokenizer, folder, "tokenizer")
         return cls(model.to(device), tokenizer, extractor, batch_size, Path(name).name, fingerprint(folder))
 
     def encode(self, motions: Sequence[Motion]) -> list[Tensor]:

@@ -10,6 +10,7 @@ from torch import Tensor
 from transformers import AutoFeatureExtractor, AutoModel
 
 from ..data.motion_text import pad_and_mask
+from ..hub.loading import load_part
 from ..models.motion_vq.modeling_motion_vq import MotionVQModel, pad_codes
 from ..motion import Motion
 from ..representation import MotionFeatureExtractor
@@ -48,11 +49,11 @@ class MotionCodec:
             OSError: If there is no such checkpoint.
             ValueError: If it has no motion tokenizer.
         """
-        model = AutoModel.from_pretrained(name, use_safetensors=True)
+        model = load_part(AutoModel, name, "model")
         tokenizer = model if isinstance(model, MotionVQModel) else getattr(model, "vq_model", None)
         if tokenizer is None:
             raise ValueError(f"{str(name)!r} holds a {type(model).__name__}, which has no motion tokens. Use a MotionVQModel, or a T2MGPT.")
-        return cls(tokenizer.to(device), AutoFeatureExtractor.from_pretrained(name))
+        return cls(tokenizer.to(device), load_part(AutoFeatureExtractor, name, "feature_extractor"))
 
     def encode(self, motions: Sequence[Motion]) -> list[Tensor]:
         """Codes of motions, (quantizers, tokens) int64 each.

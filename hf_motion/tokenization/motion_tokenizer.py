@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Sequence
 from typing import Any
@@ -11,6 +12,7 @@ import torch
 from transformers.tokenization_python import PreTrainedTokenizer
 from transformers.tokenization_utils_base import AddedToken, PreTrainedTokenizerBase
 
+from ..hub.loading import loading
 from .motion_formats import (
     FORMATS,
     SPECIAL_TOKENS,
@@ -92,6 +94,17 @@ class MotionTokenizer(PreTrainedTokenizer):
                     f"{token.content!r} was saved with id {index}, which does not fit codebook_size {codebook_size} and num_quantizers "
                     f"{num_quantizers}. Ids never move: load with the saved options, or make a new MotionTokenizer."
                 )
+
+    @classmethod
+    def from_pretrained(cls, pretrained_model_name_or_path: str | os.PathLike, *args: Any, **kwargs: Any) -> MotionTokenizer:
+        """Load one; see `transformers.PreTrainedTokenizerBase.from_pretrained` for the arguments.
+
+        Raises:
+            OSError: If there is none.
+            ValueError: If a file of it is damaged; the message names it.
+        """
+        with loading(pretrained_model_name_or_path, "tokenizer", kwargs.get("subfolder") or ""):
+            return super().from_pretrained(pretrained_model_name_or_path, *args, **kwargs)
 
     @property
     def vocab_size(self) -> int:

@@ -13,7 +13,10 @@ from typing import Any
 from transformers.tokenization_python import PreTrainedTokenizer
 from transformers.tokenization_utils_base import BatchEncoding, PaddingStrategy, TruncationStrategy
 
+from ..hub.loading import loading
+from ..utils.faults import reading
 from ..utils.files import atomic_path
+from ..utils.text import read_text
 from .glove import load_glove_folder
 from .parts_of_speech import OTHER, build_lexicon, pos_id, split_tagged, tag_with_lexicon, tag_with_spacy
 
@@ -82,6 +85,17 @@ class WordPosTokenizer(PreTrainedTokenizer):
         options = {"tagger": tagger, "spacy_model": spacy_model, "max_text_len": max_text_len, "do_lower_case": do_lower_case}
         special = {"bos_token": "sos", "eos_token": "eos", "unk_token": "unk", "pad_token": "unk", "model_max_length": max_text_len + 2}
         super().__init__(**{**special, **kwargs, **options})
+
+    @classmethod
+    def from_pretrained(cls, pretrained_model_name_or_path: str | os.PathLike, *args: Any, **kwargs: Any) -> WordPosTokenizer:
+        """Load one; see `transformers.PreTrainedTokenizerBase.from_pretrained` for the arguments.
+
+        Raises:
+            OSError: If there is none.
+            ValueError: If a file of it is damaged; the message names it.
+        """
+        with loading(pretrained_model_name_or_path, "tokenizer", kwargs.get("subfolder") or ""):
+            return super().from_pretrained(pretrained_model_name_or_path, *args, **kwargs)
 
     @classmethod
     def from_captions(
@@ -278,12 +292,13 @@ class WordPosTokenizer(PreTrainedTokenizer):
 
 
 def _read_json(path: str, kind: type) -> Any:
-    try:
-        content = json.loads(Path(path).read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ValueError(f"{str(path)!r} is not JSON: {error}") from error
+    with reading(path, "JSON"):
+        content = json.loads(read_text(path))
     if not isinstance(content, kind):
         raise ValueError(f"{str(path)!r} must hold a {kind.__name__}, got {type(content).__name__}.")
+    strangers = [item for item in (content if kind is list else content.values()) if not isinstance(item, str)]
+    if strangers:
+        raise ValueError(f"{str(path)!r} must hold words, got {str(strangers[0])[:60]!r} of type {type(strangers[0]).__name__}.")
     return content
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from transformers import AutoFeatureExtractor, AutoModel, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
+from ..hub.loading import load_part
 from ..representation import MotionFeatureExtractor
 from ..retrieval.embedder import checkpoint_folder
 from .new_pipeline import train_clip_tokenizer
@@ -19,8 +20,8 @@ MODEL_TYPES = ("t2m-evaluator", "tmr", "adaqf-extractors")
 def load_retrieval_model(name: str | os.PathLike) -> tuple[PreTrainedModel, PreTrainedTokenizerBase, MotionFeatureExtractor]:
     """A retrieval checkpoint's model, tokenizer and feature extractor, to train on."""
     folder = checkpoint_folder(name)
-    model = AutoModel.from_pretrained(folder, use_safetensors=True, dtype=torch.float32)
-    return model, AutoTokenizer.from_pretrained(folder), AutoFeatureExtractor.from_pretrained(folder)
+    model = load_part(AutoModel, folder, "model", dtype=torch.float32)
+    return model, load_part(AutoTokenizer, folder, "tokenizer"), load_part(AutoFeatureExtractor, folder, "feature_extractor")
 
 
 def new_retrieval_model(

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from transformers.configuration_utils import PreTrainedConfig
+from ..checked import CheckedConfig
 
 
-class AdaQFExtractorsConfig(PreTrainedConfig):
+class AdaQFExtractorsConfig(CheckedConfig):
     """Sizes and loss of `AdaQFExtractors`. The paper gives no sizes; defaults are those of the evaluator of Guo et al. where it has them.
 
     Args:

@@ -11,18 +11,18 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 from transformers import initialization as init
-from transformers.modeling_utils import PreTrainedModel
 
 from ...nn.contrastive import symmetric_info_nce
 from ...nn.recurrent import RecurrentEncoder, init_recurrent_weights, real_lengths
 from ...nn.temporal_conv import MovementEncoder, zero_behind
+from ..checked_model import CheckedModel
 from ..motion_text_output import MotionTextOutput
 from .configuration_adaqf_extractors import AdaQFExtractorsConfig
 
 _MIN_TEMPERATURE = 0.01
 
 
-class AdaQFExtractors(PreTrainedModel):
+class AdaQFExtractors(CheckedModel):
     """Embeds motions and texts so that pairs point the same way. Differentiable with respect to the motion.
 
     Args:

@@ -5,8 +5,9 @@ Tevet et al., *Human Motion Diffusion Model*, ICLR 2023. Weights published by it
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from diffusers.configuration_utils import ConfigMixin, register_to_config
@@ -16,6 +17,7 @@ from diffusers.utils.accelerate_utils import apply_forward_hook
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ...hub.loading import check_loaded, loading
 from ...nn.attention import AttentionImplementation, SelfAttention, attend, key_padding_mask
 from ...nn.embeddings import sinusoidal_table, sinusoids
 
@@ -116,6 +118,20 @@ class MDMDenoiser(ModelMixin, ConfigMixin):
         self.output_projection = nn.Linear(hidden_size, num_features)
         self.embedding_dropout = nn.Dropout(dropout)
         self.register_buffer("positions", sinusoidal_table(_MAX_POSITIONS, hidden_size), persistent=False)
+
+    @classmethod
+    def from_pretrained(cls, pretrained_model_name_or_path: str | os.PathLike, **kwargs: Any) -> Any:
+        """Load a denoiser; see `diffusers.ModelMixin.from_pretrained` for the arguments.
+
+        Raises:
+            OSError: If there is no such checkpoint.
+            ValueError: If a file is damaged (the message names it), or the weights are not those of its configuration.
+        """
+        wants_info = kwargs.pop("output_loading_info", False)
+        with loading(pretrained_model_name_or_path, subfolder=kwargs.get("subfolder") or ""):
+            model, info = super().from_pretrained(pretrained_model_name_or_path, output_loading_info=True, **kwargs)
+            check_loaded(pretrained_model_name_or_path, info)
+        return (model, info) if wants_info else model
 
     @apply_forward_hook
     def encode_condition(

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from transformers.configuration_utils import PreTrainedConfig
+from ..checked import CheckedConfig
 
 
-class MotionSystemConfig(PreTrainedConfig):
+class MotionSystemConfig(CheckedConfig):
     """The root `config.json` of a diffusion checkpoint; each component has a configuration of its own in its folder.
 
     Args:

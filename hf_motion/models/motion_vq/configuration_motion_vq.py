@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from math import prod
 from typing import Any
 
-from transformers.configuration_utils import PreTrainedConfig
+from ..checked import CheckedConfig
 
 RECONSTRUCTION_LOSSES = {"smooth_l1": "smooth_l1_loss", "l1": "l1_loss", "l2": "mse_loss"}
 """By name, the functions in `torch.nn.functional`."""
 
 
-class MotionVQConfig(PreTrainedConfig):
+class MotionVQConfig(CheckedConfig):
     """Sizes and losses of `MotionVQModel`. The defaults are T2M-GPT's; MoMask's and CigTime's differ by values only.
 
     Args:

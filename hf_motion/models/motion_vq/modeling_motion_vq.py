@@ -14,12 +14,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 from transformers import initialization as init
-from transformers.modeling_utils import PreTrainedModel
 from transformers.utils import ModelOutput
 
 from ...data.motion_text import pad_and_mask
 from ...nn.quantizers import ResidualQuantizer
 from ...nn.recurrent import real_lengths
+from ..checked_model import CheckedModel
 from .configuration_motion_vq import RECONSTRUCTION_LOSSES, MotionVQConfig
 
 
@@ -48,7 +48,7 @@ class MotionVQOutput(ModelOutput):
     codes: Tensor | None = None
 
 
-class MotionVQModel(PreTrainedModel):
+class MotionVQModel(CheckedModel):
     """Motion features to discrete codes, and back.
 
     A clip's codes depend on its own frames alone, not on padding or on what else is in the batch. Clips whose length is no multiple of

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from transformers.configuration_utils import PreTrainedConfig
+from ..checked import CheckedConfig
 
 _LOSSES = ("margin", "infonce")
 
 
-class T2MEvaluatorConfig(PreTrainedConfig):
+class T2MEvaluatorConfig(CheckedConfig):
     """Sizes and loss of `T2MEvaluator`. Defaults are those published for HumanML3D; KIT-ML differs in `num_features=251`.
 
     Args:

@@ -9,16 +9,16 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from transformers.modeling_utils import PreTrainedModel
 
 from ...nn.contrastive import other_similar, symmetric_info_nce
 from ...nn.recurrent import RecurrentEncoder, init_recurrent_weights, real_lengths
 from ...nn.temporal_conv import MovementEncoder, zero_behind
+from ..checked_model import CheckedModel
 from ..motion_text_output import MotionTextOutput
 from .configuration_t2m_evaluator import T2MEvaluatorConfig
 
 
-class T2MEvaluator(PreTrainedModel):
+class T2MEvaluator(CheckedModel):
     """Embeds motions and texts so that a text is near, in Euclidean distance, the motions that it describes.
 
     Args:

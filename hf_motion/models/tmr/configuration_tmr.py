@@ -6,8 +6,10 @@ from typing import Any
 
 from transformers.configuration_utils import PreTrainedConfig
 
+from ..checked import CheckedConfig
 
-class TMRConfig(PreTrainedConfig):
+
+class TMRConfig(CheckedConfig):
     """Sizes, text model and loss of `TMR`; the defaults are the published ones.
 
     Args:

@@ -22,6 +22,7 @@ from transformers.models.auto.modeling_auto import AutoModel
 
 from ...nn.contrastive import symmetric_info_nce
 from ...nn.embeddings import sinusoidal_table
+from ..checked_model import CheckedModel
 from ..motion_text_output import MotionTextOutput
 from .configuration_tmr import TMRConfig
 from .networks import Gaussian, TMRBlock, TMRDecoder, TMREncoder
@@ -46,7 +47,7 @@ class TMROutput(MotionTextOutput):
     contrastive_loss: Tensor | None = None
 
 
-class TMRPreTrainedModel(PreTrainedModel):
+class TMRPreTrainedModel(CheckedModel):
     """What `TMR` and its text half have in common: a text model, and an encoder above it."""
 
     config_class = TMRConfig
