@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from .skeletons import HUMANML3D_22, Skeleton, get_skeleton
-from .utils.faults import NoRoomError
+from .utils.faults import NoRoomError, reading
 from .utils.files import atomic_path
 from .utils.limits import FPS_RANGE, check_clip
 from .utils.text import tidy_text
@@ -268,7 +268,9 @@ def _read_npz(path: Path) -> Motion:
     except ValueError:
         known = None
     same = known is not None and (known.joint_names, known.parents) == (names, parents)
-    return Motion(joints, fps=fps, skeleton=known if same else Skeleton(name, names, parents), text=text)
+    with reading(path, "a readable motion file"):
+        check_clip(1, len(names))
+        return Motion(joints, fps=fps, skeleton=known if same else Skeleton(name, names, parents), text=text)
 
 
 def _read_bvh(path: Path) -> Motion:

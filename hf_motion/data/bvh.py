@@ -22,6 +22,7 @@ from torch import Tensor
 from ..motion import Motion
 from ..skeletons import SKELETONS, Skeleton
 from ..utils import limits
+from ..utils.faults import reading
 from .animation import euler_quaternions, sample_joints
 from .units import rate_note, reach_units
 
@@ -197,7 +198,8 @@ def read_bvh(path: str | os.PathLike, *, scale: float | None = None, up_axis: st
     for known in SKELETONS.values():
         if same_joints(skeleton, known):
             joints, skeleton = joints[:, [skeleton.joint(name) for name in known.joint_names]], known
-    return Motion(joints, fps=file.fps, skeleton=skeleton)
+    with reading(path, "a BVH file of a known frame rate"):
+        return Motion(joints, fps=file.fps, skeleton=skeleton)
 
 
 def same_joints(one: Skeleton, other: Skeleton) -> bool:

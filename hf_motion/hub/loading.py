@@ -69,7 +69,7 @@ def loading(name: str | os.PathLike, kind: str = "model", subfolder: str = "") -
             for file in files:
                 _check_readable(file)
             shown = " or ".join(repr(str(file)) for file in files) or repr(str(folder))
-            raise ValueError(f"{shown} is damaged, or of another kind than it says: {reason(error)}") from error
+            raise ValueError(f"{shown} is damaged, of another kind, or does not take these options: {reason(error)}") from error
 
 
 def load_part(auto_class: Any, name: str | os.PathLike, kind: str, **options: Any) -> Any:
@@ -151,7 +151,7 @@ def blame_part(folder: Path, part: str, error: Exception) -> ValueError:
     except ValueError as found:
         return found
     shown = " or ".join(repr(str(file)) for file in files)
-    return ValueError(f"{shown} is damaged, or of another kind than it says: {reason(error)}")
+    return ValueError(f"{shown} is damaged, of another kind, or does not take these options: {reason(error)}")
 
 
 def check_loaded(name: str | os.PathLike, info: dict[str, Any]) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from ..motion import Motion
+from ..motion import Motion, check_fps
 from ..utils.limits import MAX_IMAGE_BYTES, MAX_VIDEO_FRAMES
 from .figure import LEFT, RIGHT, check_motions
 from .raster import paint_capsules, paint_mask
@@ -58,7 +58,12 @@ def render_frames(motions: Motion | Sequence[Motion], *, size: tuple[int, int] =
 def prepared(motions: Motion | Sequence[Motion], fps: float | None) -> list[Motion]:
     """The motions as a list at one frame rate. Raises as `render_frames` does."""
     motions = check_motions(motions)
-    fps = motions[0].fps if fps is None else fps
+    fps = check_fps(motions[0].fps if fps is None else fps)
+    longest = max(int((len(motion) - 1) * fps / motion.fps) + 1 for motion in motions)
+    if longest > MAX_VIDEO_FRAMES:
+        raise ValueError(
+            f"A video of {longest:,} frames is longer than the {MAX_VIDEO_FRAMES:,} that are drawn. Cut the motion, or lower `fps`."
+        )
     return [motion.resample(fps) for motion in motions]
 
 
@@ -86,7 +91,7 @@ class Film:
         size (`tuple[int, int]`): Width and height in pixels of each one's picture.
 
     Raises:
-        ValueError: If `size` is not usable, or there would be too many frames (`hf_motion.utils.limits`).
+        ValueError: If `size` is not usable.
     """
 
     def __init__(self, motions: Sequence[Motion], size: tuple[int, int]) -> None:
@@ -95,10 +100,6 @@ class Film:
         self.columns = min(len(motions), _COLUMNS)
         self.length = max(len(motion) for motion in motions)
         self.shape = (-(-len(motions) // self.columns) * self.size[1], self.columns * self.size[0], 3)
-        if self.length > MAX_VIDEO_FRAMES:
-            raise ValueError(
-                f"A video of {self.length:,} frames is longer than the {MAX_VIDEO_FRAMES:,} that are drawn. Cut the motion, or lower `fps`."
-            )
 
     def check_memory(self) -> None:
         """Refuse to hold all images at once where they are too many.
