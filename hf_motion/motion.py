@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from .skeletons import HUMANML3D_22, Skeleton, get_skeleton
-from .utils.faults import NoRoomError, reading
+from .utils.faults import NoRoomError
 from .utils.files import atomic_path
 from .utils.limits import FPS_RANGE, check_clip
 from .utils.text import tidy_text
@@ -268,9 +268,11 @@ def _read_npz(path: Path) -> Motion:
     except ValueError:
         known = None
     same = known is not None and (known.joint_names, known.parents) == (names, parents)
-    with reading(path, "a readable motion file"):
+    try:
         check_clip(1, len(names))
         return Motion(joints, fps=fps, skeleton=known if same else Skeleton(name, names, parents), text=text)
+    except ValueError as error:
+        raise ValueError(f"{str(path)!r}: {error}") from error
 
 
 def _read_bvh(path: Path) -> Motion:

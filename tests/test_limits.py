@@ -47,6 +47,9 @@ def test_arrays_that_unpack_to_much_more(tmp_path: Path, small_limit: None) -> N
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive, archive.open("joints.npy", "w", force_zip64=True) as member:
         member.write(header((frames, 22, 3)))
         member.write(bytes(frames * 22 * 3 * 4))
+    with zipfile.ZipFile(path, "a") as archive:
+        for name in ("fps", "skeleton", "joint_names", "parents", "text"):
+            archive.writestr(f"{name}.npy", b"")
     assert path.stat().st_size < 100_000
     for read in (Motion.load, read_motion, load_arrays):
         with quick_and_small(megabytes=5), pytest.raises(ValueError, match=r"bomb.npz' holds 25 MiB, and at most 10,000 bytes.*Cut it"):
@@ -102,7 +105,7 @@ def test_resampling_to_billions_of_frames(tmp_path: Path, fps: float) -> None:
 def test_videos_of_impossible_rates(tmp_path: Path) -> None:
     path = tmp_path / "fast.bvh"
     path.write_text((FIXTURES / "bandai_wave.bvh").read_text().replace("0.0333333", "0.00000001"))
-    with pytest.raises(ValueError, match=r"fast.bvh.*fps must be from 0.001 to 10,000.*--source-fps"):
+    with pytest.raises(ValueError, match=r"fast.bvh.*the frame rate is 1e\+08 fps.*--source-fps"):
         read_motion(path)
     motion = Motion(np.zeros((2000, 22, 3)), fps=0.1)
     with quick_and_small(), pytest.raises(ValueError, match=r"A video of 399,801 frames is longer than the 200,000"):

@@ -10,7 +10,6 @@ from html import escape
 from pathlib import Path
 
 from ..trainers.motion_text import last_checkpoint
-from ..utils.faults import reading
 from ..utils.files import atomic_path
 from .compare import COLOURS
 from .result import METRICS, metric
@@ -35,11 +34,13 @@ def read_history(run: str | os.PathLike) -> History:
         raise ValueError(f"{str(run)!r} holds no complete checkpoint, so there is nothing to draw.")
     history: History = {}
     path = checkpoint / "trainer_state.json"
-    with reading(path, "what a training writes; it is damaged"):
+    try:
         for entry in json.loads(path.read_text(encoding="utf-8"))["log_history"]:
             for name, value in entry.items():
                 if isinstance(value, (int, float)) and math.isfinite(value) and name not in ("step", "epoch"):
                     history.setdefault(name, []).append((entry["step"], float(value)))
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
+        raise ValueError(f"{str(path)!r} is damaged, or not what a training writes: {error!r}.") from error
     return history
 
 
