@@ -14,6 +14,7 @@ import torch
 from tqdm.auto import tqdm
 
 from .pipelines.motion_diffusion import spawn_generators
+from .utils.device import choose_device
 from .utils.files import check_writable
 
 if TYPE_CHECKING:
@@ -245,11 +246,7 @@ def _load(request: GenerationRequest, many: bool) -> TextToMotionPipeline:
     from .checkpoints import EMBEDDED
 
     logging.disable_progress_bar()
-    device = request.device or str(torch.accelerator.current_accelerator() or "cpu")
-    try:
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as error:
-        raise ValueError(f"Device {device!r} is not usable here: {error}") from error
+    device = choose_device(request.device)
     pipe = pipeline("text-to-motion", model=request.model or str(EMBEDDED), device=device, dtype=getattr(torch, request.dtype))
     if hasattr(pipe.model, "pipeline"):
         pipe.model.pipeline.set_progress_bar_config(disable=many)

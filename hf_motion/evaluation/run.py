@@ -20,6 +20,7 @@ from ..checkpoints import EMBEDDED, EMBEDDED_EVALUATOR, EMBEDDED_TMR
 from ..data.motion_text import load_motion_rows
 from ..representation import MotionFeatureExtractor
 from ..retrieval.embedder import MotionTextEmbedder, checkpoint_folder, fingerprint
+from ..utils.device import choose_device
 from ..utils.files import check_writable
 from .clips import EvaluationClips
 from .generation import GenerationScorer
@@ -105,7 +106,9 @@ def evaluate(request: EvaluationRequest) -> EvaluationResult:
     start = time.perf_counter()
     logging.disable_progress_bar()
     # Asking for the state first gives each process its own device.
-    device = str(PartialState().device) if request.device is None else request.device
+    state, device = PartialState(), choose_device(request.device)
+    if request.device is None and device != "cpu":
+        device = str(state.device)
     outcome = runs[request.mode](request, protocol, device)
     settings = {
         **outcome.settings,

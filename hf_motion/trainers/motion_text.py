@@ -18,6 +18,7 @@ from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState,
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
 from ..data.motion_text import LengthBucketSampler, MotionTextDataset
+from ..utils.device import choose_device
 
 
 @dataclass
@@ -39,7 +40,7 @@ class MotionTextTrainingArguments(TrainingArguments):
 
     def __post_init__(self) -> None:
         # transformers takes bf16 for a wish for a GPU unless told otherwise.
-        self.use_cpu = self.use_cpu or not torch.accelerator.is_available()
+        self.use_cpu = self.use_cpu or choose_device() == "cpu"
         super().__post_init__()
         if not 0 < self.lr_drop_factor <= 1:
             raise ValueError(f"lr_drop_factor must be in (0, 1], got {self.lr_drop_factor}.")
