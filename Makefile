@@ -63,6 +63,6 @@ $(VENV)/.installed-%: pyproject.toml constraints.txt | $(BIN)/pip
 	@touch $@
 
 $(BIN)/pip:
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and "hf_motion needs Python 3.10 or newer, this is " \
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "hf_motion needs Python 3.11 or newer, this is " \
 		+ sys.version.split()[0] + ". Try: make PYTHON=python3.11")'
 	@$(PYTHON) -m venv $(VENV)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from enum import Enum
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -20,7 +20,7 @@ _TOGETHER = (".html", ".mp4", ".gif", ".png")
 _NAMED = (".bvh", ".glb", ".csv")
 
 
-class Layout(str, Enum):
+class Layout(StrEnum):
     """What a .npz file holds."""
 
     hf_motion = "hf_motion"

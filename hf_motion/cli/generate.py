@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from enum import Enum
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -11,7 +11,7 @@ import typer
 from .app import app, user_errors
 
 
-class Format(str, Enum):
+class Format(StrEnum):
     """File formats that motion is written in."""
 
     bvh = "bvh"
@@ -24,7 +24,7 @@ class Format(str, Enum):
     html = "html"
 
 
-class DType(str, Enum):
+class DType(StrEnum):
     """Precision of the networks."""
 
     float32 = "float32"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from enum import Enum
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -14,7 +14,7 @@ from .app import app, user_errors
 from .generate import Device, Format
 
 
-class TokenFormat(str, Enum):
+class TokenFormat(StrEnum):
     """How codes are written: ours, or as the named systems write them."""
 
     motion = "motion"
