@@ -23,6 +23,7 @@ from torch import Tensor
 from .. import components
 from ..checkpoints import EMBEDDED, say_licence
 from ..hub.remote import forget_origin, write_remote_door
+from ..hub.trust import check_model_index
 from ..motion import Motion
 from ..registration import PIPELINES
 from ..text_encoders import ADAPTER_CONFIG, LORA_FOLDER, has_lora, is_fused, save_text_lora, without_lora
@@ -67,6 +68,7 @@ class MotionDiffusionPipeline(TextEncoderLoraMixin, DiffusionPipeline):
             ValueError: If it is of a pipeline class that this version does not know.
         """
         folder = Path(name) if Path(name).is_dir() else Path(cls.download(str(name), **kwargs))
+        check_model_index(folder, cls.__name__)
         found = pipeline_class(cls.load_config(folder)["_class_name"])
         return found.from_pretrained(folder, **{key: kwargs[key] for key in kwargs if key not in _SNAPSHOT_OPTIONS})
 
@@ -76,14 +78,17 @@ class MotionDiffusionPipeline(TextEncoderLoraMixin, DiffusionPipeline):
 
         Weights are loaded from safetensors only, as float32 unless `dtype` says otherwise.
 
+        A checkpoint's parts come from transformers, diffusers and hf_motion alone, see `hf_motion.hub.trust`.
+
         Raises:
             OSError: If there is no such checkpoint, or it has no safetensors.
-            ValueError: If it lacks its feature extractor: its numbers have no meaning without.
+            ValueError: If it lacks its feature extractor: its numbers have no meaning without. If it names code of another library.
         """
         folder = Path(pretrained_model_name_or_path)
         if not folder.is_dir():
             folder = Path(cls.download(str(pretrained_model_name_or_path), **kwargs))
             kwargs = {key: value for key, value in kwargs.items() if key not in _SNAPSHOT_OPTIONS}
+        check_model_index(folder, cls.__name__)
         if "feature_extractor" not in kwargs and not (folder / "feature_extractor" / "preprocessor_config.json").is_file():
             raise ValueError(
                 f"{str(pretrained_model_name_or_path)!r} has no feature_extractor/preprocessor_config.json, which holds the mean and "
