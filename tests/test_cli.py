@@ -8,7 +8,7 @@ import pytest
 from tiny import tiny_pipeline
 from typer.testing import CliRunner
 
-from hf_motion import Motion
+from hf_motion import Motion, __version__
 from hf_motion.cli import app
 
 
@@ -80,7 +80,11 @@ def test_dtype_and_steps(model: str, tmp_path: Path) -> None:
         (["a", "--seconds", "1", "--num-frames", "5"], "not both"),
         (["a", "--num-frames", "0"], "from 1 to 40, got 0"),
         (["a", "--num-frames", "-3"], "from 1 to 40, got -3"),
-        (["a", "--seconds", "100"], "from 1 to 40, got 2000"),
+        (["a", "--seconds", "100"], "more than the 2 s .40 frames at 20 per second.*--seconds 2 or less.*--join"),
+        (["a", "--rig", "bones"], "Unknown rig 'bones'"),
+        (["a", "--rig", "cmu", "-f", "npz"], "--rig names the joints"),
+        (["a", "--fps", "0"], "fps must be a positive number"),
+        (["a", "-o", "x.bvh", "-o", "x.bvh"], "names a file twice"),
         (["a", "--seconds", "inf"], "seconds must be a positive number"),
         (["a", "--seconds", "-1"], "seconds must be a positive number"),
         (["a", "--device", "abacus"], "Device 'abacus' is not usable"),
@@ -94,6 +98,31 @@ def test_refusals_leave_nothing(model: str, tmp_path: Path, monkeypatch: pytest.
     output = " ".join(run(*arguments, "--model", model, code=1).split())
     assert re.search(message, output), output
     assert not [path for path in tmp_path.rglob("*") if path.is_file()]
+
+
+def test_two_outputs_write_two_files(model: str, tmp_path: Path) -> None:
+    output = run("a", "--model", model, "-o", tmp_path / "a.bvh", "-o", tmp_path / "b" / "a.npz", "--num-frames", 5, "--seed", 0)
+    assert output.split()[-2:] == [str(tmp_path / "a.bvh"), str(tmp_path / "b" / "a.npz")]
+    np.testing.assert_allclose(Motion.load(tmp_path / "a.bvh").joints, Motion.load(tmp_path / "b" / "a.npz").joints, atol=0.3)
+
+
+def test_finish_of_made_motions(model: str, tmp_path: Path) -> None:
+    options = ["a", "--model", model, "--num-frames", 12, "--seed", 0]
+    run(*options, "-o", tmp_path / "plain.npz")
+    output = run(
+        *options, "-o", tmp_path / "a.npz", "-o", tmp_path / "a.bvh", "--rig", "mixamo", "--fps", 40, "--in-place", "--contact-cleanup"
+    )
+    plain, made = Motion.load(tmp_path / "plain.npz"), Motion.load(tmp_path / "a.npz")
+    assert "feet in contact slide" in output
+    assert (made.fps, len(made)) == (40, 23)
+    np.testing.assert_allclose(made.joints[:, 0, [0, 2]], 0, atol=1e-6)
+    np.testing.assert_allclose(made.joints[::2, 0, 1], plain.joints[:, 0, 1], atol=1e-5)
+    assert "mixamorig" in (tmp_path / "a.bvh").read_text() or "LeftUpLeg" in (tmp_path / "a.bvh").read_text()
+
+
+def test_version() -> None:
+    result = CliRunner().invoke(app, ["--version"])
+    assert (result.exit_code, result.output) == (0, f"hf-motion {__version__}\n")
 
 
 def test_missing_model(tmp_path: Path, hub) -> None:

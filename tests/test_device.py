@@ -34,7 +34,7 @@ def test_a_cuda_build_without_a_driver_runs_on_the_cpu_and_says_so_once(caplog: 
 @pytest.mark.usefixtures("no_driver")
 def test_generate_works_there(tmp_path: Path) -> None:
     tiny_pipeline(steps=2).save_pretrained(tmp_path / "model")
-    request = GenerationRequest(["a"], model=str(tmp_path / "model"), output=str(tmp_path / "a.npz"), num_frames=4, seed=0)
+    request = GenerationRequest(["a"], model=str(tmp_path / "model"), outputs=[str(tmp_path / "a.npz")], num_frames=4, seed=0)
     assert run(request) == [tmp_path / "a.npz"]
 
 

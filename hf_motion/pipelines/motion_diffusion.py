@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from diffusers import DiffusionPipeline
 from diffusers.utils import BaseOutput
 from diffusers.utils.torch_utils import randn_tensor
 from huggingface_hub import create_repo, snapshot_download, upload_folder
@@ -27,7 +26,11 @@ from ..hub.trust import check_model_index
 from ..motion import Motion
 from ..registration import PIPELINES
 from ..text_encoders import ADAPTER_CONFIG, LORA_FOLDER, has_lora, is_fused, save_text_lora, without_lora
+from ..utils.light import light_diffusers
 from .lora import TextEncoderLoraMixin
+
+with light_diffusers():
+    from diffusers import DiffusionPipeline
 
 _PUSH_OPTIONS = ("private", "token", "commit_message", "create_pr")
 _SNAPSHOT_OPTIONS = ("cache_dir", "force_download", "local_files_only", "proxies", "revision", "token")
@@ -229,7 +232,8 @@ class MotionDiffusionPipeline(TextEncoderLoraMixin, DiffusionPipeline):
             if not whole or not 1 <= length <= limit:
                 raise ValueError(
                     f"num_frames must be whole numbers from 1 to {limit}, got {length!r}. At {self.feature_extractor.fps:g} frames per "
-                    f"second this model makes up to {limit / self.feature_extractor.fps:.1f} s."
+                    f"second this model makes up to {limit / self.feature_extractor.fps:.1f} s; longer motions are several clips, joined "
+                    "with hf_motion.join_motions (hf-motion edit --join)."
                 )
             lengths[index] = int(length)
         return lengths
