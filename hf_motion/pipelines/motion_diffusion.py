@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import tempfile
@@ -17,7 +18,7 @@ import torch
 from diffusers.utils import BaseOutput
 from diffusers.utils.torch_utils import randn_tensor
 from huggingface_hub import create_repo, snapshot_download, upload_folder
-from torch import Tensor
+from torch import Tensor, nn
 
 from .. import components
 from ..checkpoints import EMBEDDED, say_licence
@@ -41,11 +42,11 @@ class MotionPipelineOutput(BaseOutput):
     """Output of the motion pipelines.
 
     Args:
-        motions (`list[Motion]` or `list[torch.Tensor]`): One per prompt and repetition, prompts outermost. With `output_type="features"`
+        motions (`list[Motion]`): One per prompt and repetition, prompts outermost. With `output_type="features"`
             tensors (frames, dim), denormalised; with `"latent"` one tensor (batch, frames, dim), normalised.
     """
 
-    motions: list[Motion] | list[Tensor] | Tensor
+    motions: list[Motion]  # what type checkers are told; tensors come only to those who ask for another output_type
 
 
 class MotionDiffusionPipeline(TextEncoderLoraMixin, DiffusionPipeline):
@@ -102,7 +103,10 @@ class MotionDiffusionPipeline(TextEncoderLoraMixin, DiffusionPipeline):
             raise ValueError("Weights load from safetensors only, got use_safetensors=False. hf_motion.conversion converts pickled files.")
         if kwargs.get("dtype") is None and kwargs.get("torch_dtype") is None:
             kwargs["dtype"] = torch.float32
-        pipeline = super().from_pretrained(folder, use_safetensors=True, **kwargs)
+        if set(kwargs) <= {"dtype"}:
+            pipeline = cls._from_folder(folder, kwargs["dtype"])
+        else:
+            pipeline = super().from_pretrained(folder, use_safetensors=True, **kwargs)
         extractor = pipeline.feature_extractor
         if "feature_extractor" not in kwargs and (extractor.mean is None or extractor.std is None):
             raise ValueError(
@@ -117,6 +121,26 @@ class MotionDiffusionPipeline(TextEncoderLoraMixin, DiffusionPipeline):
         return pipeline
 
     @classmethod
+    def _from_folder(cls, folder: Path, dtype: torch.dtype) -> MotionDiffusionPipeline:
+        """As diffusers' loader without options, which first imports everything that any pipeline could hold."""
+        index = json.loads((folder / "model_index.json").read_text(encoding="utf-8"))
+        values: dict[str, Any] = {}
+        for name, value in index.items():
+            if name.startswith("_"):
+                continue
+            if not isinstance(value, list):
+                values[name] = value
+            elif value[0] is None:
+                values[name] = None
+            else:
+                part = getattr(import_module(value[0]), value[1])
+                options = {"dtype": dtype, "use_safetensors": True} if issubclass(part, nn.Module) else {}
+                values[name] = part.from_pretrained(folder / name, **options)
+        pipeline = cls(**values)
+        pipeline.register_to_config(_name_or_path=str(folder))
+        return pipeline
+
+    @classmethod
     def download(cls, pretrained_model_name: str, **kwargs: Any) -> str:
         """Download a repository and return its folder.
 
@@ -125,6 +149,13 @@ class MotionDiffusionPipeline(TextEncoderLoraMixin, DiffusionPipeline):
         options = {name: kwargs[name] for name in _SNAPSHOT_OPTIONS if kwargs.get(name) is not None}
         options.pop("proxies", None)
         return snapshot_download(pretrained_model_name, ignore_patterns=["*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl"], **options)
+
+    @property
+    def _execution_device(self) -> torch.device:
+        """As in diffusers, which imports all of its hooks, and PEFT, to ask whether there is one."""
+        networks = [part for part in self.components.values() if isinstance(part, nn.Module)]
+        hooked = any(hasattr(layer, "_hf_hook") or hasattr(layer, "_diffusers_hook") for part in networks for layer in part.modules())
+        return super()._execution_device if hooked else self.device
 
     def register_modules(self, **kwargs: Any) -> None:
         """Register components; ours are recorded under `hf_motion.components`."""

@@ -9,15 +9,30 @@ from __future__ import annotations
 
 import functools
 import importlib
+import importlib.abc
+import importlib.metadata
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from types import ModuleType, SimpleNamespace
+from importlib.machinery import ModuleSpec
+from types import ModuleType
 from typing import Any
 
 from ..registration import when_imported
 
-_COMPILER = "torch._dynamo"
+_MARKS = ("disable", "allow_in_graph", "assume_constant_result")
+"""Of the compiler: decorators that only mark functions."""
+
+_STAND_INS = {
+    "torch._dynamo": ("eval_frame",),
+    "torch._dynamo._trace_wrapped_higher_order_op": (),
+    "torch._dynamo.eval_frame": ("OptimizedModule",),
+    "peft": ("PeftModel",),
+    "peft.tuners": (),
+    "peft.tuners.tuners_utils": ("BaseTunerLayer",),
+}
+"""Modules that are put off, and the classes of theirs that objects are asked whether they are of: none is, before they are imported."""
+
 _NOT_FOR_GENERATION = ("scipy", "sklearn", "pandas")
 
 
@@ -32,7 +47,7 @@ def light_diffusers() -> Iterator[None]:
 
     loaded = "AutoencoderKL" in vars(models) or "diffusers.pipelines.pipeline_utils" in sys.modules
     if not loaded:
-        models.AutoencoderKL = _stand_in("AutoencoderKL", "diffusers.models.autoencoders.autoencoder_kl")
+        models.AutoencoderKL = _class_of("AutoencoderKL", "diffusers.models.autoencoders.autoencoder_kl")
     try:
         yield
     finally:
@@ -40,57 +55,79 @@ def light_diffusers() -> Iterator[None]:
             del models.AutoencoderKL
 
 
-def _stand_in(name: str, module: str) -> type:
-    class StandIn(type):
+def _class_of(name: str, module: str) -> type:
+    class Asked(type):
         def __instancecheck__(cls, instance: Any) -> bool:
             return isinstance(instance, getattr(importlib.import_module(module), name))
 
-    return StandIn(name, (), {})
+    return Asked(name, (), {})
 
 
 def lighten_process() -> None:
     """Make this process one that only generates motions: for `hf-motion generate` and `edit`, whose process is theirs.
 
-    A library must not do that to the programs that it is used in. Three things are left out of what transformers imports:
+    A library must not do that to the programs that it is used in. What transformers and diffusers import for other purposes waits:
 
-    - the compiler: importing transformers marks functions as not to be compiled, and that alone imports `torch._dynamo` with sympy. A
-      stand-in takes the marks, and becomes the real module when anything else is asked of it.
+    - the compiler, which both import to mark functions as not to be compiled, and PEFT, which they import to ask whether an object is of
+      it. A stand-in answers, and makes room for the real module when anything else is asked of it.
     - tensors that are spread over machines, by way of `torch.distributed.is_available`, as in builds of torch without them.
     - packages that losses and assisted decoding use where they are installed.
     """
-    if _COMPILER not in sys.modules:
-        for name in (_COMPILER, f"{_COMPILER}._trace_wrapped_higher_order_op"):
-            sys.modules[name] = _Compiler(name)
+    for name in _STAND_INS:
+        if name not in sys.modules:
+            sys.modules[name] = _StandIn(name)
+    sys.meta_path.append(_Below())
     for name in _NOT_FOR_GENERATION:
         sys.modules.setdefault(name, None)
+    # Both read the list of all files of all packages for it.
+    importlib.metadata.packages_distributions = functools.cache(importlib.metadata.packages_distributions)
     when_imported("torch", lambda torch: setattr(torch.distributed, "is_available", lambda: False))
 
 
-class _Compiler(ModuleType):
-    """Stands for a module of the compiler; decorators that only mark functions leave them as they are."""
+class _StandIn(ModuleType):
+    """Stands for a module, and all of its package, until more is asked of it than to mark functions or to own no object."""
 
-    __path__: list[str] = []
+    def __init__(self, name: str) -> None:
+        super().__init__(name)
+        self.__spec__ = ModuleSpec(name, None, is_package=True)
+        self.__path__: list[str] = []
 
     def __getattr__(self, name: str) -> Any:
-        if name in ("disable", "allow_in_graph", "assume_constant_result"):
-            return _unmarked
-        if name == "TransformGetItemToIndex":
-            return lambda: getattr(_real_compiler(self.__name__), name)()
-        if name == "eval_frame":  # diffusers asks whether a module has been compiled; none has while this stands here
-            return SimpleNamespace(OptimizedModule=_Compiled)
         if name.startswith("__"):
             raise AttributeError(f"module {self.__name__!r} has no attribute {name!r}")
-        return getattr(_real_compiler(self.__name__), name)
+        if name in _MARKS and self.__name__ == "torch._dynamo":
+            return _unmarked
+        if name == "TransformGetItemToIndex":  # imported by transformers, used only while it compiles
+            return lambda: getattr(self._real(), name)()
+        if f"{self.__name__}.{name}" in _STAND_INS:
+            return sys.modules[f"{self.__name__}.{name}"]
+        if name in _STAND_INS[self.__name__]:
+            return type(name, (), {})
+        return getattr(self._real(), name)
+
+    def _real(self) -> ModuleType:
+        package = "torch._dynamo" if self.__name__.startswith("torch.") else self.__name__.partition(".")[0]
+        for name in [name for name in _STAND_INS if name.startswith(package) and isinstance(sys.modules.get(name), _StandIn)]:
+            del sys.modules[name]
+        return importlib.import_module(self.__name__)
 
 
-class _Compiled:
-    """What no module is an instance of."""
+class _Below(importlib.abc.MetaPathFinder, importlib.abc.Loader):
+    """Is asked last: a module below a stand-in is wanted, so the real package is."""
 
+    def find_spec(self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None) -> ModuleSpec | None:
+        above = sys.modules.get(fullname.rpartition(".")[0])
+        if not isinstance(above, _StandIn):
+            return None
+        above._real()
+        importlib.import_module(fullname)
+        return ModuleSpec(fullname, self)
 
-def _real_compiler(name: str) -> ModuleType:
-    for stand_in in [key for key, module in sys.modules.items() if isinstance(module, _Compiler)]:
-        del sys.modules[stand_in]
-    return importlib.import_module(name)
+    def create_module(self, spec: ModuleSpec) -> ModuleType:
+        return sys.modules[spec.name]
+
+    def exec_module(self, module: ModuleType) -> None:
+        """It has been run already."""
 
 
 def _unmarked(function: Callable | None = None, *_: Any, **options: Any) -> Any:
