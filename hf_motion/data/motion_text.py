@@ -20,6 +20,7 @@ from tqdm.auto import tqdm
 from ..motion import Motion
 from ..representation import MotionFeatureExtractor
 from ..skeletons import get_skeleton
+from ..utils.extras import require
 
 _ENCODE_BATCH = 64
 _WAY_OUT = "Repair or drop the row, or skip and count such rows with strict=False."
@@ -47,8 +48,7 @@ def load_motion_rows(source: str, split: str | None = None) -> Any:
         FileNotFoundError: If the folder has no parquet file.
         ValueError: If a file is not parquet, a column is missing, or no row is of the wanted split.
     """
-    from datasets import load_dataset
-
+    load_dataset = require("datasets", "Reading data sets").load_dataset
     path = Path(source)
     if path.exists():
         files = [path] if path.is_file() else sorted(path.rglob("*.parquet"))
@@ -72,11 +72,10 @@ def load_motion_rows(source: str, split: str | None = None) -> Any:
 
 
 def _check_parquet(file: Path) -> None:
-    from pyarrow import ArrowException, parquet
-
+    parquet = require("pyarrow.parquet", "Reading data sets")
     try:
         parquet.read_metadata(file)
-    except (ArrowException, OSError) as error:
+    except (require("pyarrow", "Reading data sets").ArrowException, OSError) as error:
         raise ValueError(f"{str(file)!r} is not a readable parquet file (truncated or another format): {error}") from error
 
 

@@ -37,6 +37,7 @@ from typing import Any
 import numpy as np
 
 from ..skeletons import HUMANML3D_22
+from ..utils.extras import require
 
 # Heights of SMPL's spine joints on the way from pelvis to neck, for rigs and mappings that do not name them.
 _SPINE = {"pelvis": 0.0, "spine1": 0.24, "spine2": 0.5, "spine3": 0.6, "neck": 1.0}
@@ -268,10 +269,7 @@ def load_mapping(mapping: str | os.PathLike | Mapping[str, Any]) -> Rig:
 def _parse(text: str, suffix: str) -> Any:
     if suffix == "json":
         return json.loads(text)
-    try:
-        import yaml
-    except ImportError as error:
-        raise ImportError("Reading a YAML mapping needs pyyaml: pip install 'hf-motion[train]', or write the mapping as JSON.") from error
+    yaml = require("yaml", "Reading a YAML mapping", "Or write the mapping as JSON.")
     try:
         return yaml.safe_load(text)
     except yaml.YAMLError as error:
