@@ -38,6 +38,7 @@ test: $(VENV)/.installed-dev
 lint: $(VENV)/.installed-dev
 	$(BIN)/python -m ruff check .
 	$(BIN)/python -m ruff format --check .
+	$(BIN)/python -m mypy tests/typing
 
 format: $(VENV)/.installed-dev
 	$(BIN)/python -m ruff check --fix .
@@ -46,8 +47,8 @@ format: $(VENV)/.installed-dev
 bench: $(VENV)/.installed-dev
 	$(BIN)/python tests/benchmarks/run.py
 
-# setuptools packs whatever an earlier build left in build/, so that goes first.
-wheel: $(VENV)/.installed-dev
+# pip alone builds it. setuptools packs whatever an earlier build left in build/, so that goes first.
+wheel: | $(BIN)/pip
 	rm -rf build
 	$(BIN)/python -m pip wheel --quiet --no-deps --wheel-dir dist .
 	@ls -l dist
