@@ -102,7 +102,7 @@ def test_refusals_leave_nothing(model: str, tmp_path: Path, monkeypatch: pytest.
 
 def test_two_outputs_write_two_files(model: str, tmp_path: Path) -> None:
     output = run("a", "--model", model, "-o", tmp_path / "a.bvh", "-o", tmp_path / "b" / "a.npz", "--num-frames", 5, "--seed", 0)
-    assert output.split()[-2:] == [str(tmp_path / "a.bvh"), str(tmp_path / "b" / "a.npz")]
+    assert output.endswith(f"{tmp_path / 'a.bvh'}\n{tmp_path / 'b' / 'a.npz'}\n")
     np.testing.assert_allclose(Motion.load(tmp_path / "a.bvh").joints, Motion.load(tmp_path / "b" / "a.npz").joints, atol=0.3)
 
 
@@ -117,7 +117,7 @@ def test_finish_of_made_motions(model: str, tmp_path: Path) -> None:
     assert (made.fps, len(made)) == (40, 23)
     np.testing.assert_allclose(made.joints[:, 0, [0, 2]], 0, atol=1e-6)
     np.testing.assert_allclose(made.joints[::2, 0, 1], plain.joints[:, 0, 1], atol=1e-5)
-    assert "mixamorig" in (tmp_path / "a.bvh").read_text() or "LeftUpLeg" in (tmp_path / "a.bvh").read_text()
+    assert "LeftUpLeg" in (tmp_path / "a.bvh").read_text()
 
 
 def test_version() -> None:

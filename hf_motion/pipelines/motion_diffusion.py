@@ -155,7 +155,9 @@ class MotionDiffusionPipeline(TextEncoderLoraMixin, DiffusionPipeline):
         """As in diffusers, which imports all of its hooks, and PEFT, to ask whether there is one."""
         networks = [part for part in self.components.values() if isinstance(part, nn.Module)]
         hooked = any(hasattr(layer, "_hf_hook") or hasattr(layer, "_diffusers_hook") for part in networks for layer in part.modules())
-        return super()._execution_device if hooked else self.device
+        if hooked:
+            return super()._execution_device
+        return next(weight.device for part in networks for weight in part.parameters())
 
     def register_modules(self, **kwargs: Any) -> None:
         """Register components; ours are recorded under `hf_motion.components`."""
