@@ -9,13 +9,16 @@ import re
 import secrets
 import string
 import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .checkpoints import EMBEDDED
 from .finishing import Finish
-from .utils.files import check_writable
+from .utils.files import output_folder
+from .utils.text import check_prompts, read_lines, say_once, tidy_text
 
 # torch, transformers and diffusers take seconds to import: what is wrong with a request is said before.
 if TYPE_CHECKING:
@@ -85,6 +88,7 @@ class EditRequest(GenerationRequest):
     transition_seconds: float = 1.0
 
 
+@say_once()
 def run(request: GenerationRequest) -> list[Path]:
     """Generate and write.
 
@@ -102,7 +106,11 @@ def run(request: GenerationRequest) -> list[Path]:
     seed = request.seed if request.seed is not None else secrets.randbelow(2**31)
     made = [{"index": index, "prompt": _slug(prompt), "seed": seed} for index, prompt in enumerate(prompts)]
     targets = _checked_targets(request, made)
+    with _folders(targets):
+        return _generate(request, prompts, targets, seed)
 
+
+def _generate(request: GenerationRequest, prompts: list[str], targets: list[list[Path]], seed: int) -> list[Path]:
     import torch
     from tqdm.auto import tqdm
 
@@ -120,6 +128,7 @@ def run(request: GenerationRequest) -> list[Path]:
     return written
 
 
+@say_once()
 def edit(request: EditRequest) -> list[Path]:
     """Change clips and write them.
 
@@ -140,14 +149,29 @@ def edit(request: EditRequest) -> list[Path]:
         for index, (clip, prompt) in enumerate(zip(request.clips, wanted, strict=False))
     ]
     targets = _checked_targets(request, made)
+    with _folders(targets):
+        return _edit(request, wanted, targets, seed)
 
+
+@contextmanager
+def _folders(targets: list[list[Path]]) -> Iterator[None]:
+    """The folders of files to write; when the block fails, none that is new and empty is left."""
+    with ExitStack() as stack:
+        for folder in dict.fromkeys(path.parent for paths in targets for path in paths):
+            stack.enter_context(output_folder(folder))
+        yield
+
+
+def _edit(request: EditRequest, wanted: list[str], targets: list[list[Path]], seed: int) -> list[Path]:
     import torch
 
     from .data.read import read_motion
 
-    pipe = _load(request, many=len(made) > 1)
+    pipe = _load(request, many=len(targets) > 1)
     frames, extractor = _frames(request, pipe), pipe.model.feature_extractor
     clips = [read_motion(path, fps=extractor.fps, skeleton=extractor.skeleton) for path in (*request.clips, *request.join)]
+    if request.body_parts and frames is not None and (other := next((clip for clip in clips if len(clip) != frames), None)):
+        raise ValueError(f"With --body-part the result is as long as the clip, {other.duration:.2f} s; leave out --seconds.")
     generator = torch.Generator().manual_seed(seed)
     options = _sampling(request)
     if request.join:
@@ -197,14 +221,12 @@ def _checked_targets(request: GenerationRequest, made: list[dict[str, Any]]) -> 
         raise ValueError(f"--output names a file twice: {', '.join(map(repr, request.outputs))}.")
     request.finish.check(sorted({path.suffix.lower() for path in every}))
     _check_length(request)
-    for folder in {path.parent for path in every}:
-        check_writable(folder)
     return targets
 
 
 def _check_length(request: GenerationRequest) -> None:
     if request.seconds is not None and request.num_frames is not None:
-        raise ValueError("Give the length as --seconds or as --num-frames, not both.")
+        raise ValueError("Give the length with --seconds or with --num-frames, not both.")
     if request.seconds is not None and not (math.isfinite(request.seconds) and request.seconds > 0):
         raise ValueError(f"--seconds must be a positive number, got {request.seconds}.")
     known = Path(request.model or EMBEDDED) / "feature_extractor" / "preprocessor_config.json"
@@ -238,14 +260,10 @@ def _sampling(request: GenerationRequest) -> dict[str, Any]:
 def _prompts(request: GenerationRequest) -> list[str]:
     prompts = list(request.prompts)
     if request.prompt_file is not None:
-        try:
-            lines = request.prompt_file.read_text(encoding="utf-8").splitlines()
-        except UnicodeDecodeError as error:
-            raise ValueError(f"{str(request.prompt_file)!r} is not a UTF-8 text file: {error}.") from error
-        prompts += [line.strip() for line in lines if line.strip()]
+        prompts += [line for _, line in read_lines(request.prompt_file) if tidy_text(line)]
     if not prompts:
         raise ValueError("No prompt: give a sentence (edit: --prompt TEXT; generate: also --prompt-file, one sentence per line).")
-    return prompts
+    return check_prompts(prompts)
 
 
 def _targets(request: GenerationRequest, output: str, made: list[dict[str, Any]]) -> list[list[Path]]:
@@ -253,11 +271,7 @@ def _targets(request: GenerationRequest, output: str, made: list[dict[str, Any]]
     known = list(made[0])
     folder = output.endswith(("/", os.sep)) or Path(output).is_dir()
     suffix = "" if folder else Path(output).suffix.lower()
-    fields = [name for _, name, _, _ in string.Formatter().parse(output) if name is not None]
-    unknown = sorted(set(fields) - set(known))
-    if unknown:
-        there = ", ".join(f"{{{name}}}" for name in known)
-        raise ValueError(f"Output pattern {output!r} has unknown fields {unknown}; there are {there}.")
+    fields = _fields(output, known)
     if suffix and suffix not in _SUFFIXES:
         raise ValueError(f"Cannot write {suffix!r} files. Use one of {', '.join(_SUFFIXES)}, or a folder with --format.")
     if suffix and request.formats:
@@ -274,6 +288,29 @@ def _targets(request: GenerationRequest, output: str, made: list[dict[str, Any]]
     if len(set(names)) < len(names):
         raise ValueError(f"Output pattern {output!r} gives several motions the same name; add {{index}} to it.")
     return [[Path(name + ending) for ending in endings] for name in names]
+
+
+def _fields(pattern: str, known: list[str]) -> list[str]:
+    """Fields of an output pattern: plain names alone, since any other can ask for megabytes of padding or for what Python keeps inside."""
+    there = ", ".join(f"{{{name}}}" for name in known)
+    try:
+        parsed = [part for part in string.Formatter().parse(pattern) if part[1] is not None]
+    except ValueError as error:
+        raise ValueError(
+            f"Output pattern {pattern!r} is not readable: {error}. Write {there}, and a brace itself as {{{{ or }}}}."
+        ) from error
+    unknown = sorted({name for _, name, _, _ in parsed} - set(known))
+    if unknown:
+        raise ValueError(f"Output pattern {pattern!r} has unknown fields {unknown}; there are {there}.")
+    for _, name, form, conversion in parsed:
+        number = name in ("index", "seed") and re.fullmatch(r"0?[1-9]?d?", form) is not None
+        if conversion or (form and not number):
+            written = f"{{{name}{f'!{conversion}' if conversion else ''}{f':{form}' if form else ''}}}"
+            raise ValueError(
+                f"Output pattern {pattern!r} has {written}; write {{{name}}} alone. Digits of {{index}} and {{seed}} can be given, as in "
+                "{index:03d}."
+            )
+    return [name for _, name, _, _ in parsed]
 
 
 def _slug(prompt: str) -> str:

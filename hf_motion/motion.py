@@ -16,6 +16,7 @@ import numpy as np
 
 from .skeletons import HUMANML3D_22, Skeleton, get_skeleton
 from .utils.files import atomic_path
+from .utils.text import tidy_text
 
 # What numpy and zipfile raise on damaged files; NotImplementedError and RuntimeError for odd compression and encryption flags.
 _UNREADABLE = (
@@ -32,7 +33,7 @@ class Motion:
             left of a character that faces +Z. Kept as a C-contiguous float32 array.
         fps (`float`, defaults to 20.0): Frames per second.
         skeleton (`Skeleton` or `str`, defaults to `"humanml3d-22"`): The joints' hierarchy, or its name.
-        text (`str`, *optional*): The sentence that describes the motion.
+        text (`str`, *optional*): The sentence that describes the motion, see `hf_motion.utils.text.tidy_text`.
 
     Raises:
         ValueError: If the array is not (frames >= 1, joints, 3), holds NaN or infinity, has another number of joints than the
@@ -55,6 +56,7 @@ class Motion:
         self.skeleton = get_skeleton(self.skeleton)
         self.joints = _checked_joints(self.joints, self.skeleton)
         self.fps = check_fps(self.fps)
+        self.text = tidy_text(self.text) or None if self.text else None
 
     def __len__(self) -> int:
         return len(self.joints)

@@ -308,7 +308,7 @@ def test_layout_does_not_matter(tmp_path, ending):
         ("}\nMOTION", "MOTION", "expected OFFSET, CHANNELS, JOINT, End Site or a closing brace, found 'MOTION'"),
         ("MOTION\n", "", "expected MOTION, found 'Frames: 2'"),
         ("Frames: 2", "Frames: two", "line 22: expected 'Frames: ' and a number of frames"),
-        ("Frames: 2", "Frames: 3", "line 25: expected 3 frames, as the line 'Frames:' says, found 2"),
+        ("Frames: 2", "Frames: 4", "line 25: expected 4 frames, as the line 'Frames:' says, found 2"),
         ("Frames: 2", "Frames: 0", "at least one frame"),
         ("0.0333333", "0", "line 23: expected a positive frame time"),
         ("0.0333333", "inf", "line 23: expected a positive frame time"),

@@ -10,6 +10,7 @@ from typer.testing import CliRunner
 
 from hf_motion import Motion, __version__
 from hf_motion.cli import app
+from hf_motion.cli.app import in_flags
 
 
 @pytest.fixture(scope="module")
@@ -76,19 +77,28 @@ def test_dtype_and_steps(model: str, tmp_path: Path) -> None:
         (["a", "-o", "x.fbx"], "Cannot write '.fbx'"),
         (["a", "-o", "x-{name}.bvh"], r"unknown fields \['name'\]"),
         (["a", "b", "-o", "x-{seed}.bvh"], "same name"),
+        (["a", "-o", "x-{index:{seed}}.bvh"], r"has \{index:\{seed\}\}; write \{index\} alone"),
+        (["a", "-o", "x-{index:>999999999}.bvh"], r"write \{index\} alone.*as in \{index:03d\}"),
+        (["a", "-o", "x-{index:99999d}.bvh"], r"write \{index\} alone"),
+        (["a", "-o", "x-{prompt:9}.bvh"], r"write \{prompt\} alone"),
+        (["a", "-o", "x-{prompt!r}.bvh"], r"has \{prompt!r\}"),
+        (["a", "-o", "x-{index.__class__}.bvh"], r"unknown fields \['index.__class__'\]"),
+        (["a", "-o", "x-{prompt[0]}.bvh"], r"unknown fields \['prompt\[0\]'\]"),
+        (["a", "-o", "x-{.bvh"], r"not readable: expected '\}'.*a brace itself as \{\{ or \}\}"),
+        (["a", " ", "-o", "x"], r"prompt\[1\] is empty"),
         (["a", "-o", "x.bvh", "-f", "npz"], "names a format already"),
         (["a", "--seconds", "1", "--num-frames", "5"], "not both"),
-        (["a", "--num-frames", "0"], "from 1 to 40, got 0"),
+        (["a", "--num-frames", "0"], "--num-frames must be whole numbers from 1 to 40, got 0"),
         (["a", "--num-frames", "-3"], "from 1 to 40, got -3"),
         (["a", "--seconds", "100"], "more than the 2 s .40 frames at 20 per second.*--seconds 2 or less.*--join"),
         (["a", "--rig", "bones"], "Unknown rig 'bones'"),
         (["a", "--rig", "cmu", "-f", "npz"], "--rig names the joints"),
         (["a", "--fps", "0"], "fps must be a positive number"),
         (["a", "-o", "x.bvh", "-o", "x.bvh"], "names a file twice"),
-        (["a", "--seconds", "inf"], "seconds must be a positive number"),
+        (["a", "--seconds", "inf"], "--seconds must be a positive number"),
         (["a", "--seconds", "-1"], "seconds must be a positive number"),
         (["a", "--device", "abacus"], "Device 'abacus' is not usable"),
-        (["a", "--guidance-scale", "-2"], "guidance_scale"),
+        (["a", "--guidance-scale", "-2"], "--guidance-scale must be 0 or more"),
         (["a", "-o", "/dev/null/x"], "Cannot write into"),
         (["--prompt-file", "none.txt"], "none.txt"),
     ],
@@ -97,7 +107,39 @@ def test_refusals_leave_nothing(model: str, tmp_path: Path, monkeypatch: pytest.
     monkeypatch.chdir(tmp_path)
     output = " ".join(run(*arguments, "--model", model, code=1).split())
     assert re.search(message, output), output
-    assert not [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert not list(tmp_path.iterdir())
+
+
+def test_patterns_with_digits_and_braces_and_prompts_with_dots(model: str, tmp_path: Path) -> None:
+    prompts = ["../../etc/passwd", "a/b\\c", "..", "走る"]
+    pattern = tmp_path / "in" / "{{x}}-{index:03d}-{prompt}.npz"
+    run(*prompts, "--model", model, "-o", pattern, "--num-frames", 4, "--num-inference-steps", 1)
+    names = ["{x}-000-etc-passwd.npz", "{x}-001-a-b-c.npz", "{x}-002-motion.npz", "{x}-003-motion.npz"]
+    assert sorted(path.relative_to(tmp_path / "in").as_posix() for path in tmp_path.rglob("*.npz")) == names
+
+
+def test_what_a_model_does_not_read_is_said_once_per_sentence(model: str, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    long = "a person walks " * 20 + "and waves"
+    options = ["--num-samples", 3, "--batch-size", 1, "--num-frames", 4, "--num-inference-steps", 1]
+    run(long, "--model", model, "-o", tmp_path, *options)
+    said = [record.getMessage() for record in caplog.records if "left out" in record.getMessage()]
+    assert len(said) == 1
+    assert said[0].endswith("walks and waves'. The model reads 22 tokens at most.")
+
+
+@pytest.mark.parametrize(
+    ("message", "shown"),
+    [
+        ("num_frames must be 1 to 9. Pass num_frames=9.", "--num-frames must be 1 to 9. Pass --num-frames 9."),
+        ("keep_start and keep_end are both 0", "--keep-start and --keep-end are both 0"),
+        ("Wrap arrays: Motion(joints, fps=20).", "Wrap arrays: Motion(joints, fps=20)."),
+        ("No file '/data/num_frames/a.bvh' with 'num_frames'", "No file '/data/num_frames/a.bvh' with 'num_frames'"),
+        ("seed must be whole; the seed is 3", "--seed must be whole; the seed is 3"),
+        ("body_part is empty", "--body-part is empty"),
+    ],
+)
+def test_errors_speak_in_flags(message: str, shown: str) -> None:
+    assert in_flags(message) == shown
 
 
 def test_two_outputs_write_two_files(model: str, tmp_path: Path) -> None:

@@ -6,7 +6,9 @@ from xml.etree import ElementTree
 
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
+from hf_motion.cli import app
 from hf_motion.evaluation.curves import read_history, save_curves
 
 
@@ -40,3 +42,31 @@ def test_numbers_that_are_none_are_not_drawn(tmp_path: Path) -> None:
     log = [{"step": 1, "epoch": 0.5, "mse": 1.0, "eval_fid": float("nan")}, {"step": 2, "mse": 0.5, "eval_fid": 3.0, "note": "text"}]
     (tmp_path / "checkpoint-2" / "trainer_state.json").write_text(json.dumps({"global_step": 2, "log_history": log}))
     assert read_history(tmp_path) == {"mse": [(1, 1.0), (2, 0.5)], "eval_fid": [(2, 3.0)]}
+
+
+def test_the_command_draws_runs_by_short_names(tmp_path: Path) -> None:
+    for run, value in (("a", 1.0), ("b", 2.0)):
+        (tmp_path / "runs" / run / "checkpoint-2").mkdir(parents=True)
+        log = [{"step": step, "loss": value / step, "eval_fid": value} for step in (1, 2)]
+        state = {"global_step": 2, "log_history": log}
+        (tmp_path / "runs" / run / "checkpoint-2" / "trainer_state.json").write_text(json.dumps(state))
+    runs = [str(tmp_path / "runs" / run) for run in "ab"]
+    target = tmp_path / "out" / "loss.svg"
+    result = CliRunner().invoke(app, ["curves", *runs, "-m", "loss", "-o", str(target)])
+    assert (result.exit_code, result.output.strip()) == (0, str(target)), result.output
+    root = ElementTree.fromstring(target.read_text())
+    labels = [element.text for element in root.iter("{http://www.w3.org/2000/svg}text")]
+    assert labels[-2:] == ["a", "b"]
+    assert "loss" in labels
+    assert "FID" not in labels
+    for arguments, message in (
+        (["-m", "lust"], "No run logged lust. They logged: eval_fid, loss."),
+        (["-o", "a.png"], "pass --output curves.svg"),
+        ([str(tmp_path)], "no complete checkpoint"),
+    ):
+        result = CliRunner().invoke(app, ["curves", *runs, *arguments])
+        assert result.exit_code == 1
+        assert message in " ".join(result.output.split())
+    (tmp_path / "runs" / "b" / "checkpoint-2" / "trainer_state.json").write_text('{"global_step": 2, "log_history": 3}')
+    with pytest.raises(ValueError, match=r"trainer_state\.json' is damaged"):
+        read_history(runs[1])

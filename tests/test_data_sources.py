@@ -11,13 +11,16 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from typer.testing import CliRunner
 
 from hf_motion import Motion
-from hf_motion.data.build import BuildSettings, build_dataset
+from hf_motion.cli import app
+from hf_motion.data.build import BuildReport, BuildSettings, build_dataset
 from hf_motion.data.captions import cmu_take, read_cmu_index, read_table
 from hf_motion.data.motion_text import load_motion_rows, mirror_motion
 from hf_motion.data.sources import SOURCES, Clip, Skip, SourceOptions, open_source
 from hf_motion.data.sources.bandai_captions import CONTENTS, STYLES
+from hf_motion.data.sources.humanml3d import read_texts
 from hf_motion.representation import HumanML3DRepresentation
 from hf_motion.skeletons import HUMANML3D_22, KIT_21
 
@@ -387,3 +390,80 @@ def test_unknown_layouts_and_formats_are_refused(tmp_path: Path):
     for layout in SOURCES:
         with pytest.raises((ValueError, FileNotFoundError)):
             build_dataset(tmp_path, tmp_path.parent / "out", settings=BuildSettings(layout=layout, show_progress=False))
+
+
+def test_a_comma_in_a_caption_cuts_nothing(tmp_path: Path):
+    case = FIXTURES / "cases" / "captions"
+    found, skipped = read(case)
+    assert [record["text"] for record in found["walk"].captions] == ["a person walks, then turns left"]
+    assert skipped == {}
+    path = tmp_path / "captions.csv"
+    path.write_text('text,file\na person walks, then turns,walk.bvh\n"a person walks, then turns",walk.bvh\na person waves,walk.bvh,\n')
+    wrong, quoted, trailing = read_table(path)
+    assert str(wrong) == "captions.csv:2: it has 3 fields for 2 columns; put quotation marks around the caption"
+    assert (quoted.text, trailing.text) == ("a person walks, then turns", "a person waves")
+    path.write_text("file,start,end,text\na.bvh,0,2,he, she, and they walk\na.bvh,1\n")
+    whole, short = read_table(path)
+    assert (whole.text, whole.end) == ("he, she, and they walk", 2.0)
+    assert str(short) == "captions.csv:3: no caption for 'a.bvh'"
+    (tmp_path / "captions.tsv").write_bytes("file\ttext\r\na.bvh\ta person walks, then turns\r\n".encode("utf-16"))
+    (tab,) = read_table(tmp_path / "captions.tsv")
+    assert (tab.file, tab.text) == ("a.bvh", "a person walks, then turns")
+
+
+def test_characters_that_nothing_holds_leave_captions(tmp_path: Path):
+    (tmp_path / "captions.jsonl").write_text('{"file": "a", "text": "a\\ud800 person\\u0000 walks"}\n{"file": "a", "text": "\\u0000"}\n')
+    cleaned, empty = read_table(tmp_path / "captions.jsonl")
+    assert cleaned.text == "a person walks"
+    assert "the caption is empty" in str(empty)
+    text = tmp_path / "000000.txt"
+    text.write_bytes("a cafe\u0301  dance#a/DET#0#0\n\0#a/DET#0#0\n".encode("utf-8-sig"))
+    captions, skipped = read_texts(text, 20)
+    assert [record["text"] for record in captions[None]] == ["a café dance"]
+    assert "the caption is empty" in skipped[0].reason
+    text.write_bytes(b"a person walks#a/DET#0#0\na caf\xe9#a/DET#0#0\n")
+    with pytest.raises(ValueError, match=r"000000\.txt', line 2: this is not UTF-8"):
+        read_texts(text, 20)
+
+
+def test_a_captions_table_wins_over_names_of_files(tmp_path: Path, caplog: pytest.LogCaptureFixture):
+    names = ["dataset-1_walk_happy_001", "dataset-1_run_normal_001", "my_take", "my_other_take", "unnamed"]
+    for name in names:
+        shutil.copy(FIXTURES / "bandai_wave.bvh", tmp_path / f"{name}.bvh")
+    assert type(open_source(tmp_path, None, SourceOptions())).title.startswith("Bandai")
+    (tmp_path / "captions.csv").write_text("file,text\n" + "".join(f"{name},I wave\n" for name in names[:4]))
+    report = build_dataset(tmp_path, tmp_path.parent / "out", SourceOptions(license="mine"), QUIET)
+    assert (sum(report.clips.values()), report.captions, report.reasons) == (4, 4, {"no caption names it": 1})
+    assert [source["licenses"] for source in report.sources.values()] == [["mine"]]
+    assert "--format bandai-namco would read it" in caplog.text
+    shown = CliRunner().invoke(app, ["data", "build", str(tmp_path), "-o", str(tmp_path.parent / "again"), "--license", "mine"])
+    assert shown.exit_code == 0, shown.output
+    assert "1 left out, all named in skipped.jsonl: 1 because no caption names it" in shown.output
+    assert type(open_source(tmp_path, "bandai-namco", SourceOptions())).title.startswith("Bandai")
+
+
+def test_folders_that_fit_several_layouts_are_refused(tmp_path: Path):
+    shutil.copy(FIXTURES / "bandai_wave.bvh", tmp_path / "dataset-1_walk_happy_001.bvh")
+    with pytest.raises(ValueError, match=r"captions of its own; leave --caption out, or .* --format files"):
+        open_source(tmp_path, None, SourceOptions(caption="a person walks"))
+    shutil.copy(FIXTURES / "bandai_wave.bvh", tmp_path / "02_01.bvh")
+    (tmp_path / "cmu-mocap-index-text.txt").write_text("02_01\twalk\n")
+    with pytest.raises(ValueError, match=r"several layouts: bandai-namco, cmu\. Say which it is with --format"):
+        open_source(tmp_path, None, SourceOptions())
+
+
+def test_npz_files_of_ones_own_are_no_amass(tmp_path: Path):
+    next(iter(clips().values())).save(tmp_path / "a.npz")
+    (tmp_path / "captions.csv").write_text("file,text\na,I walk, then stop\n")
+    found, _ = read(tmp_path)
+    assert (found["a"].license, found["a"].captions[0]["text"]) == ("unknown", "I walk, then stop")
+
+
+def test_reasons_are_counted_by_kind(tmp_path: Path):
+    skips = [
+        Skip("a", "it has 1 frames, fewer than 2"),
+        Skip("b", "it has 12 frames, fewer than 40"),
+        Skip("c", "duplicate id 'x'; the first"),
+    ]
+    report = BuildReport(tmp_path, "files", {}, 0.0, 0, skips, 0, {})
+    assert report.reasons == {"it has ... frames, fewer than ...": 2, "duplicate id ...; ...": 1}

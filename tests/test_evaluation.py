@@ -227,6 +227,17 @@ def test_same_seed_same_numbers(evaluator: Path, alignment: Path, generator: Pat
     assert first.mean(name, "fid") > 0
 
 
+def test_small_sets_have_pools_that_fit(evaluator: Path, alignment: Path, generator: Path, tmp_path: Path) -> None:
+    changes = {"replications": 1, "pool_size": None, "min_frames": 60}
+    result = evaluate(request(evaluator, alignment, generator, tmp_path / "out", changes=changes, max_clips=12))
+    assert [result.settings[name] for name in ("clips", "pool_size", "alignment_pool_size")] == [12, 12, 12]
+    assert "**The set is small: pool_size 12 rather than 32, alignment_pool_size 12 rather than 256.**" in result.markdown()
+    assert result.mean(REAL, "r_precision_top3") >= 3 / 12 / 2
+    with pytest.raises(ValueError, match="there are only 12 samples"):
+        evaluate(request(evaluator, alignment, generator, tmp_path / "new" / "sub", changes={"pool_size": 13}, max_clips=12))
+    assert not (tmp_path / "new").exists()
+
+
 def test_other_skeleton(alignment: Path, generator: Path, tmp_path: Path) -> None:
     kit = save_tiny(tmp_path / "kit", "t2m-evaluator", skeleton="kit-21")
     with pytest.raises(ValueError, match="kit-21"):
@@ -315,7 +326,7 @@ class TestCommand:
         assert CliRunner().invoke(app, arguments).exit_code == 0
         assert len(list((tmp_path / "out" / "motions").iterdir())) == 2 * coarse, "another number of books is another set of motions"
         for wrong, message in (
-            ("num_books=1", "no option 'num_books'; it has edit_frames, guidance_scale"),
+            ("num_books=1", "no option 'num_books'; it has 'edit_frames', 'guidance_scale'"),
             ("num_quantizers", "NAME=VALUE"),
             ("num_quantizers=9", "from 1 to 3"),
         ):

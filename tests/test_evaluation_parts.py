@@ -13,7 +13,7 @@ from hf_motion import MotionFeatureExtractor, MotionSystem
 from hf_motion.data.motion_text import load_motion_rows
 from hf_motion.evaluation.card import update_card
 from hf_motion.evaluation.clips import EvaluationClips
-from hf_motion.evaluation.compare import merge, save_bars, settings_table
+from hf_motion.evaluation.compare import merge, save_bars, settings_table, tell_apart
 from hf_motion.evaluation.generations import make_or_load, requests_for, system_generator
 from hf_motion.evaluation.protocol import get_protocol
 from hf_motion.evaluation.result import REAL, EvaluationResult
@@ -272,13 +272,31 @@ class TestResult:
 
     def test_compare(self, tmp_path: Path) -> None:
         merged = merge({"a": result(), "b": result(2.0, seed=1)})
-        assert list(merged.rows) == [REAL, "mdm", "mdm (b)"]
-        assert any("Settings differ in seed" in note for note in merged.notes)
+        assert list(merged.rows) == [REAL, "mdm (a)", "mdm (b)"]
+        assert any("Settings differ in seed**" in note for note in merged.notes)
         assert not any("protocol" in note for note in merged.notes)
         drawn = save_bars(merged, tmp_path / "bars.svg").read_text()
         assert drawn.count("<rect") >= 6
         assert "mdm (b)" in drawn
-        assert "| seed | 0 | 1 |" in settings_table({"a": result(), "b": result(seed=1)})
+
+    def test_only_settings_that_differ_are_shown(self) -> None:
+        other = result(seed=1)
+        for made, version in ((first := result(), "1"), (other, "2")):
+            made.settings |= {"packages": {"torch": version, "numpy": "2"}, "seconds": float(version)}
+        assert settings_table({"a": first, "b": other}).splitlines()[2:] == ["| seed | 0 | 1 |", "| packages: torch | 1 | 2 |"]
+        assert settings_table({"a": first, "b": first}) == "All settings are the same."
+
+    @pytest.mark.parametrize(
+        ("paths", "names"),
+        [
+            (["runs/a/eval", "runs/b/eval/results.json"], ["a", "b"]),
+            (["runs/a", "runs/a/best"], ["a", "a/best"]),
+            (["runs/a"], ["a"]),
+            (["a", "a/results.json"], ["1: a", "2: a/results.json"]),
+        ],
+    )
+    def test_names_that_tell_apart(self, paths: list[str], names: list[str]) -> None:
+        assert tell_apart([Path(path) for path in paths]) == names
 
     def test_compare_other_kinds(self) -> None:
         other = result()

@@ -287,11 +287,13 @@ def test_kit_files(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("legs", "units"), [((0.45, 1.1), 1), ((8, 19.4), 17.717), ((25, 43), 39.37), ((46, 110), 100), ((450, 1100), 1000)]
-)
+    ("legs", "units"), [
+    ((0.45, 1.1), 1), ((1.5, 3.6), 3.281), ((4.5, 10.9), 10), ((11, 19.4), 17.717), ((22, 43), 39.37), ((46, 110), 100),
+    ((450, 1100), 1000),
+])  # fmt: skip
 def test_units_of_legs_from_a_child_to_a_tall_adult(legs, units):
-    joints = wave().joints[:1].astype(float)
     for leg in legs:
+        joints = wave().joints[:1].astype(float) * leg / 0.8
         for side in ("left", "right"):
             joints[:, JOINT[f"{side}_knee"]] = joints[:, JOINT[f"{side}_hip"]] - [0, 0.55 * leg, 0]
             joints[:, JOINT[f"{side}_ankle"]] = joints[:, JOINT[f"{side}_knee"]] - [0, 0, 0.45 * leg]
@@ -365,7 +367,7 @@ def test_uniform_skeleton_makes_bodies_alike():
     assert set(RIGS) > {rig for rig, *_ in REAL.values()}
 
 
-@pytest.mark.parametrize("path", sorted([*FIXTURES.rglob("*.bvh"), *FIXTURES.rglob("*.amc")]), ids=lambda path: path.name)
+@pytest.mark.parametrize("path", [FIXTURES / file for file in REAL], ids=lambda path: path.name)
 def test_file_to_motion_to_file_to_motion_is_the_same(path: Path, tmp_path: Path) -> None:
     motion = read_motion(path, fps=20)
     written = motion.save(tmp_path / "again.bvh", constant_bones=False)

@@ -15,6 +15,7 @@ REAL = {
     "cmu/12_01_cgspeed.bvh": "cmu-cgspeed", "cmu/131_01_cgspeed_max.bvh": "cmu-cgspeed-max",
 }  # fmt: skip
 SIDES = [("Left", "L"), ("Right", "R")]
+SIDE_WORDS = [("left", "right"), ("Left", "Right"), ("L", "R"), ("l", "r")]
 
 
 def both(pattern: str, parts: str) -> list[str]:
@@ -57,13 +58,17 @@ def test_names_are_recognised_with_any_prefix(rig, names, prefix):
 @pytest.mark.parametrize("rig", RIGS)
 def test_left_is_mapped_to_left(rig):
     """The names of the two sides differ in the word for the side, and in nothing else."""
-    swap = {"left": "right", "Left": "Right", "L": "R", "l": "r"}
     for joint, source in RIGS[rig].joints.items():
         if joint.startswith("left_"):
             other = RIGS[rig].joints[joint.replace("left_", "right_")]
-            swapped = re.sub(r"Left|left|(?<![A-Za-z])L(?![A-Za-z])|^l(?!eft|.*_l$)|(?<=_)l$", lambda match: swap[match[0]], source)
-            assert source != other
-            assert swapped == other
+            for left, right in zip(source.split("|"), other.split("|"), strict=True):
+                swapped = [
+                    left[:at] + new + left[at + len(old) :]
+                    for old, new in SIDE_WORDS
+                    for at in range(len(left))
+                    if left.startswith(old, at)
+                ]
+                assert not left or right in swapped
 
 
 def test_our_own_skeleton_maps_to_itself():
@@ -187,8 +192,9 @@ def test_files_that_are_no_mapping(tmp_path):
 
 def test_units():
     assert units_per_metre("inch") == pytest.approx(39.3701, abs=1e-4)
-    assert units_per_metre(3) == 3.0
+    assert units_per_metre(3) == units_per_metre("3") == 3.0
+    assert units_per_metre("ft") == pytest.approx(3.28084, abs=1e-5)
     for unit in ("yard", 0, -1, float("inf"), float("nan"), True, None, "CM"):
-        with pytest.raises(ValueError, match="unit must be one of m, dm, cm, mm, inch, cmu"):
+        with pytest.raises(ValueError, match="unit must be one of m, dm, cm, mm, ft, inch, in, cmu"):
             units_per_metre(unit)
     assert isinstance(Rig("copy", RIGS["mixamo"].joints), Rig)

@@ -16,6 +16,7 @@ from transformers import set_seed
 
 from hf_motion import MotionFeatureExtractor
 from hf_motion.data.motion_text import MotionTextDataset, load_motion_rows, take_rows
+from hf_motion.data.paraphrases import load_paraphrases
 from hf_motion.pipelines.motion_diffusion import MotionDiffusionPipeline, pipeline_class
 from hf_motion.trainers.averaging import trained_parameters
 from hf_motion.trainers.callbacks import EvaluateMotionsCallback, SampleMotionsCallback
@@ -34,9 +35,14 @@ class ScriptArguments:
     split: str = field(default="train", metadata={"help": "Split to train on."})
     mirror: bool = field(default=True, metadata={"help": "Also train on every clip mirrored, with sides exchanged in its captions."})
     min_frames: int = field(default=24, metadata={"help": "Leave shorter clips out."})
+    level_floor: bool = field(default=False, metadata={"help": "Let feet stand at height 0 all along each clip, see data/floor.py."})
     max_frames: int = field(default=196, metadata={"help": "Longest clip that the model makes; longer ones are cut at random."})
     strict: bool = field(default=True, metadata={"help": "Stop at an unreadable row rather than skip and count it."})
     max_train_samples: int | None = field(default=None, metadata={"help": "Train on so many clips, drawn once; fewer are part of more."})
+    paraphrases: str | None = field(
+        default=None, metadata={"help": "Folder of other wordings of captions, such as training/paraphrases; none by default."}
+    )
+    paraphrase_share: float = field(default=0.5, metadata={"help": "Probability of replacing a caption by another wording of it."})
     pipeline: str | None = field(default=None, metadata={"help": "Go on from this pipeline rather than from random weights."})
     noise_levels: int | None = field(default=None, metadata={"help": "Of a pipeline to go on from: more noise levels, see refine_noise."})
     pipeline_class: str = field(default="MDMPipeline", metadata={"help": "Of a new pipeline: MDMPipeline or AdaQFPipeline."})
@@ -65,10 +71,12 @@ def main(script: ScriptArguments, args: DiffusionTrainingArguments) -> None:
     if script.noise_levels:
         refine_noise(pipeline, script.noise_levels)
     extractor = pipeline.feature_extractor if pipeline else MotionFeatureExtractor(max_frames=script.max_frames)
-    dataset = MotionTextDataset(rows, extractor, script.mirror, script.min_frames, script.strict, not args.disable_tqdm)
+    words = load_paraphrases(script.paraphrases) if script.paraphrases else None
+    options = script.mirror, script.min_frames, script.strict, not args.disable_tqdm
+    dataset = MotionTextDataset(rows, extractor, *options, script.level_floor, words, script.paraphrase_share)
     if pipeline is None:
         dataset.fit_statistics()
-        captions = [text for texts in dataset.captions for text in texts]
+        captions = [text for texts in (*dataset.captions, *dataset.wordings.values()) for text in texts]
         parts = (as_mapping(part) for part in (script.denoiser, script.text_encoder, script.scheduler))
         kind = pipeline_class(script.pipeline_class)
         pipeline = new_mdm_pipeline(captions, extractor, *parts, script.max_text_tokens, kind)
@@ -80,6 +88,9 @@ def main(script: ScriptArguments, args: DiffusionTrainingArguments) -> None:
     if trainer.is_world_process_zero():
         size = sum(parameter.numel() for parameter in trained_parameters(trainer.model))
         print(f"{len(dataset)} clips (left out: {dict(dataset.skipped) or 'none'}), {size / 1e6:.1f} M trained parameters")
+        if words is not None:
+            captions = {text for texts in dataset.captions for text in texts}
+            print(f"{len(dataset.wordings)} of {len(captions)} captions have other wordings, {len(dataset.texts())} texts in all")
     trainer.train_or_resume()
     repo_id = (args.hub_model_id or Path(args.output_dir).name) if push else None
     trainer.save_pipeline(Path(args.output_dir) / "pipeline", repo_id, args.hub_token)

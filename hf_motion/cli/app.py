@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.main import get_command
 
 from .. import __version__
 
@@ -32,5 +34,42 @@ def user_errors() -> Iterator[None]:
     try:
         yield
     except (ValueError, OSError, ImportError) as error:
-        typer.secho(f"hf-motion: {error}", err=True, fg=typer.colors.RED)
+        typer.secho(f"hf-motion: {in_flags(str(error))}", err=True, fg=typer.colors.RED)
         raise typer.Exit(1) from error
+
+
+def in_flags(message: str) -> str:
+    """A message of the Python API in the words of the command line.
+
+    Example:
+        >>> from hf_motion.cli.app import in_flags
+        >>> in_flags("num_frames must be whole numbers from 1 to 196, got 300. Pass num_frames=196.")
+        '--num-frames must be whole numbers from 1 to 196, got 300. Pass --num-frames 196.'
+    """
+    flags = _flags(get_command(app))
+    names = "|".join(sorted(flags, key=len, reverse=True))
+    # A word that is an option and English too is meant as the former where a value is given or a sentence begins with it.
+    pattern = rf"(?<![\w.\-/'\"])(?:({names})=(?=[\w\"'])|(?=\w*_)({names})(?![\w.\-/'\"]*[\w\-/'\"]))|^({names})(?= (?:must|and))"
+
+    def flag(match: re.Match[str]) -> str:
+        before = message[: match.start()]
+        call = before.rfind("(")
+        if call > before.rfind(")") and before[:call][-1:].isalnum():  # an argument of a call, such as Motion(joints, fps=20)
+            return match[0]
+        return f"{flags[match[1]]} " if match[1] else flags[match[2] or match[3]]
+
+    return re.sub(pattern, flag, message)
+
+
+def _flags(command: Any) -> dict[str, str]:
+    """Long options of a command and its subcommands by their names in Python; those that several commands call differently are left out."""
+    found: dict[str, set[str]] = {}
+    waiting = [command]
+    while waiting:
+        command = waiting.pop()
+        waiting += getattr(command, "commands", {}).values()
+        for parameter in command.params:
+            long = [option for option in parameter.opts if option.startswith("--")]
+            for name in {parameter.name, *(option[2:].replace("-", "_") for option in long)} if long else ():
+                found.setdefault(name, set()).add(long[0])
+    return {name: options.pop() for name, options in found.items() if len(options) == 1}

@@ -14,6 +14,7 @@ from .app import app, user_errors
 from .generate import ContactCleanup, Format, Fps, InPlace, Rig
 
 if TYPE_CHECKING:
+    from ..data.read import MotionSource
     from ..finishing import Finish
     from ..motion import Motion
 
@@ -52,13 +53,16 @@ def convert(
     recorded_bones: Annotated[
         bool, typer.Option("--recorded-bones", help="Write the joints of .bvh where they are, though bones change their lengths.")
     ] = False,
-    unit: Annotated[str | None, typer.Option(help="Unit of the files, if it is not found out: m, dm, cm, mm, inch or cmu.")] = None,
+    unit: Annotated[
+        str | None, typer.Option(help="Unit of the files, if it is not found out: m, dm, cm, mm, ft, inch, cmu, or a number per metre.")
+    ] = None,
     up: Annotated[str | None, typer.Option(help="Axis that points up in the files, if it is not found out: y or z.")] = None,
+    source_fps: Annotated[float | None, typer.Option(help="Frames per second of the files, where they do not say or say it wrong.")] = None,
     asf: Annotated[Path | None, typer.Option(help="Skeleton of .amc files, if it does not lie beside them.")] = None,
     body_models: Annotated[Path | None, typer.Option(help="Folder of the licensed SMPL, SMPL-H or SMPL-X models, for AMASS files.")] = None,
 ) -> None:
     """Convert motion files; several stand side by side in one .html, .mp4, .gif or .png, or go to a folder one by one."""
-    reading = {"unit": unit, "up": up, "asf": asf, "body_models": body_models}
+    reading = {"unit": unit, "up": up, "source_fps": source_fps, "asf": asf, "body_models": body_models}
     with user_errors():
         from ..finishing import Finish
 
@@ -79,7 +83,10 @@ def _convert(paths: list[Path], format_: str | None, wishes: _Wishes) -> list[Pa
     for folder in {path.parent for path in targets}:
         check_writable(folder)
     # All are read before anything is written, so that a bad file among many leaves nothing behind.
-    motions = [_read(source, wishes) for source in sources]
+    read = [_read(source, wishes) for source in sources]
+    for source in read:
+        typer.echo(source, err=True)
+    motions = [source.motion for source in read]
     if wishes.texts:
         motions = [replace(motion, text=text) for motion, text in zip(motions, wishes.texts, strict=True)]
     motions = [_finished(motion, source, wishes.finish) for motion, source in zip(motions, sources, strict=True)]
@@ -131,12 +138,12 @@ def _check(sources: list[Path], targets: list[Path], wishes: _Wishes) -> None:
         raise ValueError(f"{str(same[0])!r} would be overwritten by its own conversion; write to another file or folder.")
 
 
-def _read(path: Path, wishes: _Wishes) -> Motion:
+def _read(path: Path, wishes: _Wishes) -> MotionSource:
     """The motion with its own joints, or on the 22 where the wishes need those."""
-    from ..data.read import read_motion
+    from ..data.read import inspect_motion
 
     mapped = wishes.finish.rig is not None or wishes.layout == "amass" or wishes.finish.contact_cleanup or wishes.mapping is not None
-    return read_motion(path, fps=wishes.fps, mapping=wishes.mapping, skeleton="humanml3d-22" if mapped else None, **wishes.reading)
+    return inspect_motion(path, fps=wishes.fps, mapping=wishes.mapping, skeleton="humanml3d-22" if mapped else None, **wishes.reading)
 
 
 def _finished(motion: Motion, source: Path, finish: Finish) -> Motion:

@@ -30,6 +30,7 @@ def build(
     unit: Annotated[str | None, typer.Option(help="Unit of the files, such as cm; found out by default.")] = None,
     up: Annotated[str | None, typer.Option(help="Up axis of the files, y or z; found out by default.")] = None,
     fps: Annotated[float, typer.Option(help="Frame rate to bring files to.")] = 20.0,
+    source_fps: Annotated[float | None, typer.Option(help="Frame rate of the files, where they do not say or say it wrong.")] = None,
     min_frames: Annotated[int, typer.Option(min=1, help="Leave shorter clips out.")] = 2,
     max_frames: Annotated[int | None, typer.Option(help="Cut longer takes into equal pieces.")] = None,
     features: Annotated[bool, typer.Option("--features/--no-features", help="Keep published feature vectors beside the joints.")] = True,
@@ -52,7 +53,7 @@ def build(
             raise ValueError("Say where to: --output FOLDER, --push-to-hub OWNER/NAME, or both.")
         options = SourceOptions(
             captions=captions, caption=caption, index=index, body_models=body_models, rig=rig, mapping=mapping, unit=unit, up=up,
-            fps=fps, max_frames=max_frames, license=license, name=name, keep_features=features,
+            fps=fps, source_fps=source_fps, max_frames=max_frames, license=license, name=name, keep_features=features,
         )  # fmt: skip
         settings = BuildSettings(
             layout=layout, split_ratios=splits, seed=seed, split_files=split_files, min_frames=min_frames,
@@ -69,7 +70,8 @@ def build(
         for skip in report.skipped[:10]:
             typer.secho(f"  left out: {skip.path}: {skip.reason}", err=True)
         if report.skipped:
-            typer.secho(f"{len(report.skipped)} left out; all of them with reasons are in skipped.jsonl", err=True)
+            reasons = "; ".join(f"{count} because {reason}" for reason, count in report.reasons.items())
+            typer.secho(f"{len(report.skipped)} left out, all named in skipped.jsonl: {reasons}", err=True)
         typer.echo(push_dataset(folder, push_to_hub, private) if push_to_hub else folder)
 
 

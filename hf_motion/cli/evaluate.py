@@ -121,12 +121,12 @@ def compare(
     output: Annotated[Path | None, typer.Option("--output", "-o", help="Folder for comparison.md and comparison.svg.")] = None,
 ) -> None:
     """Print results side by side, say where their settings differ, and draw them."""
-    from ..evaluation.compare import merge, save_bars, settings_table
+    from ..evaluation.compare import merge, save_bars, settings_table, tell_apart
     from ..evaluation.result import EvaluationResult
     from ..utils.files import atomic_path
 
     with user_errors():
-        loaded = {str(path): EvaluationResult.load(path) for path in results}
+        loaded = {name: EvaluationResult.load(path) for name, path in zip(tell_apart(results), results, strict=True)}
         merged = merge(loaded)
         text = merged.markdown() + "\n" + settings_table(loaded) + "\n"
         typer.echo(text)

@@ -104,10 +104,12 @@ def detokenize(
 
 
 def _rows(path: Path) -> list[dict]:
+    from ..utils.text import read_lines
+
     try:
-        rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+        rows = [json.loads(line) for _, line in read_lines(path)]
         if not all(isinstance(row["codes"], list) for row in rows):
             raise TypeError("codes must be lists")
-    except (UnicodeDecodeError, json.JSONDecodeError, KeyError, TypeError) as error:
+    except (json.JSONDecodeError, KeyError, TypeError) as error:
         raise ValueError(f"{str(path)!r} is not a file that `hf-motion tokenize` wrote: {error!r}.") from error
     return rows

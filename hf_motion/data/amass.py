@@ -43,7 +43,8 @@ def read_amass(
 
     Args:
         path (`str` or `os.PathLike`): A .npz file with `poses` (frames x 72, 156 or 165, axis-angle), `trans` (frames x 3,
-            metres, Z up), `mocap_framerate`, and, if not average and neutral, `betas` and `gender`.
+            metres, Z up), `mocap_framerate`, and, if not average and neutral, `betas` (of the clip, or one row per frame) and
+            `gender`.
         body_models (`str` or `os.PathLike`): Folder of the licensed body models, laid out as AMASS or the `smplx` package do
             (`smplh/male/model.npz`, `smplx/SMPLX_NEUTRAL.npz`), or one model file.
         fps (`float`, *optional*): Resample to this rate, rotations by slerp, the path linearly. By default the file's rate.
@@ -66,25 +67,29 @@ def read_amass(
 
 def amass_joints(
     path: Path, body_models: str | os.PathLike | None, *, fps: float | None = None, num_betas: int | None = None,
-    source_fps: float | None = None,
+    source_fps: float | None = None, units: float = 1.0,
 ) -> tuple[np.ndarray, float, int]:  # fmt: skip
-    """Positions (frames, 22, 3) float64 in the file's axes at the rate `fps`, the file's rate and frames. See `read_amass`."""
+    """Positions (frames, 22, 3) float64 in metres and the file's axes at the rate `fps`, the file's rate and frames.
+
+    See `read_amass`. `units` of `trans` make a metre; the body is the model's, in metres.
+    """
     arrays = load_arrays(path, _KEYS)
     if source_fps is not None:
         arrays["mocap_framerate"] = np.array(source_fps)
     poses, trans, rate = _poses(path, arrays), _numbers(path, arrays, "trans"), _rate(path, arrays)
     if trans.shape != (len(poses), 3):
         raise ValueError(f"{str(path)!r}: key 'trans' has shape {trans.shape}; expected ({len(poses)}, 3), one row per row of 'poses'.")
-    betas = _numbers(path, arrays, "betas").reshape(-1) if "betas" in arrays else np.zeros(0)
+    betas = _betas(path, arrays, len(poses))
     template, directions = _joints_of_model(_model_file(path, _MODELS[poses.shape[1]], _gender(path, arrays), body_models))
-    used = min(len(betas), directions.shape[-1], len(betas) if num_betas is None else num_betas)
-    rest = template + directions[..., :used] @ betas[:used]
-    offsets = rest - rest[[max(parent, 0) for parent in HUMANML3D_22.parents]]
+    used = min(betas.shape[-1], directions.shape[-1], betas.shape[-1] if num_betas is None else num_betas)
+    rest = template + np.einsum("jas,fs->fja", directions[..., :used], betas[:, :used])
+    offsets = rest - rest[:, [max(parent, 0) for parent in HUMANML3D_22.parents]]
     turns = torch.from_numpy(poses[:, : 3 * _JOINTS].reshape(-1, _JOINTS, 3))
 
     def local_pose(frames: np.ndarray) -> tuple[Tensor, Tensor]:
-        bones = torch.from_numpy(offsets).repeat(len(frames), 1, 1)
-        bones[:, 0] = torch.from_numpy(rest[0] + trans[frames])
+        shapes = frames if len(offsets) > 1 else np.zeros_like(frames)
+        bones = torch.from_numpy(offsets[shapes])
+        bones[:, 0] = torch.from_numpy(rest[shapes, 0] + trans[frames] / units)
         return _axis_angle_quaternions(turns[frames]), bones
 
     return sample_joints(local_pose, HUMANML3D_22, len(poses), rate, None if fps is None else check_fps(fps)), rate, len(poses)
@@ -112,6 +117,17 @@ def _poses(path: Path, arrays: Mapping[str, np.ndarray]) -> np.ndarray:
         widths = ", ".join(f"{width} ({name})" for width, name in _MODELS.items())
         raise ValueError(f"{str(path)!r}: key 'poses' has shape {poses.shape}; expected (frames >= 1, width) with a width of {widths}.")
     return poses
+
+
+def _betas(path: Path, arrays: Mapping[str, np.ndarray], frames: int) -> np.ndarray:
+    """Shape parameters, one row for all frames or one for each."""
+    betas = np.atleast_2d(_numbers(path, arrays, "betas")) if "betas" in arrays else np.zeros((1, 0))
+    if betas.ndim != 2 or len(betas) not in (1, frames):
+        raise ValueError(
+            f"{str(path)!r}: key 'betas' has shape {arrays['betas'].shape}; expected (parameters,), (1, parameters) or, for a shape that "
+            f"changes, ({frames}, parameters). Save those of one person alone."
+        )
+    return betas
 
 
 def _rate(path: Path, arrays: Mapping[str, np.ndarray]) -> float:

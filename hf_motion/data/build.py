@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import shutil
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
@@ -18,6 +19,7 @@ from typing import Any
 from tqdm.auto import tqdm
 
 from ..utils.files import atomic_path, check_writable, write_json
+from ..utils.text import read_lines, say_once
 from .shards import Shard, ShardSettings, build_shard, read_result, start_worker
 from .sources import Item, MotionSource, Skip, SourceOptions, open_source
 from .statistics import STATISTICS_FILE, RunningStatistics, merged, save_statistics
@@ -26,6 +28,7 @@ SPLITS = ("train", "val", "test")
 _VERSION = 1
 _PARTS = ".build"
 _RECORD = "build.json"
+_SPECIFIC = re.compile(r"'[^']*'|\S*\d\S*|(?<=; ).*")
 
 
 @dataclass(frozen=True)
@@ -93,6 +96,11 @@ class BuildReport:
     reused_shards: int
     sources: dict[str, dict[str, Any]]
 
+    @property
+    def reasons(self) -> dict[str, int]:
+        """How many were left out for each kind of reason, the most frequent first; names and numbers in it become `...`."""
+        return dict(Counter(_SPECIFIC.sub("...", skip.reason.partition("\n")[0]) for skip in self.skipped).most_common())
+
 
 def build_dataset(
     source: str | Path, output: str | Path, options: SourceOptions | None = None, settings: BuildSettings | None = None
@@ -121,7 +129,8 @@ def build_dataset(
     """
     settings, folder = settings or BuildSettings(), Path(output)
     reader = open_source(Path(source), settings.layout, options or SourceOptions())
-    items, skipped = _plan(reader, settings)
+    with say_once():
+        items, skipped = _plan(reader, settings)
     digest = _digest(
         _VERSION, type(reader).__name__, reader.skeleton, asdict(reader.options), asdict(settings), str(reader.folder.resolve())
     )
@@ -205,9 +214,9 @@ def _given_splits(folder: Path) -> dict[str, str]:
     if not files:
         raise FileNotFoundError(f"No train.txt, val.txt or test.txt in {str(folder)!r}.")
     for split, file in files.items():
-        for name in file.read_text(encoding="utf-8-sig").splitlines():
-            if name.strip() and found.setdefault(name.strip(), split) != split:
-                raise ValueError(f"{name.strip()!r} is in {found[name.strip()]}.txt and in {split}.txt; leave it in one.")
+        for _, name in read_lines(file):
+            if found.setdefault(name, split) != split:
+                raise ValueError(f"{name!r} is in {found[name]}.txt and in {split}.txt; leave it in one.")
     return found
 
 

@@ -6,9 +6,12 @@ returns from an empty or truncated hierarchy; pybvh 0.9.0 refuses joints with po
 
 from __future__ import annotations
 
+import logging
+import math
 import os
 import re
 from dataclasses import dataclass, replace
+from decimal import Decimal
 from pathlib import Path
 from typing import NoReturn
 
@@ -19,12 +22,19 @@ from torch import Tensor
 from ..motion import Motion
 from ..skeletons import SKELETONS, Skeleton
 from .animation import euler_quaternions, sample_joints
+from .units import rate_note, reach_units
+
+logger = logging.getLogger("hf_motion")
 
 _CHANNELS = {f"{axis}{kind}".lower(): f"{axis}{kind}" for kind in ("position", "rotation") for axis in "XYZ"}
 _MAX_JOINTS = 4096
-# A character's reach, hand to toe along the bones, is about 2 m. Upper limit of the reach in file units, and units per metre.
-# The third kind are CMU's: its files count in inches / 0.45.
-_UNITS = ((10.0, 1.0), (60.0, 0.45 / 0.0254), (600.0, 100.0), (np.inf, 1000.0))
+# Frame rates in use, one of which a coarsely written frame time is taken for.
+_RATES = (24, 25, 30, 48, 50, 60, 72, 90, 100, 120, 144, 200, 240, 250, 300, 500, 1000)
+# Frames per second of a single pose without a frame time.
+_POSE_FPS = 30.0
+# Position channels of this share of the OFFSETs, or less, are displacements from these.
+_DISPLACED = 0.2
+_ELSE = "if that is wrong, say it: source_fps= (--source-fps)"
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,9 +46,11 @@ class BvhFile:
         parents (`tuple[int, ...]`): Parent index per joint, -1 for the root.
         offsets (`numpy.ndarray`): The OFFSET of each joint, (joints, 3) float64.
         channels (`tuple[tuple[str, ...], ...]`): Channel names of each joint, such as `"Zrotation"`, in the order of the columns.
-        frames (`numpy.ndarray`): The numbers of the MOTION part, (frames, channels) float64, angles in degrees.
+        frames (`numpy.ndarray`): The numbers of the MOTION part, (frames, channels) float64, angles in degrees. Positions that
+            the file counts from its OFFSETs have these added.
         fps (`float`): Frames per second: the integer whose inverse the file's frame time is a rounding of, if there is one.
         end_sites (`tuple[tuple[int, tuple[float, float, float]], ...]`, defaults to `()`): Joint and OFFSET of each End Site.
+        notes (`tuple[str, ...]`, defaults to `()`): What had to be guessed in reading it, in sentences for the user.
     """
 
     joint_names: tuple[str, ...]
@@ -48,6 +60,7 @@ class BvhFile:
     frames: np.ndarray
     fps: float
     end_sites: tuple[tuple[int, tuple[float, float, float]], ...] = ()
+    notes: tuple[str, ...] = ()
 
     def skeleton(self) -> Skeleton:
         """The hierarchy in the order of the file, called `<root>-<number of joints>`."""
@@ -117,9 +130,9 @@ def read_bvh(path: str | os.PathLike, *, scale: float | None = None, up_axis: st
     A file whose joints have the names and parents of one of our skeletons, in any order, comes back on that skeleton. Any other
     keeps its own joints on a `Skeleton` built from the file.
 
-    BVH files do not say their unit. Without `scale` it is guessed from the longest way through the bones, hand to toe, which
-    measures about 2 m on a person: below 10 units they are metres, below 60 the units of CMU's files (inch / 0.45), below 600
-    centimetres, above millimetres. Inches, children of 30 cm and giants need `scale`.
+    BVH files do not say their unit. Without `scale` it is found from the longest way through the bones, hand to toe: of the units of
+    `hf_motion.data.units.UNITS` in which that measures 1.0 to 2.6 m, the one in which it comes closest to an adult's 2.1 m. What
+    has a person's size in no unit is read with a warning. What is guessed is said by the logger `hf_motion`.
 
     Args:
         path (`str` or `os.PathLike`): The file.
@@ -173,11 +186,14 @@ def read_bvh(path: str | os.PathLike, *, scale: float | None = None, up_axis: st
     skeleton = file.skeleton()
     with np.errstate(all="ignore"):
         joints = file.joint_positions()
-        joints = (joints / (guessed_scale(joints, file) if scale is None else scale)).astype(np.float32)
+        guessed, note = (1.0, None) if scale is not None else guessed_scale(joints, file)
+        joints = (joints / (scale or guessed)).astype(np.float32)
     if not np.isfinite(joints).all():
         raise ValueError(f"{str(path)!r} places joints beyond all bounds; its OFFSETs or position channels are damaged.")
     if str(up_axis).lower() == "z":
         joints = np.stack((joints[..., 0], joints[..., 2], -joints[..., 1]), axis=-1)
+    for text in (*file.notes, *filter(None, [note])):
+        logger.warning("%s: %s.", path, text)
     for known in SKELETONS.values():
         if same_joints(skeleton, known):
             joints, skeleton = joints[:, [skeleton.joint(name) for name in known.joint_names]], known
@@ -190,8 +206,8 @@ def same_joints(one: Skeleton, other: Skeleton) -> bool:
     return len(one) == len(other) and one.joint_names[0] == other.joint_names[0] and links[0] == links[1]
 
 
-def guessed_scale(joints: np.ndarray, file: BvhFile) -> float:
-    """Units per metre, from the longest way through the tree of bones, for rigs of which nothing is known.
+def guessed_scale(joints: np.ndarray, file: BvhFile) -> tuple[float, str | None]:
+    """Units per metre and what to say about it, from the longest way through the bones, for rigs of which nothing is known.
 
     Args:
         joints (`numpy.ndarray`): What `file.joint_positions()` returns.
@@ -208,14 +224,15 @@ def guessed_scale(joints: np.ndarray, file: BvhFile) -> float:
         reach = down[joint] + lengths[joint]
         longest = max(longest, down[above[joint]] + reach)
         down[above[joint]] = max(down[above[joint]], reach)
-    return next((units for limit, units in _UNITS if longest < limit), _UNITS[-1][1])
+    return reach_units(float(longest))
 
 
-def parse_bvh(path: str | os.PathLike) -> BvhFile:
+def parse_bvh(path: str | os.PathLike, *, source_fps: float | None = None) -> BvhFile:
     """Read the hierarchy and the channels of a BVH file, unconverted.
 
     Args:
         path (`str` or `os.PathLike`): The file.
+        source_fps (`float`, *optional*): Its frame rate, where the file says it wrong.
 
     Returns:
         `BvhFile`: The file's content.
@@ -224,7 +241,7 @@ def parse_bvh(path: str | os.PathLike) -> BvhFile:
         ValueError: As `read_bvh`.
         FileNotFoundError: If there is no such file.
     """
-    parser = _Parser(Path(path))
+    parser = _Parser(Path(path), source_fps)
     parser.hierarchy()
     return parser.motion()
 
@@ -239,8 +256,9 @@ class _Joint:
 
 
 class _Parser:
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    def __init__(self, path: Path, source_fps: float | None) -> None:
+        self.path, self.source_fps = path, source_fps
+        self.notes: list[str] = []
         self.joints: list[_Joint] = []
         self.end_sites: list[_Joint] = []
         self.motion_line = 0
@@ -321,9 +339,7 @@ class _Parser:
         numbered = [(number, line.strip()) for number, line in enumerate(self.lines, 1) if number > self.motion_line and line.strip()]
         count = self._header(numbered, 0, r"Frames\s*:\s*(\d{1,9})", "'Frames: ' and a number of frames")
         seconds = self._header(numbered, 1, r"Frame\s+Time\s*:\s*(\S+)", "'Frame Time: ' and seconds")
-        fps = _frame_rate(seconds)
-        if fps is None:
-            self.fail(numbered[1][0], "a positive frame time in seconds", _shown(seconds))
+        fps = self.source_fps or self._frame_rate(seconds, int(count), numbered[1][0])
         width = sum(len(joint.channels) for joint in self.joints)
         if int(count) < 1 or not width:
             self.fail(numbered[0][0], "at least one frame and one channel", f"{count} frames of {width} channels")
@@ -333,9 +349,47 @@ class _Parser:
             offsets=np.array([joint.offset for joint in self.joints]),
             channels=tuple(joint.channels for joint in self.joints),
             end_sites=tuple((end.parent, tuple(end.offset)) for end in self.end_sites),
-            frames=self._frames(numbered[2:], int(count), width),
+            frames=self._placed(self._frames(numbered[2:], int(count), width)),
             fps=fps,
+            notes=tuple(self.notes),
         )
+
+    def _frame_rate(self, seconds: str, count: int, line: int) -> float:
+        """Frames per second of a written frame time, which may be coarsely rounded, or a rate itself."""
+        numbers = _numbers([seconds])
+        value = numbers[0] if numbers is not None else -1.0
+        if count == 1 and (value == 0 or 0 < value < 1 / _RATES[-1]):
+            self.notes.append(f"a single pose with a frame time of {seconds}, read as one frame at {_POSE_FPS:g} fps")
+            return _POSE_FPS
+        if not 1e-9 < value < 1e9:
+            self.fail(line, "a positive frame time in seconds, or the frame rate in source_fps= (--source-fps)", _shown(seconds))
+        if 5 <= value <= _RATES[-1]:
+            self.notes.append(f"frame time {seconds} is no time between frames, read as {value:g} fps; {_ELSE}")
+            return float(value)
+        fps, note = _rate_of(float(value), seconds)
+        try:
+            note = rate_note(fps) if count > 1 and note is None else note
+        except ValueError as error:
+            raise ValueError(f"{str(self.path)!r}: line {line}: {error}") from error
+        self.notes += [note] if note else []
+        return fps
+
+    def _placed(self, frames: np.ndarray) -> np.ndarray:
+        """Position channels below the root take the place of the OFFSET; some programs write what is to be added to it."""
+        columns, offsets, column = [], [], 0
+        carrier = 1 if sum(joint.parent == 0 for joint in self.joints) == 1 else 0  # a joint that carries the character about
+        for joint in self.joints:
+            for channel in joint.channels:
+                if channel.endswith("position") and joint.index > carrier:
+                    columns.append(column)
+                    offsets.append(joint.offset["XYZ".index(channel[0])])
+                column += 1
+        written, offsets = np.abs(np.median(frames[:, columns], axis=0)).sum(), np.array(offsets)
+        if not columns or written > _DISPLACED * np.abs(offsets).sum() or not offsets.any():
+            return frames
+        self.notes.append("position channels below the root are next to zero, taken as displacements from the OFFSETs")
+        frames[:, columns] += offsets
+        return frames
 
     def _header(self, numbered: list[tuple[int, str]], at: int, pattern: str, expected: str) -> str:
         if at >= len(numbered):
@@ -347,8 +401,11 @@ class _Parser:
 
     def _frames(self, numbered: list[tuple[int, str]], count: int, width: int) -> np.ndarray:
         numbers = _numbers(" ".join(line for _, line in numbered).split())
-        if numbers is not None and len(numbers) == count * width:
-            return numbers.reshape(count, width)
+        rows = len(numbers) / width if numbers is not None else 0
+        if rows in (count - 1, count, count + 1) and rows:
+            if rows != count:
+                self.notes.append(f"the line 'Frames:' says {count}, the file has {rows:g}; all of these are read")
+            return numbers.reshape(int(rows), width)
         for number, line in numbered:
             words = line.split()
             if _numbers(words) is None:
@@ -371,12 +428,23 @@ def _numbers(words: list[str]) -> np.ndarray | None:
     return numbers if np.isfinite(numbers).all() else None
 
 
-def _frame_rate(seconds: str) -> float | None:
-    """Frames per second of a written frame time, or None if that is not one."""
-    numbers = _numbers([seconds])
-    if numbers is None or not 1e-9 < numbers[0] < 1e9:
-        return None
-    fps = float(1 / numbers[0])
-    digits = max(3, len(seconds.lower().partition("e")[0].partition(".")[2]))
+def _rate_of(value: float, seconds: str) -> tuple[float, str | None]:
+    """Frames per second of a frame time, and what to say if it is not quite its inverse, or another is written the same."""
+    digits = max(0, -Decimal(seconds).as_tuple().exponent)
+    fps, fine = 1 / value, max(3, digits)
     whole = round(fps)
-    return float(whole) if whole and round(1 / whole, digits) == round(numbers[0], digits) else fps
+
+    def like(rate: int, places: int) -> bool:
+        return value in (round(1 / rate, places), math.floor(10**places / rate) / 10**places)
+
+    if whole and abs(whole * value - 1) < 1e-9:
+        others = [rate for rate in _RATES if rate != whole and value == round(1 / rate, fine)]
+        same = [f"frame time {seconds} is read as {whole} fps, though {rate} fps is written the same; {_ELSE}" for rate in others]
+        return float(whole), next(iter(same), None)
+    alike = [rate for rate in _RATES if like(rate, digits)]
+    if alike:
+        fps = float(min(alike, key=lambda rate: abs(1 / rate - value)))
+    elif whole and round(1 / whole, fine) == round(value, fine):
+        fps = float(whole)
+    rounded = f"frame time {seconds} is read as {fps:g} fps; {_ELSE}"
+    return fps, rounded if abs(fps * value - 1) > 2e-3 else None

@@ -1,4 +1,4 @@
-"""Captions in tables: CSV or JSON lines with a file name and a sentence per line, and CMU's index in its three forms."""
+"""Captions in tables: CSV, TSV or JSON lines with a file name and a sentence per line, and CMU's index in its three forms."""
 
 from __future__ import annotations
 
@@ -12,7 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ..utils.text import clean_text, read_lines, read_text
+
 _TABLE_NAMES = ("captions", "metadata")
+_SEPARATORS = {".csv": ",", ".tsv": "\t"}
 _CMU_NAMES = ("cmu-mocap-index-text.txt", "cmu_index.csv", "cmu_index.jsonl")
 _CMU_TEXT = re.compile(r"(\d+)_(\d+)\s+(\S.*)")
 _CMU_TAKE = re.compile(r"(\d+)_(\d+)(?!\d)")
@@ -44,8 +47,8 @@ class CaptionLine:
 
 
 def find_table(folder: Path) -> Path | None:
-    """`captions.csv`, `captions.jsonl`, `metadata.csv` or `metadata.jsonl` of a folder."""
-    names = (folder / f"{name}{suffix}" for name in _TABLE_NAMES for suffix in (".csv", ".jsonl"))
+    """`captions.csv`, `.tsv` or `.jsonl` of a folder, or `metadata` with one of these suffixes."""
+    names = (folder / f"{name}{suffix}" for name in _TABLE_NAMES for suffix in (*_SEPARATORS, ".jsonl"))
     return next((path for path in names if path.is_file()), None)
 
 
@@ -58,8 +61,8 @@ def read_table(path: Path) -> Iterator[CaptionLine | ValueError]:
     """Lines of a captions table.
 
     Args:
-        path (`pathlib.Path`): CSV with a header, or JSON lines, with `file` (or `file_name`) and `text`, and if wanted `start`, `end`
-            (seconds), `split`, `take` and `pos_tagged`.
+        path (`pathlib.Path`): CSV or TSV with a header, or JSON lines, with `file` (or `file_name`) and `text`, and if wanted `start`,
+            `end` (seconds), `split`, `take` and `pos_tagged`. Where `text` is the last column, commas in it need no quotation marks.
 
     Yields:
         `CaptionLine`, or the `ValueError` that says what is wrong with a line, its place first.
@@ -67,7 +70,7 @@ def read_table(path: Path) -> Iterator[CaptionLine | ValueError]:
     Raises:
         ValueError: If the table as a whole is unreadable or lacks a column.
     """
-    records = _csv_records(path) if path.suffix.lower() == ".csv" else _json_records(path)
+    records = _csv_records(path) if path.suffix.lower() in _SEPARATORS else _json_records(path)
     for number, record in records:
         place = f"{path.name}:{number}"
         try:
@@ -87,8 +90,10 @@ def read_cmu_index(path: Path) -> dict[str, str]:
         ValueError: If no line can be understood.
     """
     found: dict[str, str] = {}
-    if path.suffix.lower() == ".csv":
-        for _, record in _csv_records(path):
+    if path.suffix.lower() in _SEPARATORS:
+        for number, record in _csv_records(path):
+            if isinstance(record, str):
+                raise ValueError(f"{str(path)!r}, line {number}: {record}.")
             fields = {str(name).strip().lower(): value for name, value in record.items()}
             subject, trial, file = (str(fields.get(name) or "").strip() for name in ("subject", "trial #", "file"))
             if take := cmu_take(f"{subject}_{trial}" if subject.isdigit() and trial.isdigit() else file):
@@ -99,8 +104,8 @@ def read_cmu_index(path: Path) -> dict[str, str]:
                 texts = [item.get("text") for item in record.get("captions") or () if isinstance(item, dict)]
                 found[take] = next((text.strip() for text in texts if isinstance(text, str)), "")
     else:
-        for line in _text(path).splitlines():
-            if match := _CMU_TEXT.fullmatch(line.strip()):
+        for _, line in read_lines(path):
+            if match := _CMU_TEXT.fullmatch(line):
                 found[cmu_take(f"{match[1]}_{match[2]}") or ""] = match[3].strip()
     if not found:
         raise ValueError(f"{str(path)!r} is no index of CMU's takes: no line names a take such as 02_01 and describes it.")
@@ -129,7 +134,7 @@ def _line(place: str, record: dict[str, Any]) -> CaptionLine:
     if end and end <= start:
         raise ValueError(f"end ({end:g} s) must come after start ({start:g} s)")
     split, take, tags = (str(record.get(name) or "").strip() or None for name in ("split", "take", "pos_tagged"))
-    return CaptionLine(place, file.replace("\\", "/"), text, start, end, split, take, tags)
+    return CaptionLine(place, file.replace("\\", "/"), clean_text(text, "the caption"), start, end, split, take, tags)
 
 
 def _seconds(name: str, value: Any) -> float:
@@ -144,33 +149,36 @@ def _seconds(name: str, value: Any) -> float:
     return seconds
 
 
-def _text(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{str(path)!r} is not UTF-8 text (byte {error.start}); save it as UTF-8.") from error
-
-
-def _csv_records(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    text = _text(path)
-    reader = csv.DictReader(io.StringIO(text, newline=""))
-    names = {str(name).strip().lower() for name in reader.fieldnames or ()}
+def _csv_records(path: Path) -> Iterator[tuple[int, dict[str, Any] | str]]:
+    """Numbers of lines and what they hold, or what is wrong with them."""
+    separator = _SEPARATORS[path.suffix.lower()]
+    reader = csv.DictReader(io.StringIO(read_text(path), newline=""), delimiter=separator)
+    columns = [str(name).strip().lower() for name in reader.fieldnames or ()]
+    names = set(columns)
     if not ({"text"} <= names and names & {"file", "file_name"}) and not {"subject", "trial #"} <= names:
         raise ValueError(
-            f"{str(path)!r} must have the columns file and text (and if wanted start, end, split, take); it has {sorted(names)}."
+            f"{str(path)!r} must have the columns file and text (and if wanted start, end, split, take), parted by {separator!r}; it has "
+            f"{sorted(names)}."
         )
     try:
         for record in reader:
-            yield reader.line_num, {str(name).strip().lower(): value for name, value in record.items()}
+            surplus = record.pop(None, [])
+            fields = {str(name).strip().lower(): value for name, value in record.items()}
+            if surplus and columns[-1] in ("text", "motion description"):
+                fields[columns[-1]] = separator.join([fields[columns[-1]], *surplus])
+            elif any(field.strip() for field in surplus):
+                reason = f"it has {len(columns) + len(surplus)} fields for {len(columns)} columns; put quotation marks around the caption"
+                yield reader.line_num, reason
+                continue
+            yield reader.line_num, fields
     except csv.Error as error:
         raise ValueError(f"{str(path)!r}, line {reader.line_num}: {error}.") from error
 
 
 def _json_records(path: Path) -> Iterator[tuple[int, dict[str, Any] | str]]:
-    for number, line in enumerate(_text(path).splitlines(), 1):
-        if line.strip():
-            try:
-                record = json.loads(line)
-            except (json.JSONDecodeError, RecursionError) as error:
-                record = f"it is no JSON: {error}"
-            yield number, record if isinstance(record, (dict, str)) else "it is no JSON object"
+    for number, line in read_lines(path):
+        try:
+            record = json.loads(line)
+        except (json.JSONDecodeError, RecursionError) as error:
+            record = f"it is no JSON: {error}"
+        yield number, record if isinstance(record, (dict, str)) else "it is no JSON object"

@@ -21,6 +21,10 @@ from ..motion import Motion
 from ..representation import MotionFeatureExtractor
 from ..skeletons import get_skeleton
 from ..utils.extras import require
+from ..utils.text import tidy_text
+from .canonical import uniform_skeleton
+from .floor import level_floor as stand_on_floor
+from .paraphrases import Paraphrases
 
 _ENCODE_BATCH = 64
 _WAY_OUT = "Repair or drop the row, or skip and count such rows with strict=False."
@@ -30,7 +34,7 @@ _OTHER_SIDE = {
 }  # fmt: skip
 _OTHER_SIDE.update({right: left for left, right in _OTHER_SIDE.items()})
 _WORD = re.compile(r"[^\W\d_]+")
-_SIDE_WORD = re.compile(rf"\b((?:counter|anti)[- ]?clockwise|{'|'.join(_OTHER_SIDE)})\b", re.IGNORECASE)
+_SIDE_WORD = re.compile(rf"(?<!energy )\b((?:counter|anti)[- ]?clockwise|{'|'.join(_OTHER_SIDE)})\b", re.IGNORECASE)
 
 
 def load_motion_rows(source: str, split: str | None = None) -> Any:
@@ -106,7 +110,7 @@ def read_row(row: dict[str, Any], skeleton: str) -> tuple[Motion, list[str]]:
     try:
         joints = np.asarray(row["joints"], dtype=np.float32).reshape(row["n_frames"], len(get_skeleton(skeleton)), 3)
         motion = Motion(joints, fps=row["fps"], skeleton=skeleton)
-        captions = [caption["text"].strip() for caption in row["captions"] if caption["text"].strip()]
+        captions = [text for caption in row["captions"] if (text := tidy_text(caption["text"]))]
     except (TypeError, ValueError, KeyError, AttributeError) as error:
         raise ValueError(f"Row {row['id']!r} is unreadable: {error} {_WAY_OUT}") from error
     if not captions:
@@ -116,7 +120,7 @@ def read_row(row: dict[str, Any], skeleton: str) -> tuple[Motion, list[str]]:
 
 def read_tags(row: dict[str, Any]) -> dict[str, str]:
     """Those captions of a row that come with parts of speech, each with its `word/POS word/POS` form."""
-    tagged = ((caption["text"].strip(), caption.get("pos_tagged")) for caption in row["captions"])
+    tagged = ((tidy_text(caption["text"]), caption.get("pos_tagged")) for caption in row["captions"])
     return {text: tags for text, tags in tagged if text and tags}
 
 
@@ -140,8 +144,8 @@ def mirror_text(text: str) -> str:
     """The caption of a mirrored clip.
 
     Example:
-        >>> mirror_text("a person turns left, then waves the Right hand")
-        'a person turns right, then waves the Left hand'
+        >>> mirror_text("a person turns left, then waves the Right hand with no energy left")
+        'a person turns right, then waves the Left hand with no energy left'
     """
 
     def swap(match: re.Match[str]) -> str:
@@ -155,8 +159,9 @@ class MotionTextDataset(Dataset):
     """Clips as normalised features with their captions, held in memory.
 
     An index is a pair (clip, seed): which caption, and which part of a clip that is too long, follow from the seed alone, so an
-    example does not depend on which process or worker makes it. `captions` are each clip's; `tags` holds the `word/POS` form of those that
-    came with one. Rows that carry published `features` of the extractor's kind are taken as published; others are encoded from joints.
+    example does not depend on which process or worker makes it. `captions` and `sources` are each clip's; `tags` holds the `word/POS`
+    form of those that came with one, `wordings` the other wordings of those captions that have some. Rows that carry published `features`
+    of the extractor's kind are taken as published; others are encoded from joints.
 
     Args:
         rows (`datasets.Dataset`): See `load_motion_rows`.
@@ -166,9 +171,13 @@ class MotionTextDataset(Dataset):
         min_frames (`int`, defaults to 24): Shorter clips are left out; `skipped` counts them.
         strict (`bool`, defaults to `True`): Raise at an unreadable row rather than skip and count it.
         show_progress (`bool`, defaults to `True`): Show a progress bar.
+        level_floor (`bool`, defaults to `False`): Let feet stand at height 0 all along each clip, on the extractor's uniform body, see
+            `hf_motion.data.floor.level_floor`. Published features stay as they are.
+        paraphrases (`Paraphrases`, *optional*): Other wordings of captions, see `load_paraphrases`.
+        paraphrase_share (`float`, defaults to 0.5): Probability of replacing a caption that has other wordings by one of them.
 
     Raises:
-        ValueError: If a row is unreadable (and `strict`), or none is left.
+        ValueError: If a row is unreadable (and `strict`), or none is left; or the share is no probability, or no caption has wordings.
     """
 
     def __init__(
@@ -179,16 +188,23 @@ class MotionTextDataset(Dataset):
         min_frames: int = 24,
         strict: bool = True,
         show_progress: bool = True,
+        level_floor: bool = False,
+        paraphrases: Paraphrases | None = None,
+        paraphrase_share: float = 0.5,
     ) -> None:
-        self.feature_extractor = feature_extractor
+        if not 0 <= paraphrase_share <= 1:
+            raise ValueError(f"paraphrase_share must be a probability, from 0 to 1, got {paraphrase_share}.")
+        self.feature_extractor, self.paraphrase_share = feature_extractor, paraphrase_share
         self.ids: list[str] = []
+        self.sources: list[str] = []
         self.captions: list[list[str]] = []
         self.tags: dict[str, str] = {}
         self.skipped: Counter[str] = Counter()
         self._published: dict[int, Tensor] = {}
-        motions = self._read(rows, mirror, min_frames, strict, show_progress)
+        motions = self._read(rows, mirror, min_frames, strict, show_progress, level_floor)
         if not motions:
             raise ValueError(f"No usable clip among {len(rows)} rows; left out: {dict(self.skipped)}. Lower min_frames?")
+        self.wordings = self._find_wordings(paraphrases) if paraphrases is not None else {}
         # Clips of like length together, so that little is padded.
         order = sorted((index for index in range(len(motions)) if index not in self._published), key=lambda index: len(motions[index]))
         self.features: list[Tensor] = [self._published.get(index, torch.empty(0)) for index in range(len(motions))]
@@ -209,6 +225,9 @@ class MotionTextDataset(Dataset):
         if surplus > 0:
             start = draw.randint(0, surplus)
             features = features[start : start + self.feature_extractor.max_frames]
+        wordings = self.wordings.get(caption)
+        if wordings and draw.random() < self.paraphrase_share:
+            caption = draw.choice(wordings)
         return {"motion_features": features, "caption": caption, "seed": seed, "clip": clip}
 
     @property
@@ -216,15 +235,37 @@ class MotionTextDataset(Dataset):
         """Frames per clip, after cutting."""
         return [min(len(features), self.feature_extractor.max_frames) for features in self.features]
 
-    def balanced_weights(self, strength: float) -> list[float]:
+    def texts(self) -> list[str]:
+        """Every text that an example can have, once each: captions and their other wordings, sorted."""
+        captions = {caption for captions in self.captions for caption in captions}
+        if self.paraphrase_share:
+            captions.update(wording for wordings in self.wordings.values() for wording in wordings)
+        return sorted(captions)
+
+    def balanced_weights(self, strength: float, source_weights: dict[str, float] | None = None) -> list[float]:
         """Sampling weights that lift rare actions: (clips that share the clip's rarest word) ** -strength.
 
         Args:
             strength (`float`): 0 draws clips evenly, 1 gives every rarest word the same share.
+            source_weights (`dict[str, float]`, *optional*): Factors of clips whose `source` column contains a text, such as
+                `{"keyframed": 0.4}`; of several that it contains, all count.
+
+        Raises:
+            ValueError: If a factor is negative, or no clip's source contains a text.
         """
         words = [set(_WORD.findall(" ".join(captions).lower())) for captions in self.captions]
         counts = Counter(word for clip in words for word in clip)
-        return [min((counts[word] for word in clip), default=1) ** -strength for clip in words]
+        weights = [min((counts[word] for word in clip), default=1) ** -strength for clip in words]
+        for text, factor in (source_weights or {}).items():
+            chosen = [index for index, source in enumerate(self.sources) if text in source]
+            if not chosen or not factor >= 0:
+                raise ValueError(
+                    f"source_weights={{{text!r}: {factor}}}: factors are 0 or more, and a text must be in some clip's source; these are "
+                    f"{sorted(set(self.sources))}."
+                )
+            for index in chosen:
+                weights[index] *= factor
+        return weights
 
     def fit_statistics(self) -> None:
         """Set the extractor's mean and std from these clips and normalise them.
@@ -239,7 +280,18 @@ class MotionTextDataset(Dataset):
         self.feature_extractor.mean, self.feature_extractor.std = mean.float().tolist(), std.float().tolist()
         self.features = [self.feature_extractor.normalize(features) for features in self.features]
 
-    def _read(self, rows: Any, mirror: bool, min_frames: int, strict: bool, show_progress: bool) -> list[Motion]:
+    def _find_wordings(self, paraphrases: Paraphrases) -> dict[str, list[str]]:
+        """Other wordings by caption; those of a mirrored clip's caption are the mirrored ones of the caption it came from."""
+        found = {}
+        for caption in sorted({caption for captions in self.captions for caption in captions}):
+            wordings = paraphrases(caption) or [mirror_text(wording) for wording in paraphrases(mirror_text(caption))]
+            if wordings:
+                found[caption] = wordings
+        if not found:
+            raise ValueError("None of the captions has other wordings in these paraphrases; they are of another data set. Train without.")
+        return found
+
+    def _read(self, rows: Any, mirror: bool, min_frames: int, strict: bool, show_progress: bool, level: bool) -> list[Motion]:
         motions = []
         mirror = mirror and not ("mirror" in rows.column_names and any(rows["mirror"]))
         for row in tqdm(rows, desc="Reading motions", disable=not show_progress):
@@ -256,8 +308,11 @@ class MotionTextDataset(Dataset):
             features = published_features(row, self.feature_extractor)
             if features is not None:
                 self._published[len(motions)] = self.feature_extractor.normalize(features)
+            if level:
+                motion = stand_on_floor(uniform_skeleton(motion) if self.feature_extractor.features.uniform_skeleton else motion)
             motions.append(motion)
             self.ids.append(str(row["id"]))
+            self.sources.append(str(row.get("source", "")))
             self.captions.append(captions)
             tags = read_tags(row)
             self.tags.update(tags)
@@ -265,6 +320,7 @@ class MotionTextDataset(Dataset):
                 self.tags.update((mirror_text(caption), mirror_text(tagged)) for caption, tagged in tags.items())
                 motions.append(mirror_motion(motion))
                 self.ids.append(f"{row['id']} (mirrored)")
+                self.sources.append(self.sources[-1])
                 self.captions.append([mirror_text(caption) for caption in captions])
         return motions
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -16,10 +17,11 @@ from .amass import amass_joints
 from .amc import read_amc
 from .arrays import array_names, load_array
 from .bvh import BvhFile, guessed_scale, parse_bvh, same_joints
-from .rigs import UNITS, Rig, check_up, get_rig, load_mapping, recognise_rig, units_per_metre
+from .other_formats import check_npy, check_npz, next_step, shape_step
+from .rigs import Rig, get_rig, left_out, load_mapping, one_body, recognise_rig
+from .units import UNITS, check_up, leg_units, rate_note, size_note, unit_name, units_per_metre, up_axis, up_note
 
-# Upper limit of a leg, hip to ankle along the bones, in file units. A leg measures 0.45 m (a child of four) to 1.1 m.
-_LEG_UNITS = ((2.5, "m"), (20.0, "cmu"), (45.0, "inch"), (250.0, "cm"), (np.inf, "mm"))
+logger = logging.getLogger("hf_motion")
 # How many times farther apart than the next two, mean channel by mean channel, the first two frames are if the first is a T-pose.
 _JUMP = 10.0
 # Share of the longest bone below which a bone has no length.
@@ -41,6 +43,9 @@ class MotionSource:
         fps (`float`): The file's own frame rate.
         frames (`int`): Frames in the file.
         skipped (`int`): How many of these were left out at the start (see `Rig.starts_in_t_pose`).
+        recognised (`str`, *optional*): Name of the rig that the file is of, also where its joints were kept.
+        left_out (`tuple[str, ...]`): What the motion does not hold of the file, such as `"30 finger joints"`.
+        notes (`tuple[str, ...]`): What had to be guessed, in sentences; `read_motion` gives them to the logger `hf_motion`.
     """
 
     motion: Motion
@@ -52,6 +57,21 @@ class MotionSource:
     fps: float
     frames: int
     skipped: int
+    recognised: str | None = None
+    left_out: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        """One line for the user: rig, unit, up axis, rate, frames, and what was left out or guessed."""
+        motion = self.motion
+        rig = f"rig {self.recognised}" if self.recognised else f"joints of {motion.skeleton.name}"
+        facts = [rig, f"unit {unit_name(self.units_per_metre)}", f"up {self.up}", f"{self.fps:g} fps", f"{self.frames} frames"]
+        if motion.fps != self.fps:
+            facts.append(f"resampled to {len(motion)} frames at {motion.fps:g} fps")
+        if self.interpolated:
+            facts.append(f"placed between others: {', '.join(self.interpolated)}")
+        missing = [f"left out: {', '.join(self.left_out)}"] if self.left_out else []
+        return f"{self.path}: {'; '.join([', '.join(facts), *missing, *self.notes])}"
 
 
 def read_motion(
@@ -69,9 +89,9 @@ def read_motion(
     | .npz | our own files (`Motion.save`), or AMASS, SMPL, SMPL-H, SMPL-X with `body_models` |
     | .npy | joint positions, frames x 22 x 3 (HumanML3D's `new_joints`), or frames x 21 x 3 (KIT-ML's) |
 
-    Files do not say their unit or up axis. Unless given, the unit is taken from the length of the legs, hip to ankle, in file
-    units: below 2.5 metres, below 20 CMU's (inch / 0.45), below 45 inches, below 250 centimetres, above millimetres; right for
-    legs of 0.45 to 1.1 m. The up axis is the one along which head and feet are apart on average; where the whole clip is spent
+    Files do not say their unit or up axis. Unless given, the unit is the one of `hf_motion.data.units.UNITS` in which the legs
+    measure 0.45 to 1.1 m, hip to ankle, and come closest to an adult's; a body that has a person's size in none is refused. The up
+    axis is the one along which head and feet are apart on average; where the whole clip is spent
     lying or bent, Y. Nothing else is changed: heading, place, left and right, and ground stay as they are in the file; see
     `hf_motion.data.canonical`.
 
@@ -84,8 +104,8 @@ def read_motion(
             positions linearly. The file's own by default.
         skeleton (`str` or `Skeleton`, *optional*, defaults to `"humanml3d-22"`): Joints of the result. None keeps the file's,
             on the skeleton of ours that has the same, if one has.
-        unit (`str` or `float`, *optional*): Unit of the file's numbers, `"m"`, `"dm"`, `"cm"`, `"mm"`, `"inch"`, `"cmu"`, or how
-            many of them make a metre. It also takes the place of an ASF file's `length`.
+        unit (`str` or `float`, *optional*): Unit of the file's numbers, `"m"`, `"dm"`, `"cm"`, `"mm"`, `"ft"`, `"inch"`, `"cmu"`, or
+            how many of them make a metre. It also takes the place of an ASF file's `length`. Of AMASS files it is `trans`'s.
         up (`str`, *optional*): The file's up axis, `"y"` or `"z"`.
         source_fps (`float`, *optional*): The file's frame rate, where it does not say (.amc: 120 by default; .npy: 20, or 12.5
             for KIT-ML) or says it wrong.
@@ -99,7 +119,8 @@ def read_motion(
 
     Raises:
         ValueError: If the file is damaged (the message names it and the line or key), its joints are those of no known rig (the
-            message lists the unmapped ones and the closest names), it holds NaN or no frames, or an argument is wrong.
+            message lists the unmapped ones and the closest names), it holds NaN or no frames, the size is no person's in any unit,
+            the frame rate is above 1,000, or an argument is wrong.
         FileNotFoundError: If there is no such file, or no skeleton or body model for it.
 
     Example:
@@ -115,7 +136,10 @@ def read_motion(
         "rig": rig, "mapping": mapping, "fps": fps, "skeleton": skeleton, "unit": unit, "up": up, "source_fps": source_fps, "asf": asf,
         "body_models": body_models, "num_betas": num_betas,
     }  # fmt: skip
-    return inspect_motion(path, **options).motion
+    source = inspect_motion(path, **options)
+    for note in source.notes:
+        logger.warning("%s: %s.", path, note)
+    return source.motion
 
 
 def inspect_motion(path: str | os.PathLike, **options: Any) -> MotionSource:
@@ -135,14 +159,16 @@ def inspect_motion(path: str | os.PathLike, **options: Any) -> MotionSource:
     wanted = _Wanted(**options)
     path = Path(path)
     if path.suffix.lower() not in _SUFFIXES:
-        raise ValueError(f"Cannot read a motion from {path.suffix or path.name!r} ({str(path)!r}). Use one of: {', '.join(_SUFFIXES)}.")
+        raise ValueError(
+            f"Cannot read a motion from {path.suffix or path.name!r} ({str(path)!r}). Use one of: {', '.join(_SUFFIXES)}.{next_step(path)}"
+        )
     if not path.is_file():
         raise FileNotFoundError(f"No motion file at {str(path)!r}.")
     with np.errstate(all="ignore"):
         try:
             clip = _open(path, wanted)
             if wanted.skeleton is None and wanted.rig is None:
-                wanted.skeleton = next((known for known in SKELETONS.values() if same_joints(clip.skeleton, known)), None)
+                wanted.skeleton = next((known for known in SKELETONS.values() if same_joints(clip.own, known)), None)
             return _onto(path, clip, wanted)
         except ValueError as error:
             if str(path) in str(error):
@@ -179,28 +205,34 @@ class _Clip:
     length: float = 1.0  # the unit that an ASF file declares
     units: float | None = None
     up: str | None = None
-    guess: Callable[[np.ndarray], float] | None = None  # of units per metre, where no joint is known
+    guess: Callable[[np.ndarray], tuple[float, str | None]] | None = None  # of units per metre, where no joint is known
     text: str | None = None
     motion_only: _Clip | None = None  # without the pose that its first frame jumps from
     in_place: frozenset[str] | None = None  # joints that stand where their parents stand, where that is known
+    notes: tuple[str, ...] = ()
+    without_ends: Skeleton | None = None  # the first of `skeleton`'s joints, without End Sites
+
+    @property
+    def own(self) -> Skeleton:
+        """The joints that a motion that keeps them has."""
+        return self.without_ends or self.skeleton
 
 
 def _open(path: Path, wanted: _Wanted) -> _Clip:
     suffix = path.suffix.lower()
     if suffix == ".bvh":
-        file = parse_bvh(path)
-        file = replace(file, fps=wanted.source_fps or file.fps)
-        return _bvh_clip(file if wanted.skeleton is None else file.with_end_sites())
+        return _bvh_clip(parse_bvh(path, source_fps=wanted.source_fps))
     if suffix == ".amc":
         amc = read_amc(path, wanted.asf, fps=wanted.source_fps or 120.0)
         inches = UNITS["inch"] * amc.asf.length
-        return _Clip(amc.skeleton(), amc.joint_positions, amc.fps, amc.frames, length=amc.asf.length, guess=lambda _: inches)
+        return _Clip(amc.skeleton(), amc.joint_positions, amc.fps, amc.frames, length=amc.asf.length, guess=lambda _: (inches, None))
     if suffix == ".npy":
         joints, skeleton = _joints_of_npy(path)
         return _positions_clip(joints, skeleton, wanted.source_fps or skeleton.fps)
     names = array_names(path)
     if "poses" in names:
         return _amass_clip(path, wanted)
+    check_npz(path, names)
     motion = Motion.load(path)
     clip = _positions_clip(motion.joints, motion.skeleton, wanted.source_fps or motion.fps)
     clip.units, clip.up, clip.text = 1.0, "y", motion.text
@@ -208,7 +240,9 @@ def _open(path: Path, wanted: _Wanted) -> _Clip:
 
 
 def _bvh_clip(file: BvhFile) -> _Clip:
-    clip = _Clip(file.skeleton(), file.joint_positions, file.fps, len(file.frames), guess=lambda joints: guessed_scale(joints, file))
+    ends = file.with_end_sites()
+    clip = _Clip(ends.skeleton(), ends.joint_positions, file.fps, len(file.frames), notes=file.notes, without_ends=file.skeleton())
+    clip.guess = lambda joints: guessed_scale(joints, file)
     lengths = np.linalg.norm(file.offsets, axis=-1)
     clip.in_place = frozenset(name for name, at in zip(file.joint_names, lengths, strict=True) if at <= _IN_PLACE * lengths.max())
     steps = np.abs(np.diff(file.frames[:3], axis=0)).mean(axis=1)
@@ -226,63 +260,89 @@ def _positions_clip(joints: np.ndarray, skeleton: Skeleton, fps: float) -> _Clip
 
 
 def _amass_clip(path: Path, wanted: _Wanted) -> _Clip:
-    joints, rate, frames = amass_joints(path, wanted.body_models, fps=wanted.fps, num_betas=wanted.num_betas, source_fps=wanted.source_fps)
-    return _Clip(HUMANML3D_22, lambda _: joints, rate, frames, units=1.0, up="z")
+    units = wanted.units or 1.0
+    joints, rate, frames = amass_joints(
+        path, wanted.body_models, fps=wanted.fps, num_betas=wanted.num_betas, source_fps=wanted.source_fps, units=units
+    )
+    note = None if wanted.source_fps else rate_note(rate)
+    return _Clip(HUMANML3D_22, lambda _: joints * units, rate, frames, units=units, up="z", notes=(note,) if note else ())
 
 
 def _joints_of_npy(path: Path) -> tuple[np.ndarray, Skeleton]:
+    check_npy(path)
     joints = load_array(path)
     if joints.dtype.kind not in "fiu":
         raise ValueError(f"{str(path)!r} holds {joints.dtype}; expected numbers.")
     for skeleton in (HUMANML3D_22, KIT_21):
-        if joints.ndim in (2, 3) and len(joints) and joints.size == len(joints) * len(skeleton) * 3:
+        if joints.ndim in (2, 3) and len(joints) and joints.size == len(joints) * len(skeleton) * 3 and joints.shape[:2] != (22, 3):
             if not np.isfinite(joints).all():
                 raise ValueError(f"{str(path)!r} holds NaN or infinity; repair or drop the file.")
             return joints.reshape(len(joints), len(skeleton), 3), skeleton
     raise ValueError(
         f"{str(path)!r} holds an array of shape {joints.shape}; expected joint positions (frames >= 1, 22, 3) or, for KIT-ML, "
-        "(frames, 21, 3). Features (frames, 263) are turned into joints by HumanML3DRepresentation().decode."
+        f"(frames, 21, 3). {shape_step(joints.shape)}"
     )
 
 
 def _onto(path: Path, clip: _Clip, wanted: _Wanted) -> MotionSource:
     """The clip on the wanted skeleton, in metres, Y up."""
-    rig, weights, between = _mapping(clip, wanted)
-    skipped = int(rig is not None and rig.starts_in_t_pose and clip.motion_only is not None)
-    joints, target = (
-        (clip.motion_only if skipped else clip).positions(wanted.fps),
-        clip.skeleton if wanted.skeleton is None else wanted.skeleton,
-    )
+    rig, weights, between, notes, missing = _mapping(clip, wanted)
+    kept = wanted.skeleton is None
+    skipped = int(rig is not None and not kept and rig.starts_in_t_pose and clip.motion_only is not None)
+    joints = (clip.motion_only if skipped else clip).positions(wanted.fps)
+    target = clip.own if kept else wanted.skeleton
     body = joints if weights is None else weights @ joints
-    joints = joints if wanted.skeleton is None else body
-    landmarks = KIT_21 if target is KIT_21 else HUMANML3D_22
-    known = weights is not None or target is KIT_21
-    if not np.isfinite(joints).all():
+    joints = joints[:, : len(clip.own)] if kept else body
+    if not np.isfinite(joints).all() or not np.isfinite(body).all():
         raise ValueError("joints are placed beyond all bounds; offsets or positions in the file are damaged.")
-    units = wanted.units or clip.units
-    if units is None:
-        units = clip.length * leg_units(body / clip.length, landmarks) if known else clip.guess(joints)
-    up = wanted.up or clip.up or (up_axis(body, landmarks) if known else "y")
+    known = weights is not None or target is KIT_21
+    units, up, found = _measured(clip, wanted, joints, body if known else None, KIT_21 if target is KIT_21 else HUMANML3D_22)
     joints = (joints / units).astype(np.float32)
     if up == "z":
         joints = np.stack((joints[..., 0], joints[..., 2], -joints[..., 1]), axis=-1)
     if not np.isfinite(joints).all():
         raise ValueError("joints are placed beyond all bounds; offsets or positions in the file are damaged.")
     motion = Motion(joints, fps=wanted.fps or clip.fps, skeleton=target, text=clip.text)
-    return MotionSource(motion, path, rig.name if rig else None, between, units, up, clip.fps, clip.frames, skipped)
+    name, missing = rig.name if rig else None, [*missing, *(["the T-pose in frame 1"] if skipped else [])]
+    return MotionSource(
+        motion, path, None if kept else name, between, units, up, clip.fps, clip.frames, skipped, name, tuple(missing),
+        (*clip.notes, *notes, *found),
+    )  # fmt: skip
 
 
-def _mapping(clip: _Clip, wanted: _Wanted) -> tuple[Rig | None, np.ndarray | None, tuple[str, ...]]:
-    """The rig, weights that make the joints of ours (None where none is known), and joints placed between others."""
+def _measured(
+    clip: _Clip, wanted: _Wanted, joints: np.ndarray, body: np.ndarray | None, landmarks: Skeleton
+) -> tuple[float, str, list[str]]:
+    """Units in one metre, the up axis, and what to say about them. `body` has the joints of `landmarks`, None if they are unknown."""
+    units, up, notes = wanted.units or clip.units, wanted.up or clip.up, []
+    if body is not None:
+        notes.append(size_note(body, landmarks, units) if wanted.units else None)
+        notes.append(None if up else up_note(body, landmarks, up_axis(body, landmarks)))
+        units = units or clip.length * leg_units(body / clip.length, landmarks)
+        return units, up or up_axis(body, landmarks), [note for note in notes if note]
+    if units is None:
+        units, note = clip.guess(joints)
+        notes.append(note)
+    notes.append(None if up else "which joints are hips and feet is not known, so that up is taken for y; else say it: up= (--up)")
+    return units, up or "y", [note for note in notes if note]
+
+
+def _mapping(clip: _Clip, wanted: _Wanted) -> tuple[Rig | None, np.ndarray | None, tuple[str, ...], list[str], list[str]]:
+    """The rig, weights that make the joints of ours (None where none is known), joints placed between others, notes, and left out."""
     skeleton, target = clip.skeleton, wanted.skeleton or HUMANML3D_22
     names = skeleton.joint_names
     if wanted.rig is None and set(target.joint_names) <= set(names):
-        return None, np.eye(len(names))[[names.index(name) for name in target.joint_names]], ()
+        used = [names.index(name) for name in target.joint_names]
+        bodies, others = left_out(skeleton, used, _wrists(np.eye(len(names))[used], target)) if wanted.skeleton else ([], [])
+        return None, np.eye(len(names))[used], (), _several(names[used[0]], bodies), [*bodies, *others]
+    first = one_body(names, wanted.rig)
+    chosen = [names[joint] for joint in first]
     if wanted.skeleton is None and wanted.rig is None:
         try:
-            return None, recognise_rig(names, clip.in_place).weights(names)[0], ()
+            rig = recognise_rig(chosen, clip.in_place)
         except ValueError:
-            return None, None, ()
+            return None, None, (), [], []
+        return rig, _spread(rig.weights(chosen)[0], first, len(names)), (), [], []
     if target != HUMANML3D_22:
         raise ValueError(
             f"the joints are not those of skeleton {target.name!r}; other rigs are mapped to {HUMANML3D_22.name!r} only. "
@@ -290,40 +350,24 @@ def _mapping(clip: _Clip, wanted: _Wanted) -> tuple[Rig | None, np.ndarray | Non
         )
     if skeleton == KIT_21:
         raise ValueError("the joints are those of skeleton 'kit-21', which has no head or collars; pass skeleton='kit-21'.")
-    rig = wanted.rig or recognise_rig(names, clip.in_place)
-    return rig, *rig.weights(names)
+    rig = wanted.rig or recognise_rig(chosen, clip.in_place)
+    weights, between = rig.weights(chosen)
+    weights = _spread(weights, first, len(names))
+    bodies, others = left_out(skeleton, np.flatnonzero(weights.any(axis=0)).tolist(), _wrists(weights, target))
+    pelvis = names[int(weights[0].argmax())]
+    return rig, weights, between, _several(pelvis, bodies), [*bodies, *others]
 
 
-def leg_units(joints: np.ndarray, skeleton: Skeleton = HUMANML3D_22) -> float:
-    """Units in one metre, from the median length of the legs; see `read_motion`.
-
-    Args:
-        joints (`numpy.ndarray`): Positions, (frames, joints, 3).
-        skeleton (`Skeleton`): With hips, knees and ankles.
-    """
-    bones = [
-        joints[:, skeleton.joint(f"{side}_{lower}")] - joints[:, skeleton.joint(f"{side}_{upper}")]
-        for side in ("left", "right")
-        for upper, lower in (("hip", "knee"), ("knee", "ankle"))
-    ]
-    leg = np.median(np.linalg.norm(bones, axis=-1), axis=-1).sum() / 2
-    return UNITS[next((unit for limit, unit in _LEG_UNITS if leg < limit), _LEG_UNITS[-1][1])]
+def _wrists(weights: np.ndarray, skeleton: Skeleton) -> list[int]:
+    return [int(weights[skeleton.joint(f"{side}_wrist")].argmax()) for side in ("left", "right")]
 
 
-def up_axis(joints: np.ndarray, skeleton: Skeleton = HUMANML3D_22) -> str:
-    """`"y"` or `"z"`: along which axis shoulders are above ankles on average, Y where neither is clear.
+def _spread(weights: np.ndarray, joints: list[int], count: int) -> np.ndarray:
+    """Weights of some joints as weights of all."""
+    spread = np.zeros((len(weights), count))
+    spread[:, joints] = weights
+    return spread
 
-    A character that lies along Z for the whole clip looks like one that stands in a file with Z up. It is taken for standing only
-    if its lowest joint stays near zero along Z, as on a floor.
 
-    Args:
-        joints (`numpy.ndarray`): Positions, (frames, joints, 3), any unit.
-        skeleton (`Skeleton`): With shoulders and ankles.
-    """
-    shoulders, ankles = ([skeleton.joint(f"{side}_{part}") for side in ("left", "right")] for part in ("shoulder", "ankle"))
-    body = joints[:, shoulders].mean(axis=1) - joints[:, ankles].mean(axis=1)
-    length = np.linalg.norm(body, axis=-1, keepdims=True)
-    _, y, z = (body / np.maximum(length, 1e-12)).mean(axis=0)
-    lowest = joints[..., 2].min(axis=1)
-    on_floor = np.abs(np.percentile(lowest, (10, 50, 90))).max() < np.median(length) / 2
-    return "z" if z > 0.7 and z > y + 0.4 and on_floor else "y"
+def _several(taken: str, bodies: list[str]) -> list[str]:
+    return [f"the file holds {1 + len(bodies)} bodies; {taken!r} is read, left out: {', '.join(bodies)}"] if bodies else []

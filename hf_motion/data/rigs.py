@@ -10,12 +10,21 @@
 | `cmu` | the names of `cmu-cgspeed` where `LowerBack` is a joint of its own, as in our `rig="cmu"` | none | our own files |
 | `reallusion` | iClone and Character Creator (`CC_Base_`) | spine3 | a real file |
 | `reactidle` | ReActIdle; toes and wrists are its End Sites | spine1, spine3, collars | a real file |
-| `lafan1` | Ubisoft LAFAN1 | none | names only |
-| `mixamo` | Mixamo (`mixamorig:`) | none | names only |
-| `rokoko` | Rokoko Studio, Newton skeleton | none | names only |
-| `unity`, `unreal` | Unity's humanoid, Unreal's mannequin | none | our own files |
+| `mixamo` | Mixamo (`mixamorig:`), BEAT (`_JNT`) | none | made files |
+| `lafan1` | Ubisoft LAFAN1, and its names with two spine joints | none | made files |
+| `axis-neuron` | the same without toes, where the feet have End Sites | none | made files |
+| `rokoko` | Rokoko Studio, Newton skeleton | none | made files |
+| `unity` | Unity's humanoid, VRM 1; chest and collars may be missing | none | made files |
+| `vrm` | VRM 0 (`J_Bip_C_Hips`) | none | made files |
+| `unreal` | Unreal's mannequin | none | made files |
+| `biped` | 3ds Max's Biped (`Bip01 L Thigh`) | none | made files |
+| `xsens` | Xsens MVN, 100STYLE | none | made files |
+| `daz` | Daz Genesis and Genesis 3 to 8, Poser | none | made files |
+| `optitrack` | OptiTrack's short names (`LUArm`); the root may have any name | none | made files |
 
-Prefixes such as `mixamorig:`, `CC_Base_` or a name space are ignored, and so are case, spaces, dots, dashes and underscores. Where
+The names are in `hf_motion.data.rig_names`. The whole set of them decides: `LeftShoulder` is a collar for Mixamo and a shoulder for
+Xsens. Prefixes such as `mixamorig:`, `Bip01`, a name space or the root's own name, and the suffix `_JNT`, are ignored, and so are case,
+spaces, dots, dashes and underscores. Where
 a rig's spine has other joints than SMPL's, the three of ours are put at SMPL's relative heights between its own, because bone
 directions, which are all that `uniform_skeleton` keeps, would else tilt. Hahne's files lack one vertebra (the thorax bone of the
 ASF files), so that shoulders and head stand about 11 cm lower than in CMU's own; `uniform_skeleton` gives the length back. They
@@ -28,6 +37,7 @@ import difflib
 import json
 import os
 import re
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,20 +46,22 @@ from typing import Any
 
 import numpy as np
 
-from ..skeletons import HUMANML3D_22
+from ..skeletons import HUMANML3D_22, Skeleton
 from ..utils.extras import require
+from .rig_names import RIG_NAMES
+from .units import check_up, units_per_metre
 
 # Heights of SMPL's spine joints on the way from pelvis to neck, for rigs and mappings that do not name them.
 _SPINE = {"pelvis": 0.0, "spine1": 0.24, "spine2": 0.5, "spine3": 0.6, "neck": 1.0}
 # Where SMPL's collar lies between these three.
 _COLLAR = {"spine3": 0.3, "neck": 0.3, "shoulder": 0.4}
 _ALIKE = 0.6  # how alike two names are, 0 to 1, before one is named for the other in a message
-_OTHER_SIDE = {"left": re.compile(r"right|(?<![a-z])r(?![a-z])", re.I), "right": re.compile(r"left|(?<![a-z])l(?![a-z])", re.I)}
-_PREFIX = re.compile(r"^(mixamorig\d*|[mf]avg|ccbase|character\d+|armature)+")
+_SIDE_WORD = re.compile(r"(?i:left|right)|(?<![A-Za-z])[LRlr](?![A-Za-z])|^[lr](?=[A-Z])|^[LR](?=[A-Z][a-z])")
+_TOE = re.compile(r"toe|ball", re.I)
+_PREFIX = re.compile(r"^(mixamorig\d*|[mf]avg|ccbase|character\d+|armature|bip\d+)+")
+_MANY = 12  # joints that make a second body, and more than a prop
 _NAME_SPACE = re.compile(r"^.*[:|]")
 _ENCODINGS = {"json": "JSON", "yaml": "YAML", "yml": "YAML"}
-# File units in one metre. CMU's files count in inches / 0.45.
-UNITS = MappingProxyType({"m": 1.0, "dm": 10.0, "cm": 100.0, "mm": 1000.0, "inch": 1 / 0.0254, "cmu": 0.45 / 0.0254})
 JointSource = str | Mapping[str, float]
 
 
@@ -61,8 +73,8 @@ class Rig:
         name (`str`): Name of the rig.
         joints (`Mapping[str, str | Mapping[str, float]]`): For each of the 22 joints, the rig's joint, several names of it with
             `|` between (the first that a file has is taken), or weights of several joints of the rig that add up to one. Joints
-            called `<joint>_end` are a BVH file's End Sites. spine1-3 and the collars may be left out: they are placed between
-            their neighbours, at SMPL's proportions.
+            called `<joint>_end` are a BVH file's End Sites, `^` is the file's first joint. spine1-3 and the collars may be left
+            out, or missing in a file if their names end with `|`: they are placed between their neighbours, at SMPL's proportions.
         unit (`str` or `float`, *optional*): Unit of the rig's files, see `read_motion`; detected by default.
         up (`str`, *optional*): Up axis of the rig's files, `"y"` or `"z"`; detected by default.
         needs (`tuple[str, ...]`, defaults to `()`): Other joints that a file of this rig has, by which it is told from similar ones.
@@ -126,12 +138,13 @@ class Rig:
         for joint, source in self.joints.items():
             row = np.zeros(len(joint_names))
             for names, weight in _parts(source).items():
-                found = [index[key] for key in map(_key, names.split("|")) if key in index]
-                if found:
-                    row[found[0]] += weight
-                else:
+                found = _find(names, index)
+                if found is not None:
+                    row[found] += weight
+                elif not (_may_be_missing(names) and _can_be_placed(joint)):
                     missing.append((joint, names))
-            rows[joint] = row
+            if row.any():
+                rows[joint] = row
         if missing:
             raise ValueError(_unmapped(self.name, missing, joint_names))
         _place_between(rows)
@@ -145,7 +158,7 @@ class Rig:
         if in_place is not None and not {_key(name) for name in self.in_place} <= {_key(name) for name in in_place}:
             return False
         names = [names for source in self.joints.values() for names in _parts(source)]
-        return all(any(_key(name) in index for name in alternatives.split("|")) for alternatives in (*names, *self.needs))
+        return all(_may_be_missing(part) or _find(part, index) is not None for part in (*names, *self.needs))
 
 
 def recognise_rig(joint_names: Sequence[str], in_place: Collection[str] | None = None) -> Rig:
@@ -187,36 +200,59 @@ def recognise_rig(joint_names: Sequence[str], in_place: Collection[str] | None =
     )
 
 
-def units_per_metre(unit: str | float) -> float:
-    """File units in one metre.
+def one_body(joint_names: Sequence[str], rig: Rig | None = None) -> list[int]:
+    """The joints of the first body in a file that holds several, told apart by name space or prefix (`A:Hips`, `Bip02 Pelvis`).
 
     Args:
-        unit (`str` or `float`): `"m"`, `"dm"`, `"cm"`, `"mm"`, `"inch"` or `"cmu"` (inch / 0.45, CMU's own), or the number itself.
+        joint_names (`Sequence[str]`): The file's joints.
+        rig (`Rig`, *optional*): Their rig, any known one by default.
 
-    Raises:
-        ValueError: If it is neither.
-
-    Example:
-    >>> from hf_motion.data.rigs import units_per_metre
-    >>> units_per_metre("cm"), units_per_metre(39.37)
-    (100.0, 39.37)
+    Returns:
+        `list[int]`: Numbers of the joints that share a name space and a prefix and make up a rig; all where none does.
     """
-    if isinstance(unit, str) and unit in UNITS:
-        return UNITS[unit]
-    if isinstance(unit, (int, float)) and not isinstance(unit, bool) and 0 < unit < float("inf"):
-        return float(unit)
-    raise ValueError(f"unit must be one of {', '.join(UNITS)}, or a positive number of file units per metre, got {unit!r}.")
+    groups: dict[tuple[str, str], list[int]] = {}
+    for joint, name in enumerate(joint_names):
+        prefix = _PREFIX.match(_plain(_NAME_SPACE.sub("", name)))
+        groups.setdefault(((_NAME_SPACE.match(name) or [""])[0], prefix[0] if prefix else ""), []).append(joint)
+    rigs = RIGS.values() if rig is None else (rig,)
+    fitting = (group for group in groups.values() if any(known.fits([joint_names[joint] for joint in group]) for known in rigs))
+    return next(fitting, list(range(len(joint_names))))
 
 
-def check_up(up: str) -> str:
-    """An up axis in lower case.
+def left_out(skeleton: Skeleton, used: Collection[int], wrists: Collection[int]) -> tuple[list[str], list[str]]:
+    """What is left of a file's joints when some were taken.
 
-    Raises:
-        ValueError: If it is not `"y"` or `"z"`.
+    Args:
+        skeleton (`Skeleton`): The file's joints.
+        used (`Collection[int]`): Those that were taken.
+        wrists (`Collection[int]`): Those of these that are wrists: what hangs below them are fingers.
+
+    Returns:
+        `tuple[list[str], list[str]]`: Other bodies, such as `"B:Hips (22 joints)"`, and the other joints, fingers as one item.
     """
-    if str(up).lower() not in ("y", "z"):
-        raise ValueError(f"up must be 'y' or 'z', got {up!r}.")
-    return str(up).lower()
+    parents, names = skeleton.parents, skeleton.joint_names
+    first, *others = (_line(joint, parents) for joint in used)
+    shared = [joint for joint in first if all(joint in line for line in map(set, others))]
+    branch, above, fingers = {}, set(shared), set(wrists)
+    for joint, parent in enumerate(parents):
+        fingers |= {joint} if parent in fingers else set()
+        if joint not in above:
+            branch[joint] = branch.get(parent, joint) if parent != shared[0] else shared[0]
+    sizes = Counter(branch.values())
+    apart = {top for top, size in sizes.items() if top != shared[0] and size >= _MANY}
+    bodies = [f"{names[top]} ({sizes[top]} joints)" for top in sorted(apart)]
+    rest = [joint for joint in branch.keys() - used if branch[joint] not in apart and not names[joint].endswith("_end")]
+    others = [names[joint] for joint in sorted(rest) if joint not in fingers]
+    listed = [f"other joints: {', '.join(others[:6])}{f' and {len(others) - 6} more' if len(others) > 6 else ''}"] if others else []
+    return bodies, [*([f"{len(rest) - len(others)} finger joints"] if len(rest) > len(others) else []), *listed]
+
+
+def _line(joint: int, parents: Sequence[int]) -> list[int]:
+    """A joint and those above it, up to the root."""
+    line = [joint]
+    while parents[line[-1]] >= 0:
+        line.append(parents[line[-1]])
+    return line
 
 
 def get_rig(rig: str | Rig) -> Rig:
@@ -324,25 +360,66 @@ def _place_between(rows: dict[str, np.ndarray]) -> None:
 
 def _key(name: str) -> str:
     """What is left of a joint's name without name space, prefix, case and punctuation."""
-    return _PREFIX.sub("", re.sub(r"[\W_]+", "", _NAME_SPACE.sub("", name)).lower())
+    return _PREFIX.sub("", _plain(_NAME_SPACE.sub("", name)).removesuffix("jnt"))
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"[\W_]+", "", name).lower()
 
 
 def _index(joint_names: Sequence[str]) -> dict[str, int]:
-    return {_key(name): joint for joint, name in reversed(list(enumerate(joint_names)))}
+    """Joints by the keys of their names; where most begin with the name of the first, without that."""
+    keys = [_key(name) for name in joint_names]
+    below = [key for key in keys[1:] if key.startswith(keys[0])] if keys and keys[0] else []
+    if len(below) > len(keys) // 2:
+        keys[1:] = [key.removeprefix(keys[0]) for key in keys[1:]]
+    return {**{key: joint for joint, key in reversed(list(enumerate(keys)))}, "^": 0}
+
+
+def _find(names: str, index: Mapping[str, int]) -> int | None:
+    """The first of several names that there is."""
+    keys = ["^" if name == "^" else _key(name) for name in names.split("|") if name]
+    return next((index[key] for key in keys if key in index), None)
+
+
+def _may_be_missing(names: str) -> bool:
+    return names.endswith("|")
 
 
 def _hits(rig: Rig, joint_names: Sequence[str]) -> int:
     index, names = _index(joint_names), [names for source in rig.joints.values() for names in _parts(source)]
-    return sum(any(_key(name) in index for name in alternatives.split("|")) for alternatives in names)
+    return sum(_find(part, index) is not None for part in names)
+
+
+def _side(name: str, joint_names: Collection[str]) -> str | None:
+    """`"left"`, `"right"` or None: by a word or letter of its own, or by a first or last letter that others have the other way."""
+    bare = _NAME_SPACE.sub("", name)
+    match = _SIDE_WORD.search(bare)
+    if match:
+        return "left" if match[0].lower().startswith("l") else "right"
+    swapped = str.maketrans("lrLR", "rlRL")
+    others = {_NAME_SPACE.sub("", other) for other in joint_names}
+    for letter, pair in ((bare[:1], bare[:1].translate(swapped) + bare[1:]), (bare[-1:], bare[:-1] + bare[-1:].translate(swapped))):
+        if letter in "lrLR" and pair in others:
+            return "left" if letter in "lL" else "right"
+    return None
+
+
+def _on_side(joint: str, names: Sequence[str], joint_names: Collection[str]) -> list[str]:
+    """Those of several names that are not of the other side, and toes for feet alone, if the file has any."""
+    side, has_toes = joint.partition("_")[0], any(_TOE.search(name) for name in joint_names)
+    kept = [name for name in names if side not in ("left", "right") or _side(name, joint_names) in (side, None)]
+    return [name for name in kept if bool(_TOE.search(name)) == joint.endswith("_foot")] if has_toes else kept
 
 
 def _unmapped(rig: str, missing: Sequence[tuple[str, str]], joint_names: Sequence[str]) -> str:
     keys = {_key(name): name for name in reversed(joint_names)}
     parts = []
     for joint, names in missing:
-        near = [keys[key] for name in names.split("|") for key in difflib.get_close_matches(_key(name), keys, n=2, cutoff=0.5)]
-        similar = f"; closest: {', '.join(dict.fromkeys(near))}" if near else ""
-        parts.append(f"{joint} ({names.replace('|', ' or ')}{similar})")
+        close = [keys[key] for name in names.split("|") for key in difflib.get_close_matches(_key(name), keys, n=4, cutoff=0.5)]
+        near = _on_side(joint, list(dict.fromkeys(close)), joint_names)[:2]
+        similar = f"; closest: {', '.join(near)}" if near else ""
+        parts.append(f"{joint} ({names.strip('|').replace('|', ' or ')}{similar})")
     return f"Joints that rig {rig!r} needs and the file lacks: {', '.join(parts)}. The file has: {_listed(joint_names)}."
 
 
@@ -352,11 +429,10 @@ def _resembling(joint_names: Sequence[str]) -> str:
     parts = []
     for joint in HUMANML3D_22.joint_names:
         sources = [rig.joints.get(joint, {}) for rig in RIGS.values()]
-        called = {joint, *(name for source in sources for names in _parts(source) for name in names.split("|"))}
+        called = {joint, *(name for source in sources for names in _parts(source) for name in names.split("|") if name.strip("^"))}
         alike = {key: max(difflib.SequenceMatcher(None, key, _key(name)).ratio() for name in called) for key in keys}
-        other = _OTHER_SIDE.get(joint.partition("_")[0])
         near = [keys[key] for key in sorted(alike, key=alike.get, reverse=True) if alike[key] >= _ALIKE]
-        near = [name for name in near if other is None or not other.search(name)]
+        near = _on_side(joint, near, joint_names)
         parts.append(f"{joint} ({', '.join(near[:2]) or 'none'})")
     return ", ".join(parts)
 
@@ -374,124 +450,4 @@ def _are(names: Sequence[str]) -> str:
     return "is" if len(names) == 1 else "are"
 
 
-_SIDES = (("left", "Left", "L", "l"), ("right", "Right", "R", "r"))
-
-
-def _both(**joints: str) -> dict[str, str]:
-    """Joints of both sides from a pattern: `{Left}` is Left or Right, `{L}` L or R, `{l}` l or r, `{left}` left or right."""
-    return {
-        f"{left}_{part}": pattern.format(left=left, Left=long, L=letter, l=small)
-        for part, pattern in joints.items()
-        for left, long, letter, small in _SIDES
-    }
-
-
-_HIPS_LEGS_ARMS = {
-    "hip": "{Left}UpLeg", "knee": "{Left}Leg", "ankle": "{Left}Foot", "shoulder": "{Left}Arm", "elbow": "{Left}ForeArm",
-    "wrist": "{Left}Hand",
-}  # fmt: skip
-_HUMAN = {"pelvis": "Hips", "spine1": "Spine", "spine2": "Spine1", "spine3": "Spine2", "neck": "Neck", "head": "Head"}
-
-RIGS: Mapping[str, Rig] = MappingProxyType(
-    {
-        rig.name: rig
-        for rig in (
-            Rig(
-                "smpl",
-                {"pelvis": "Pelvis", "spine1": "Spine1|Torso", "spine2": "Spine2|Spine", "spine3": "Spine3|Chest", "neck": "Neck"}
-                | {"head": "Head"}
-                | _both(
-                    hip="{left}_hip|{L}_Hip", knee="{left}_knee|{L}_Knee", ankle="{left}_ankle|{L}_Ankle",
-                    foot="{left}_foot|{L}_Foot|{L}_Toe", collar="{left}_collar|{L}_Collar|{L}_Thorax",
-                    shoulder="{left}_shoulder|{L}_Shoulder", elbow="{left}_elbow|{L}_Elbow", wrist="{left}_wrist|{L}_Wrist",
-                ),
-            ),
-            Rig(
-                "bandai-namco",
-                {"pelvis": "Hips", "spine1": "Spine", "spine3": "Chest", "neck": "Neck", "head": "Head"}
-                | _both(
-                    hip="UpperLeg_{L}", knee="LowerLeg_{L}", ankle="Foot_{L}", foot="Toes_{L}", collar="Shoulder_{L}",
-                    shoulder="UpperArm_{L}", elbow="LowerArm_{L}", wrist="Hand_{L}",
-                ),
-            ),
-            Rig(
-                "cmu-asf",
-                {"pelvis": "root", "spine1": "upperback", "spine2": "thorax", "spine3": {"thorax": 0.67, "lowerneck": 0.33}}
-                | {"neck": "upperneck", "head": "head"}
-                | _both(
-                    hip="{l}femur", knee="{l}tibia", ankle="{l}foot", foot="{l}toes", shoulder="{l}humerus", elbow="{l}radius",
-                    wrist="{l}wrist",
-                ),
-            ),
-            Rig(
-                "cmu-cgspeed",
-                {"pelvis": "Hips", "spine1": {"LowerBack": 0.37, "Spine": 0.63}, "spine2": {"Spine": 0.68, "Spine1": 0.32}}
-                | {"spine3": {"Spine": 0.35, "Spine1": 0.65}, "neck": "Neck1", "head": "Head"}
-                | _both(foot="{Left}ToeBase", **_HIPS_LEGS_ARMS),
-                needs=("LHipJoint", "RHipJoint"), in_place=("LowerBack",), starts_in_t_pose=True,
-            ),
-            Rig(
-                "cmu",
-                {"pelvis": "Hips", "spine1": "LowerBack", "spine2": "Spine", "spine3": "Spine1", "neck": "Neck", "head": "Head"}
-                | _both(foot="{Left}ToeBase", collar="{Left}Shoulder", **_HIPS_LEGS_ARMS),
-                needs=("LHipJoint", "RHipJoint"),
-            ),
-            Rig(
-                "cmu-cgspeed-max",
-                {"pelvis": "Hips", "spine1": {"lowerback": 0.37, "Chest": 0.63}, "spine2": {"Chest": 0.68, "Chest2": 0.32}}
-                | {"spine3": {"Chest": 0.35, "Chest2": 0.65}, "neck": "Neck", "head": "Head"}
-                | _both(
-                    hip="{Left}Hip", knee="{Left}Knee", ankle="{Left}Ankle", foot="{Left}Toe", shoulder="{Left}Shoulder",
-                    elbow="{Left}Elbow", wrist="{Left}Wrist",
-                ),
-                needs=("LHipJoint", "RHipJoint"), starts_in_t_pose=True,
-            ),
-            Rig(
-                "reallusion",
-                {"pelvis": "CC_Base_Hip", "spine1": "CC_Base_Spine01", "spine2": "CC_Base_Spine02"}
-                | {"spine3": {"CC_Base_Spine02": 0.78, "CC_Base_NeckTwist01": 0.22}}
-                | {"neck": "CC_Base_NeckTwist01", "head": "CC_Base_Head"}
-                | _both(
-                    hip="CC_Base_{L}_Thigh", knee="CC_Base_{L}_Calf", ankle="CC_Base_{L}_Foot", foot="CC_Base_{L}_ToeBase",
-                    collar="CC_Base_{L}_Clavicle", shoulder="CC_Base_{L}_Upperarm", elbow="CC_Base_{L}_Forearm",
-                    wrist="CC_Base_{L}_Hand",
-                ),
-                needs=("CC_Base_Waist",),
-            ),
-            Rig(
-                "reactidle",
-                {"pelvis": "pelvis", "spine2": "spine.001", "neck": "neck", "head": "face"}
-                | _both(
-                    hip="thigh.{L}", knee="shin.{L}", ankle="foot.{L}", foot="foot.{L}_end", shoulder="upper_arm.{L}",
-                    elbow="forearm.{L}", wrist="forearm.{L}_end",
-                ),
-            ),
-            Rig("mixamo", _HUMAN | _both(foot="{Left}ToeBase", collar="{Left}Shoulder", **_HIPS_LEGS_ARMS)),
-            Rig("lafan1", _HUMAN | _both(foot="{Left}Toe", collar="{Left}Shoulder", **_HIPS_LEGS_ARMS)),
-            Rig(
-                "rokoko",
-                {"pelvis": "Hips", "spine1": "Spine1|Spine", "spine2": "Spine2", "spine3": "Spine3", "neck": "Neck", "head": "Head"}
-                | _both(
-                    hip="{Left}Thigh|{Left}UpLeg", knee="{Left}Shin|{Left}Leg", ankle="{Left}Foot", foot="{Left}Toe|{Left}ToeBase",
-                    collar="{Left}Shoulder", shoulder="{Left}Arm", elbow="{Left}ForeArm", wrist="{Left}Hand",
-                ),
-            ),
-            Rig(
-                "unity",
-                {"pelvis": "Hips", "spine1": "Spine", "spine2": "Chest", "spine3": "UpperChest", "neck": "Neck", "head": "Head"}
-                | _both(
-                    hip="{Left}UpperLeg", knee="{Left}LowerLeg", ankle="{Left}Foot", foot="{Left}Toes", collar="{Left}Shoulder",
-                    shoulder="{Left}UpperArm", elbow="{Left}LowerArm", wrist="{Left}Hand",
-                ),
-            ),
-            Rig(
-                "unreal",
-                {"pelvis": "pelvis", "spine1": "spine_01", "spine2": "spine_02", "spine3": "spine_03", "neck": "neck_01", "head": "head"}
-                | _both(
-                    hip="thigh_{l}", knee="calf_{l}", ankle="foot_{l}", foot="ball_{l}", collar="clavicle_{l}",
-                    shoulder="upperarm_{l}", elbow="lowerarm_{l}", wrist="hand_{l}",
-                ),
-            ),
-        )
-    }
-)  # fmt: skip
+RIGS: Mapping[str, Rig] = MappingProxyType({name: Rig(name, **facts) for name, facts in RIG_NAMES.items()})

@@ -16,6 +16,7 @@ from ..motion import Motion
 from ..representation import MotionFeatureExtractor
 from ..utils.extras import require
 from ..utils.files import atomic_path, write_json
+from ..utils.text import say_once
 from .sources import Clip, Item, MotionSource, Skip
 from .statistics import RunningStatistics
 
@@ -89,7 +90,8 @@ def build_shard(source: MotionSource, shard: Shard, folder: Path, settings: Shar
     counter = _Counter(shard.split == "train", source.skeleton)
     rows: list[tuple[Clip, str]] = []
     schema = motion_features().arrow_schema
-    with atomic_path(folder / f"{shard.name}.part") as temporary, parquet.ParquetWriter(temporary, schema, **_compression()) as writer:
+    part = folder / f"{shard.name}.part"
+    with say_once(), atomic_path(part) as temporary, parquet.ParquetWriter(temporary, schema, **_compression()) as writer:
         for clip, take in _usable(source, shard, settings, counter):
             rows.append((clip, take))
             if len(rows) == _ROWS:

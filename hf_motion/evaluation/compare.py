@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from html import escape
 from pathlib import Path
@@ -21,13 +22,13 @@ _NOT_COMPARED = ("model", "options", "seconds", "packages", "device")
 def merge(results: Mapping[str, EvaluationResult]) -> EvaluationResult:
     """One result with the rows of all.
 
-    Rows of the same name are told apart by the name of their result; real motion is shown once if its numbers agree.
+    Rows that several results have are told apart by the names of their results; real motion is shown once if its numbers agree.
 
     Args:
         results (`Mapping[str, EvaluationResult]`): By name.
 
     Returns:
-        `EvaluationResult`: With a note for every setting in which they differ, since then the numbers do not compare.
+        `EvaluationResult`: With a note that names the settings in which they differ, since then the numbers do not compare.
 
     Raises:
         ValueError: If they are of different kinds.
@@ -36,17 +37,15 @@ def merge(results: Mapping[str, EvaluationResult]) -> EvaluationResult:
     if len(set(kinds.values())) > 1:
         raise ValueError(f"Results of different kinds do not compare: {kinds}.")
     rows: dict[str, dict[str, list[float]]] = {}
+    counts = Counter(row for result in results.values() for row in result.rows)
+    first = next(iter(results.values()))
+    same_real = all(_equal(first.rows.get(REAL, {}), result.rows.get(REAL, {})) for result in results.values())
     for name, result in results.items():
         for row, values in result.rows.items():
-            if row in rows and row == REAL and _equal(rows[row], values):
-                continue
-            rows[f"{row} ({name})" if row in rows else row] = values
-    first = next(iter(results.values()))
-    notes = [
-        f"**Settings differ in {key}**: " + "; ".join(f"{name} {result.settings.get(key)}" for name, result in results.items())
-        for key in sorted({key for result in results.values() for key in result.settings})
-        if key not in _NOT_COMPARED and any(result.settings.get(key) != first.settings.get(key) for result in results.values())
-    ]
+            alone = counts[row] == 1 or (row == REAL and same_real)
+            rows[row if alone else f"{row} ({name})"] = values
+    keys = sorted(key for key in _differing(results) if key.partition(": ")[0] not in _NOT_COMPARED)
+    notes = [f"**Settings differ in {', '.join(keys)}**: such numbers do not compare."] if keys else []
     return EvaluationResult(first.kind, rows, {"compared": list(results)}, notes)
 
 
@@ -100,9 +99,41 @@ def _panel(result: EvaluationResult, rows: Sequence[str], name: str) -> str:
 
 
 def settings_table(results: Mapping[str, EvaluationResult]) -> str:
-    """All settings of all results as a table in markdown."""
-    keys = list(dict.fromkeys(key for result in results.values() for key in result.settings))
-    return markdown_table(["setting", *results], [[key, *(_cell(result.settings.get(key)) for result in results.values())] for key in keys])
+    """The settings in which results differ, as a table in markdown; how long they took does not count."""
+    differing = {key: values for key, values in _differing(results).items() if key != "seconds"}
+    if not differing:
+        return "All settings are the same."
+    return markdown_table(["setting", *results], [[key, *map(_cell, values)] for key, values in differing.items()])
+
+
+def tell_apart(paths: Sequence[Path]) -> list[str]:
+    """Short names for files or folders: what is left of their paths without the folders that all have in common.
+
+    Example:
+        >>> tell_apart([Path("runs/a/eval/results.json"), Path("runs/b/eval")])
+        ['a', 'b']
+    """
+    parts = [list((path.parent if path.name == "results.json" else path).absolute().parts) for path in paths]
+    for end in (0, -1):
+        while len(parts) > 1 and min(map(len, parts)) > 1 and len({names[end] for names in parts}) == 1:
+            for names in parts:
+                del names[end]
+    short = ["/".join(names) for names in parts] if len(parts) > 1 else [parts[0][-1]]
+    return short if len(set(short)) == len(short) else [f"{number}: {path}" for number, path in enumerate(paths, 1)]
+
+
+def _differing(results: Mapping[str, EvaluationResult]) -> dict[str, list[Any]]:
+    """Values of the settings that are not the same in all results; of those that are mappings, of each part."""
+    settings = [_flat(result.settings) for result in results.values()]
+    values = {key: [part.get(key) for part in settings] for key in dict.fromkeys(key for part in settings for key in part)}
+    return {key: found for key, found in values.items() if any(value != found[0] for value in found)}
+
+
+def _flat(settings: Mapping[str, Any]) -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in settings.items():
+        flat.update({f"{key}: {name}": part for name, part in value.items()} if isinstance(value, Mapping) else {key: value})
+    return flat
 
 
 def _cell(value: Any) -> str:
@@ -110,7 +141,7 @@ def _cell(value: Any) -> str:
 
 
 def _short(row: str) -> str:
-    return row if len(row) <= 28 else f"{row[:27]}…"
+    return row if len(row) <= 28 else f"{row[:9]}…{row[-18:]}"
 
 
 def _equal(first: Mapping[str, Sequence[float]], second: Mapping[str, Sequence[float]]) -> bool:

@@ -27,16 +27,20 @@ def read_history(run: str | os.PathLike) -> History:
         run (`str` or `os.PathLike`): A training output folder; the last complete checkpoint in it holds the log.
 
     Raises:
-        ValueError: If there is no complete checkpoint.
+        ValueError: If there is no complete checkpoint, or its log is damaged.
     """
     checkpoint = last_checkpoint(run)
     if checkpoint is None:
         raise ValueError(f"{str(run)!r} holds no complete checkpoint, so there is nothing to draw.")
     history: History = {}
-    for entry in json.loads((checkpoint / "trainer_state.json").read_text())["log_history"]:
-        for name, value in entry.items():
-            if isinstance(value, (int, float)) and math.isfinite(value) and name not in ("step", "epoch"):
-                history.setdefault(name, []).append((entry["step"], float(value)))
+    path = checkpoint / "trainer_state.json"
+    try:
+        for entry in json.loads(path.read_text(encoding="utf-8"))["log_history"]:
+            for name, value in entry.items():
+                if isinstance(value, (int, float)) and math.isfinite(value) and name not in ("step", "epoch"):
+                    history.setdefault(name, []).append((entry["step"], float(value)))
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"{str(path)!r} is damaged, or not what a training writes: {error!r}.") from error
     return history
 
 

@@ -110,6 +110,17 @@ class Protocol:
             samples += [Sample(clip, caption, start, length) for caption in chosen]
         return samples
 
+    def fitted(self, clips: EvaluationClips, fixed: Sequence[str] = ()) -> Protocol:
+        """The same protocol with pools no larger than the set.
+
+        Args:
+            clips (`EvaluationClips`): What there is.
+            fixed (`Sequence[str]`): Pools that stay as they are: `"pool_size"`, `"alignment_pool_size"`.
+        """
+        count = max(len(self.samples(clips, (0, 0))), 2, self.top_k)
+        sizes = {name: min(getattr(self, name), count) for name in ("pool_size", "alignment_pool_size") if name not in fixed}
+        return replace(self, **sizes)
+
     def order(self, count: int, replication: int, draw: int) -> np.ndarray:
         """In which order samples fill the pools of a replication; the same for real and for generated motion where both are the same
         samples, so that they are told from the same others.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import platform
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
@@ -21,7 +22,8 @@ from ..data.motion_text import load_motion_rows
 from ..representation import MotionFeatureExtractor
 from ..retrieval.embedder import MotionTextEmbedder, checkpoint_folder, fingerprint
 from ..utils.device import choose_device
-from ..utils.files import check_writable
+from ..utils.files import output_folder
+from ..utils.text import say_once
 from .clips import EvaluationClips
 from .generation import GenerationScorer
 from .generations import frames_to_ask, system_generator
@@ -81,6 +83,7 @@ class EvaluationRequest:
     show_progress: bool = True
 
 
+@say_once()
 def evaluate(request: EvaluationRequest) -> EvaluationResult:
     """Evaluate.
 
@@ -93,7 +96,7 @@ def evaluate(request: EvaluationRequest) -> EvaluationResult:
         `EvaluationResult`: Not yet written.
 
     Raises:
-        ValueError: If something does not fit together; nothing has been computed then.
+        ValueError: If something does not fit together; nothing has been computed then, and no empty folder is left.
         OSError: If a checkpoint or file is not there.
     """
     runs = {"generation": _generation, "reconstruction": _reconstruction, "retrieval": _retrieval}
@@ -102,14 +105,18 @@ def evaluate(request: EvaluationRequest) -> EvaluationResult:
     if request.dtype not in _DTYPES:
         raise ValueError(f"dtype must be one of {', '.join(map(repr, _DTYPES))}, got {request.dtype!r}.")
     protocol = get_protocol(request.protocol, **request.changes)
-    check_writable(request.output)
+    with output_folder(request.output):
+        return _evaluate(request, protocol, runs[request.mode])
+
+
+def _evaluate(request: EvaluationRequest, protocol: Protocol, run: Callable[..., _Outcome]) -> EvaluationResult:
     start = time.perf_counter()
     logging.disable_progress_bar()
     # Asking for the state first gives each process its own device.
     state, device = PartialState(), choose_device(request.device)
     if request.device is None and device != "cpu":
         device = str(state.device)
-    outcome = runs[request.mode](request, protocol, device)
+    outcome = run(request, protocol, device)
     settings = {
         **outcome.settings,
         "dataset": Path(request.dataset).name if Path(request.dataset).exists() else request.dataset,
@@ -117,7 +124,7 @@ def evaluate(request: EvaluationRequest) -> EvaluationResult:
         "clips": len(outcome.clips),
         "clips sha256": outcome.clips.digest[:16],
         "left out": dict(outcome.clips.skipped) or "none",
-        **{("protocol" if key == "name" else key): value for key, value in protocol.to_dict().items()},
+        **{("protocol" if key == "name" else key): value for key, value in outcome.protocol.to_dict().items()},
         "max_clips": request.max_clips,
         "strict_rows": request.strict_rows,
         "device": device,
@@ -133,6 +140,7 @@ class _Outcome:
     rows: dict[str, dict[str, list[float]]]
     settings: dict[str, Any]
     notes: list[str]
+    protocol: Protocol
 
 
 def _generation(request: EvaluationRequest, protocol: Protocol, device: str) -> _Outcome:
@@ -144,6 +152,9 @@ def _generation(request: EvaluationRequest, protocol: Protocol, device: str) -> 
     _check_options(system, request.options)
     generate = system_generator(system, evaluator.feature_extractor, request.options)
     clips = _clips(request, protocol, evaluator)
+    fitted = protocol.fitted(clips, [name for name, value in request.changes.items() if value is not None])
+    pools = _pool_notes(protocol, fitted, alignment is not None)
+    protocol = fitted
     scorer = GenerationScorer(clips, protocol, evaluator, alignment, request.drop_non_finite, request.show_progress)
     _check_lengths(system.feature_extractor, evaluator.feature_extractor, clips, protocol, name)
     reads = {key: getattr(evaluator.feature_extractor, key) for key in ("representation", "skeleton", "fps", "uniform_skeleton", "dim")}
@@ -160,7 +171,7 @@ def _generation(request: EvaluationRequest, protocol: Protocol, device: str) -> 
         "drop_non_finite": request.drop_non_finite,
         "multimodality": [request.multimodality_texts, request.multimodality_samples] if request.multimodality_texts else None,
     }
-    return _Outcome(clips, rows, settings, [*_caption_notes(clips, protocol), *_generation_notes(protocol)])
+    return _Outcome(clips, rows, settings, [*pools, *_caption_notes(clips, protocol), *_generation_notes(protocol)], protocol)
 
 
 def _system(folder: Path, request: EvaluationRequest, device: str) -> PreTrainedModel:
@@ -193,7 +204,7 @@ def _check_options(system: PreTrainedModel, options: dict[str, Any]) -> None:
         return
     known = _options_of(system)
     if unknown := sorted(set(options) - set(known)):
-        raise ValueError(f"{type(system).__name__} has no option {unknown[0]!r}; it has {', '.join(sorted(known)) or 'none'}.")
+        raise ValueError(f"{type(system).__name__} has no option {unknown[0]!r}; it has {', '.join(map(repr, sorted(known))) or 'none'}.")
 
 
 def _check_lengths(
@@ -218,7 +229,7 @@ def _reconstruction(request: EvaluationRequest, protocol: Protocol, device: str)
     clips = _clips(request, protocol, evaluator)
     rows, settings = score_reconstruction(request.model, clips, protocol, evaluator, device, request.show_progress)
     notes = ["Each cut of each clip is encoded and decoded once; errors are means over clips, the FID is between real clips and these."]
-    return _Outcome(clips, rows, {**settings, "evaluator": _described(evaluator)}, notes)
+    return _Outcome(clips, rows, {**settings, "evaluator": _described(evaluator)}, notes, protocol)
 
 
 def _retrieval(request: EvaluationRequest, protocol: Protocol, device: str) -> _Outcome:
@@ -232,8 +243,11 @@ def _retrieval(request: EvaluationRequest, protocol: Protocol, device: str) -> _
     notes = ["A ranks all, C pools of alignment_pool_size, D pools of pool_size (HumanTOMATO, appendix D)."]
     if sentences is None:
         notes.append("B, where similar texts are right answers, needs a sentence encoder and is left out.")
+    for letter, name in (("C", "alignment_pool_size"), ("D", "pool_size")):
+        if not any(row.startswith(letter) for row in rows):
+            notes.append(f"{letter} is left out: the set is smaller than its pools of {getattr(protocol, name)}.")
     settings = {"model": _described(embedder), "sentence_encoder": request.sentence_encoder}
-    return _Outcome(clips, rows, settings, [*_caption_notes(clips, protocol), *notes])
+    return _Outcome(clips, rows, settings, [*_caption_notes(clips, protocol), *notes], protocol)
 
 
 def _embedder(name: str | None, default: Path, device: str, request: EvaluationRequest) -> MotionTextEmbedder:
@@ -251,6 +265,16 @@ def _clips(request: EvaluationRequest, protocol: Protocol, embedder: MotionTextE
         rows, embedder.feature_extractor, protocol.min_frames, protocol.leave_out_from, request.max_clips, request.strict_rows,
         request.show_progress and PartialState().is_main_process,
     )  # fmt: skip
+
+
+def _pool_notes(wanted: Protocol, fitted: Protocol, aligned: bool) -> list[str]:
+    """What a reader has to know of pools that were made smaller."""
+    names = ["pool_size", *(["alignment_pool_size"] if aligned else [])]
+    smaller = [f"{name} {getattr(fitted, name)} rather than {getattr(wanted, name)}" for name in names]
+    smaller = [text for text, name in zip(smaller, names, strict=True) if getattr(fitted, name) != getattr(wanted, name)]
+    if not smaller:
+        return []
+    return [f"**The set is small: {', '.join(smaller)}.** A text has fewer motions to be told from, so R-precision is higher than usual."]
 
 
 def _caption_notes(clips: EvaluationClips, protocol: Protocol) -> list[str]:

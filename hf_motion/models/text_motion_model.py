@@ -16,6 +16,7 @@ from transformers.modeling_utils import PreTrainedModel
 from ..motion import Motion
 from ..representation import MotionFeatureExtractor
 from ..text_encoders import pooled_text, text_encoder_from_config, token_limit
+from ..utils.text import check_prompts, warn_of_unread
 from .motion_vq.configuration_motion_vq import MotionVQConfig
 from .motion_vq.modeling_motion_vq import MotionVQModel, pad_codes
 from .text_motion_config import TextMotionConfig
@@ -98,6 +99,13 @@ class TextMotionModel(PreTrainedModel):
         self.text_encoder.eval()
         self.vq_model.eval()
         return self
+
+    def read_prompts(self, texts: str | Sequence[str]) -> list[str]:
+        """Sentences as `check_prompts` gives them; a warning says what of them the model does not read."""
+        prompts = check_prompts(texts)
+        if self.tokenizer is not None:
+            warn_of_unread(prompts, self.tokenizer, token_limit(self.text_encoder, self.config.max_text_tokens))
+        return prompts
 
     @torch.no_grad()
     def encode_texts(self, texts: Sequence[str]) -> Tensor:

@@ -15,8 +15,9 @@ from ..motion import Motion
 from ..representation import MotionFeatureExtractor
 from ..skeletons import Skeleton, get_skeleton
 from ..utils.asked import asked_generator
+from ..utils.text import check_prompts, say_once
 from .constraints import Edit
-from .motion_diffusion import check_prompts, spawn_generators
+from .motion_diffusion import spawn_generators
 
 if TYPE_CHECKING:
     from .mdm import MDMPipeline
@@ -137,6 +138,7 @@ def plan_edits(
     ]
 
 
+@say_once()
 def join_motions(
     pipe: MDMPipeline,
     motions: Sequence[Motion],

@@ -17,9 +17,10 @@ from ..motion import Motion
 from ..representation import MotionFeatureExtractor
 from ..text_encoders import pooled_text, token_limit
 from ..utils.asked import asked_frames, asked_generator
+from ..utils.text import check_prompts, warn_of_unread
 from .constraints import KeptMotion
 from .editing import plan_edits
-from .motion_diffusion import MotionDiffusionPipeline, MotionPipelineOutput, check_prompts, spawn_generators
+from .motion_diffusion import MotionDiffusionPipeline, MotionPipelineOutput, spawn_generators
 
 _OUTPUT_TYPES = ("motion", "features", "latent")
 
@@ -179,6 +180,7 @@ class MDMPipeline(MotionDiffusionPipeline):
         prompts = check_prompts(prompt)
         num_frames = asked_frames(num_frames, seconds, self.feature_extractor.fps)
         generator = asked_generator(generator, seed)
+        warn_of_unread(prompts, self.tokenizer, token_limit(self.text_encoder, self.config.max_text_tokens))
         wanted = self._lengths(num_frames, len(prompts)) if num_frames is not None or motion is None else None
         edits = plan_edits(self.feature_extractor, len(prompts), wanted, motion, mask, body_part, keep_start, keep_end, end_motion)
         lengths = wanted if edits is None else [len(edit) for edit in edits]

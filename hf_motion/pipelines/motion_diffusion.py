@@ -324,18 +324,3 @@ def spawn_generators(
     device = generator.device if generator is not None else device
     seeds = [int(torch.randint(2**62, (), generator=generator, device=device)) for _ in range(count)]
     return [torch.Generator(device).manual_seed(seed) for seed in seeds]
-
-
-def check_prompts(prompt: str | Sequence[str]) -> list[str]:
-    """A list of at least one string.
-
-    Raises:
-        ValueError: If the list is empty or holds something else.
-    """
-    prompts = [prompt] if isinstance(prompt, str) else prompt
-    if not isinstance(prompts, (list, tuple)) or not prompts:
-        raise ValueError(f"prompt must be a sentence or a list of at least one, got {prompt!r}.")
-    for index, text in enumerate(prompts):
-        if not isinstance(text, str):
-            raise ValueError(f"prompt[{index}] must be a string, got {text!r} of type {type(text).__name__}.")
-    return list(prompts)

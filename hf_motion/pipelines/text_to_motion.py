@@ -12,7 +12,8 @@ from transformers import Pipeline
 
 from ..motion import Motion
 from ..utils.asked import asked_frames, asked_generator
-from .motion_diffusion import check_prompts, spawn_generators
+from ..utils.text import check_prompts, say_once
+from .motion_diffusion import spawn_generators
 
 _BATCH_SIZE = 16
 _PER_TEXT = ("motion", "end_motion", "mask")
@@ -87,12 +88,13 @@ class TextToMotionPipeline(Pipeline):
         repeats = options.get("num_motions_per_prompt", 1)
         generators = spawn_generators(generator, len(prompts) * repeats, self.model.device)
         motions: list[Motion] = []
-        for start in tqdm(range(0, len(prompts), batch_size), desc="Generating", disable=not show_progress):
-            part = slice(start, start + batch_size)
-            frames = list(num_frames[part]) if per_prompt else num_frames
-            draws = generators[start * repeats : (start + batch_size) * repeats]
-            options.update({name: values[part] for name, values in lists.items()})
-            motions += self._generate(prompts[part], frames, draws, options)
+        with say_once():
+            for start in tqdm(range(0, len(prompts), batch_size), desc="Generating", disable=not show_progress):
+                part = slice(start, start + batch_size)
+                frames = list(num_frames[part]) if per_prompt else num_frames
+                draws = generators[start * repeats : (start + batch_size) * repeats]
+                options.update({name: values[part] for name, values in lists.items()})
+                motions += self._generate(prompts[part], frames, draws, options)
         return motions[0] if isinstance(texts, str) and len(motions) == 1 else motions
 
     def _generate(self, prompts: list[str], frames: Any, generators: list[torch.Generator], options: dict[str, Any]) -> list[Motion]:

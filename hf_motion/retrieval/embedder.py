@@ -20,6 +20,7 @@ from ..checkpoints import EMBEDDED, say_licence
 from ..data.motion_text import pad_and_mask
 from ..motion import Motion
 from ..representation import MotionFeatureExtractor
+from ..utils.text import clean_text, warn_of_unread
 
 _NOT_LOADED = ["*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl", "*.tar"]
 
@@ -141,7 +142,7 @@ class MotionTextEmbedder:
         return np.stack(rows)
 
     def embed_texts(self, texts: Sequence[str], tags: Mapping[str, str] | None = None) -> np.ndarray:
-        """Embed texts, each distinct one once.
+        """Embed texts, each distinct one once; a warning says what of them the model does not read.
 
         Args:
             texts (`list[str]`): Captions.
@@ -150,7 +151,14 @@ class MotionTextEmbedder:
 
         Returns:
             `np.ndarray`: (texts, embed_dim) float64.
+
+        Raises:
+            ValueError: If a text is empty.
         """
+        cleaned = {text: clean_text(text) for text in dict.fromkeys(texts)}
+        texts = [cleaned[text] for text in texts]
+        tags = {text: tags[raw] for raw, text in cleaned.items() if raw in tags} if tags else None
+        warn_of_unread_captions(self.tokenizer, texts, tags if self._reads_tags else None)
         distinct = sorted(set(texts), key=lambda text: (len(text), text))
         rows: dict[str, np.ndarray] = {}
         for start in range(0, len(distinct), self.batch_size):
@@ -182,6 +190,16 @@ def tokenize_captions(
     options = {}
     if "pos_ids" in tokenizer.model_input_names:
         options["pos_tagged"] = [(tags or {}).get(caption) for caption in captions]
-    limit = tokenizer.model_max_length if tokenizer.model_max_length < 10**6 else None
+    limit = _limit(tokenizer)
     output = tokenizer(list(captions), padding=True, truncation=limit is not None, max_length=limit, return_tensors="pt", **options)
     return {name: output[name] for name in ("input_ids", "attention_mask", "pos_ids") if name in output}
+
+
+def warn_of_unread_captions(tokenizer: PreTrainedTokenizerBase, captions: Sequence[str], tags: Mapping[str, str] | None = None) -> None:
+    """Say what of captions `tokenize_captions` leaves out, see `hf_motion.utils.text.warn_of_unread`."""
+    warn_of_unread(captions, tokenizer, _limit(tokenizer), tags)
+
+
+def _limit(tokenizer: PreTrainedTokenizerBase) -> int | None:
+    """Tokens that are read."""
+    return tokenizer.model_max_length if tokenizer.model_max_length < 10**6 else None

@@ -19,6 +19,8 @@ from torch import Tensor
 from torch.nn import functional as F
 from transformers import AutoModel, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
+from ..utils.text import clean_text, warn_of_unread
+
 
 class SentenceEncoder:
     """Captions to vectors of unit length: mean of a transformers encoder's tokens, as `sentence-transformers` computes it.
@@ -67,7 +69,7 @@ class SentenceEncoder:
         """Embed captions.
 
         Args:
-            captions (`Sequence[str]`): Texts; those longer than the model reads are cut.
+            captions (`Sequence[str]`): Texts; those longer than the model reads are cut, and a warning says where.
 
         Returns:
             `torch.Tensor`: (captions, width) float32 on the CPU, rows of unit length.
@@ -76,16 +78,22 @@ class SentenceEncoder:
             ValueError: If there is no caption, or one string comes in place of a list.
         """
         _check_captions(captions)
+        captions = [clean_text(caption) for caption in captions]
         new = list(dict.fromkeys(caption for caption in captions if caption not in self._known))
+        warn_of_unread(new, self.tokenizer, self._limit)
         for start in range(0, len(new), self.batch_size):
             batch = new[start : start + self.batch_size]
             self._known.update(zip(batch, self._encode(batch), strict=True))
         return torch.stack([self._known[caption] for caption in captions])
 
+    @property
+    def _limit(self) -> int:
+        own = self.tokenizer.model_max_length
+        return min(own, getattr(self.model.config, "max_position_embeddings", own))
+
     @torch.no_grad()
     def _encode(self, captions: list[str]) -> Tensor:
-        limit = min(self.tokenizer.model_max_length, getattr(self.model.config, "max_position_embeddings", self.tokenizer.model_max_length))
-        tokens = self.tokenizer(captions, padding=True, truncation=True, max_length=limit, return_tensors="pt").to(self.model.device)
+        tokens = self.tokenizer(captions, padding=True, truncation=True, max_length=self._limit, return_tensors="pt").to(self.model.device)
         states = self.model(**tokens).last_hidden_state.float()
         real = tokens["attention_mask"][..., None].to(states)
         return F.normalize((states * real).sum(1) / real.sum(1).clamp(min=1), dim=-1).cpu()

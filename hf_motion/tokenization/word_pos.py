@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -174,6 +175,22 @@ class WordPosTokenizer(PreTrainedTokenizer):
             )
         caption = caption.lower() if self.do_lower_case else caption
         return list(tag_with_spacy(caption, self.spacy_model)) if self.tagger == "spacy" else tag_with_lexicon(caption, self.lexicon)
+
+    def unread_words(self, text: str, tagged: str | None = None) -> tuple[str, list[str]]:
+        """What a call does not see of a text.
+
+        Args:
+            text (`str`): Raw text.
+            tagged (`str`, *optional*): Its `word/POS word/POS` form; the tokenizer tags it otherwise.
+
+        Returns:
+            `tuple[str, list[str]]`: The words behind the limit; and those before it that the vocabulary does not hold, symbols such as
+            emoji among them, in quotation marks.
+        """
+        words = [word for word, _ in (self.tag(text) if tagged is None else split_tagged(tagged))]
+        symbols = [character for character in text if unicodedata.category(character) == "So"]
+        unknown = dict.fromkeys(word for word in words[: self.max_text_len] if word not in self._ids) | dict.fromkeys(symbols)
+        return " ".join(words[self.max_text_len :]), [repr(word) for word in unknown]
 
     def tokenize(self, text: str, pair: str | None = None, add_special_tokens: bool = False, **kwargs: Any) -> list[str]:
         """Words of raw text as the vocabulary writes them, not cut; see `__call__` for tagged text."""

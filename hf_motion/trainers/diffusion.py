@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,11 +27,15 @@ from .averaging import EMACallback, averaged_weights, trained_parameters
 from .callbacks import EvaluateMotionsCallback, SampleMotionsCallback
 from .feedback import QualityFeedback
 from .motion_text import MotionTextTrainer, MotionTextTrainingArguments
+from .planted_feet import PlantedFeet
 
 TUNINGS = ("none", "lora", "full")
 """What of a text encoder may be trained."""
 
+logger = logging.getLogger("hf_motion")
+
 _EMA_NAME = "ema.safetensors"
+_HALF_ABOVE = 8192  # texts: token states of more are kept in half precision, some 10 kB each
 
 
 @dataclass
@@ -52,6 +57,7 @@ class DiffusionTrainingArguments(MotionTextTrainingArguments):
         text_consistency_weight (`float`, defaults to 2.0): lambda_T of eq. 5.
         feature_weights (`dict[str, float]`, *optional*): Weight of slices of the features in the loss, by the names of
             `MotionFeatureExtractor.features.slices`; slices without one weigh 1. The published loss is unweighted.
+        planted_feet_weight (`float`, defaults to 0.0): Adds so many times the `PlantedFeet` loss, for feet that slide less.
         timestep_power (`float`, defaults to 1.0): Diffusion steps are drawn with a density proportional to t ** (timestep_power - 1): 1
             evenly, as published, more favours noise. What a motion will be is settled in the first few of 50 steps; of rare actions that
             is what is learned last.
@@ -71,12 +77,15 @@ class DiffusionTrainingArguments(MotionTextTrainingArguments):
     feature_weights: dict[str, float] | str | None = field(
         default=None, metadata={"help": "Weight of slices of the features in the loss, such as {root_height: 2}; the rest weigh 1."}
     )
+    planted_feet_weight: float = field(default=0.0, metadata={"help": "Weight of the loss on standing feet that slide."})
     timestep_power: float = field(default=1.0, metadata={"help": "Prefer noisy diffusion steps: 1 draws evenly, 3 much noise."})
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if not self.timestep_power > 0:
             raise ValueError(f"timestep_power must be positive (1 draws diffusion steps evenly), got {self.timestep_power}.")
+        if not self.planted_feet_weight >= 0:
+            raise ValueError(f"planted_feet_weight must be 0 or more, got {self.planted_feet_weight}.")
         if not 0 <= self.condition_dropout < 1:
             raise ValueError(f"condition_dropout must be in [0, 1), got {self.condition_dropout}.")
         if not 0 <= self.ema_decay < 1:
@@ -100,9 +109,11 @@ class DiffusionObjective(nn.Module):
         feature_weights (`dict[str, float]`, *optional*): See `DiffusionTrainingArguments`.
         feedback (`QualityFeedback`, *optional*): AdaQF's constraints on the predicted motion.
         timestep_power (`float`, defaults to 1.0): See `DiffusionTrainingArguments`.
+        planted_feet_weight (`float`, defaults to 0.0): See `DiffusionTrainingArguments`.
 
     Raises:
-        ValueError: If a weight is negative, or names no slice of the features; or there is feedback, but the denoiser predicts noise.
+        ValueError: If a weight is negative, or names no slice of the features; or there is feedback or a loss on feet, but the denoiser
+            predicts noise.
     """
 
     def __init__(
@@ -113,6 +124,7 @@ class DiffusionObjective(nn.Module):
         feature_weights: dict[str, float] | None = None,
         feedback: QualityFeedback | None = None,
         timestep_power: float = 1.0,
+        planted_feet_weight: float = 0.0,
     ) -> None:
         super().__init__()
         self.denoiser = pipeline.denoiser
@@ -122,8 +134,13 @@ class DiffusionObjective(nn.Module):
         self.condition_dropout, self.timestep_power = condition_dropout, timestep_power
         self.register_buffer("feature_weights", self._feature_weights(feature_weights or {}), persistent=False)
         prediction = pipeline.scheduler.config.prediction_type
-        if feedback is not None and prediction != "sample":
-            raise ValueError(f"Feedback judges predicted motion: it needs a scheduler with prediction_type='sample', got {prediction!r}.")
+        if (feedback is not None or planted_feet_weight) and prediction != "sample":
+            raise ValueError(
+                "Feedback and planted_feet_weight judge predicted motion: they need a scheduler with prediction_type='sample', got "
+                f"{prediction!r}."
+            )
+        self.planted_feet_weight = planted_feet_weight
+        self.planted_feet = PlantedFeet(pipeline.feature_extractor, pipeline.scheduler.alphas_cumprod) if planted_feet_weight else None
 
     def _feature_weights(self, weights: dict[str, float]) -> Tensor:
         """One weight per feature, 1 on average, so that the loss keeps its scale."""
@@ -160,8 +177,9 @@ class DiffusionObjective(nn.Module):
                 `text_mask` for one that is not; with feedback also `text_embeds`, and `real_embeds` where they are known.
 
         Returns:
-            `dict`: `loss`. Without feedback it is the mean over clips of the squared error over their real frames; with it, that `mse` and
-            the weighted `motion_consistency` and `text_consistency` are added (AdaQF, eq. 5) and given too.
+            `dict`: `loss`, by itself the mean over clips of the squared error over their real frames. What is added to that, and the `mse`
+            without it, is given too: `foot_slide` where it has a weight, and with feedback `motion_consistency` and `text_consistency`
+            (AdaQF, eq. 5).
         """
         scheduler = self.pipeline.scheduler
         if self.text_encoder is not None:
@@ -178,12 +196,16 @@ class DiffusionObjective(nn.Module):
             "v_prediction": lambda: scheduler.get_velocity(motion_features, noise, timesteps),
         }[scheduler.config.prediction_type]()
         error = ((prediction.float() - target).square() * self.feature_weights).mean(-1) * attention_mask
-        loss = (error.sum(1) / attention_mask.sum(1)).mean()
+        mse = loss = (error.sum(1) / attention_mask.sum(1)).mean()
+        parts: dict[str, Tensor] = {}
+        if self.planted_feet is not None:
+            parts["foot_slide"] = self.planted_feet(prediction, motion_features, attention_mask, timesteps)
+            loss = loss + self.planted_feet_weight * parts["foot_slide"]
         feedback = self._feedback[0]
-        if feedback is None:
-            return {"loss": loss}
-        consistency = feedback(prediction, motion_features, attention_mask, text["text_embeds"], keep, text.get("real_embeds"))
-        return {"loss": loss + feedback.weighted(consistency), "mse": loss, **consistency}
+        if feedback is not None:
+            consistency = feedback(prediction, motion_features, attention_mask, text["text_embeds"], keep, text.get("real_embeds"))
+            loss, parts = loss + feedback.weighted(consistency), {**parts, **consistency}
+        return {"loss": loss, "mse": mse, **parts} if parts else {"loss": loss}
 
     def _draw(self, features: Tensor, attention_mask: Tensor, seeds: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Noise on real frames, diffusion steps, and whether to keep the text, each from its example's seed."""
@@ -209,7 +231,8 @@ class DiffusionCollator:
 
     Args:
         pipeline (`MotionDiffusionPipeline`): Tokenizes, or encodes in advance.
-        captions (`list[str]`, *optional*): If given, these are encoded now and looked up later: for a frozen text encoder.
+        captions (`list[str]`, *optional*): If given, these are encoded now and looked up later: for a frozen text encoder. Token states
+            of more than 8,192 texts are kept in half precision, and a line says so.
         embeds (`dict[str, torch.Tensor]`, *optional*): What the feedback's extractors make of each caption.
         real (`list[torch.Tensor]`, *optional*): What they make of each clip that is never cut, None for others.
     """
@@ -223,8 +246,10 @@ class DiffusionCollator:
     ) -> None:
         self.pipeline, self.embeds, self.real = pipeline, embeds, real
         self.cache: dict[str, Tensor] | None = None
+        self.half = False
         if captions is not None:
             self.cache = {}
+            self.half = len(captions) > _HALF_ABOVE
             with torch.no_grad():
                 for start in range(0, len(captions), 256):
                     batch = captions[start : start + 256]
@@ -232,7 +257,11 @@ class DiffusionCollator:
                     for caption, state, valid in zip(
                         batch, states.cpu(), mask.cpu() if mask is not None else [None] * len(batch), strict=True
                     ):
-                        self.cache[caption] = state if valid is None else state[valid.bool()]
+                        if valid is not None:
+                            state = state[valid.bool()].half() if self.half else state[valid.bool()]
+                        self.cache[caption] = state
+            if self.half and valid is not None:
+                logger.warning("Token states of %d texts are kept in half precision.", len(captions))
 
     def __call__(self, examples: Sequence[dict[str, Any]]) -> dict[str, Tensor]:
         """Pad clips and attach `input_ids` and `text_mask`, or `text_states` and, for tokens, `text_mask`."""
@@ -251,7 +280,7 @@ class DiffusionCollator:
         if states[0].ndim == 1:
             return {**batch, "text_states": torch.stack(states)}
         padded, mask = pad_and_mask(states)
-        return {**batch, "text_states": padded, "text_mask": mask}
+        return {**batch, "text_states": padded.float() if self.half else padded, "text_mask": mask}
 
 
 class DiffusionTrainer(MotionTextTrainer):
@@ -279,7 +308,7 @@ class DiffusionTrainer(MotionTextTrainer):
             raise ValueError(f"One process cannot train on {args.n_gpu} GPUs. Start one process for each with `accelerate launch`.")
         trains_text = self._prepare_text_encoder(args)
         pipeline.to(args.device)
-        captions = sorted({text for texts in train_dataset.captions for text in texts})
+        captions = train_dataset.texts()
         warn_of_long_captions(captions, pipeline.tokenizer, token_limit(pipeline.text_encoder, pipeline.config.max_text_tokens))
         feedback = embeds = real = None
         if args.extractors is not None:
@@ -288,7 +317,15 @@ class DiffusionTrainer(MotionTextTrainer):
             feedback = QualityFeedback(embedder, pipeline.feature_extractor, *weights).to(args.device)
             embeds = feedback.embed_captions(captions, train_dataset.tags)
             real = feedback.embed_clips(train_dataset)
-        objective = DiffusionObjective(pipeline, args.condition_dropout, trains_text, args.feature_weights, feedback, args.timestep_power)
+        objective = DiffusionObjective(
+            pipeline,
+            args.condition_dropout,
+            trains_text,
+            args.feature_weights,
+            feedback,
+            args.timestep_power,
+            args.planted_feet_weight,
+        )
         self.ema = EMAModel(trained_parameters(objective), decay=args.ema_decay, foreach=True) if args.ema_decay else None
         # Before all that look at a step's average.
         averaging = [EMACallback(self.ema, objective)] if self.ema is not None else []

@@ -19,6 +19,7 @@ from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
 from ..data.motion_text import LengthBucketSampler, MotionTextDataset
 from ..utils.device import choose_device
+from ..utils.options import as_mapping
 
 
 @dataclass
@@ -27,6 +28,7 @@ class MotionTextTrainingArguments(TrainingArguments):
 
     Args:
         balance (`float`, defaults to 0.0): How much to lift rare actions, see `MotionTextDataset.balanced_weights`.
+        source_weights (`dict[str, float]`, *optional*): Draw clips of some sources more or less often, see `balanced_weights` too.
         epoch_size (`int`, *optional*): Examples per epoch, the number of clips by default.
         lr_drop_steps (`list[int]`, *optional*): Steps at which the learning rate is multiplied by `lr_drop_factor`, as motion models are
             usually trained; with `warmup_steps` before, and in place of `lr_scheduler_type`.
@@ -34,6 +36,9 @@ class MotionTextTrainingArguments(TrainingArguments):
     """
 
     balance: float = field(default=0.0, metadata={"help": "How much to lift rare actions: 0 not at all, 1 fully."})
+    source_weights: dict[str, float] | str | None = field(
+        default=None, metadata={"help": "Draw clips whose source contains a text more or less often, such as {keyframed: 0.4}."}
+    )
     epoch_size: int | None = field(default=None, metadata={"help": "Examples per epoch, the number of clips by default."})
     lr_drop_steps: list[int] | None = field(default=None, metadata={"help": "Steps at which the learning rate drops."})
     lr_drop_factor: float = field(default=0.1, metadata={"help": "What the learning rate is multiplied by there."})
@@ -42,6 +47,7 @@ class MotionTextTrainingArguments(TrainingArguments):
         # transformers takes bf16 for a wish for a GPU unless told otherwise.
         self.use_cpu = self.use_cpu or choose_device() == "cpu"
         super().__post_init__()
+        self.source_weights = as_mapping(self.source_weights)
         if not 0 < self.lr_drop_factor <= 1:
             raise ValueError(f"lr_drop_factor must be in (0, 1], got {self.lr_drop_factor}.")
         # The models take what the collators make; there are no data set columns to match against.
@@ -64,7 +70,11 @@ class MotionTextTrainer(Trainer):
         dataset = train_dataset if train_dataset is not None else self.train_dataset
         batch_size = self.args.train_batch_size * self.args.gradient_accumulation_steps * self.args.world_size
         self.sampler = LengthBucketSampler(
-            dataset.lengths, dataset.balanced_weights(self.args.balance), batch_size, self.args.seed, self.args.epoch_size
+            dataset.lengths,
+            dataset.balanced_weights(self.args.balance, self.args.source_weights),
+            batch_size,
+            self.args.seed,
+            self.args.epoch_size,
         )
         return self.sampler
 

@@ -15,6 +15,7 @@ from ..models.mdm import MDMDenoiser
 from ..pipelines.mdm import MDMPipeline
 from ..representation import MotionFeatureExtractor
 from ..text_encoders import load_text_encoder, load_text_tokenizer, text_width
+from ..utils.text import tidy_text
 
 _WORD_END = "</w>"
 
@@ -126,7 +127,9 @@ def train_clip_tokenizer(captions: Iterable[str], vocab_size: int) -> CLIPTokeni
         raise ValueError(f"vocab_size must be at least {len(vocab)} to spell any text, got {vocab_size}.")
     backend = CLIPTokenizer().backend_tokenizer
     words = Counter(
-        word for caption in captions for word, _ in backend.pre_tokenizer.pre_tokenize_str(backend.normalizer.normalize_str(caption))
+        word
+        for caption in map(tidy_text, captions)
+        for word, _ in backend.pre_tokenizer.pre_tokenize_str(backend.normalizer.normalize_str(caption))
     )
     merges = _learn_merges(words, vocab_size - len(vocab))
     vocab += ["".join(pair) for pair in merges]

@@ -15,7 +15,7 @@ from ..data.motion_text import MotionTextDataset, collate_motion_text, pad_and_m
 from ..hub.card import write_retrieval_card
 from ..hub.checkpoint import save_checkpoint
 from ..representation import MotionFeatureExtractor
-from ..retrieval.embedder import tokenize_captions
+from ..retrieval.embedder import tokenize_captions, warn_of_unread_captions
 from ..retrieval.text_similarity import SentenceEncoder, similar_captions
 from .motion_text import MotionTextTrainer, MotionTextTrainingArguments
 
@@ -129,6 +129,7 @@ class RetrievalTrainer(MotionTextTrainer):
             encoder = SentenceEncoder(args.sentence_encoder, device=args.device)
             encoder(captions)
         tags = {caption: tags for dataset in datasets for caption, tags in dataset.tags.items()}
+        warn_of_unread_captions(tokenizer, captions, tags)
         collator = RetrievalCollator(
             tokenizer, tags, encoder, args.similarity_threshold, frozen_text_states(model.to(args.device), tokenizer, captions)
         )

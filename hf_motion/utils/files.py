@@ -67,6 +67,27 @@ def check_writable(folder: str | os.PathLike) -> None:
         raise OSError(f"Cannot write into {str(folder)!r}: {error}. Choose another output folder.") from error
 
 
+@contextmanager
+def output_folder(folder: str | os.PathLike) -> Iterator[None]:
+    """`check_writable`, and when the block fails, folders that were made here and are still empty vanish again.
+
+    Args:
+        folder (`str` or `os.PathLike`): The folder.
+
+    Raises:
+        OSError: If it cannot be made or written to.
+    """
+    made = [path for path in (Path(folder), *Path(folder).parents) if not path.exists()]
+    try:
+        check_writable(folder)
+        yield
+    except BaseException:
+        with suppress(OSError):  # the first that is not empty
+            for path in made:
+                path.rmdir()
+        raise
+
+
 def write_json(path: str | os.PathLike, content: dict[str, Any]) -> None:
     """Write a JSON file, whole or not at all."""
     with atomic_path(path) as temporary:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+import io
+import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,6 +13,7 @@ from typing import ClassVar
 import numpy as np
 
 from ...motion import Motion
+from ...utils.text import read_text
 from ..captions import find_table
 from .base import Clip, Item, MotionSource, Skip, SourceOptions, caption, cut_clips, inside
 from .files import FilesSource
@@ -18,6 +21,7 @@ from .humanml3d import read_array, read_texts
 
 _FPS = 20
 _BETAS = 10
+_LOOKED_AT = 20
 # Seconds that HumanML3D drops from the beginning of each take of these sets, where the actor stands in a T-pose.
 _HEADS = {"Eyes_Japan_Dataset": 3.0, "MPI_HDM05": 3.0, "TotalCapture": 1.0, "MPI_Limits": 1.0, "Transitions_mocap": 0.5}
 
@@ -37,11 +41,13 @@ class AmassSource(MotionSource):
 
     @classmethod
     def fits(cls, folder: Path, options: SourceOptions) -> bool:
-        """Whether npz files and an index or captions are there."""
-        told = options.index is not None or (folder / "index.csv").is_file() or find_table(folder) or options.captions or options.caption
-        return (
-            folder.is_dir() and bool(told) and next(folder.rglob("*.npz"), None) is not None and next(folder.rglob("*.bvh"), None) is None
-        )
+        """Whether npz files of a body model and an index or captions are there."""
+        indexed = options.index is not None or (folder / "index.csv").is_file()
+        told = indexed or find_table(folder) or options.captions or options.caption
+        if not told or not folder.is_dir() or next(folder.rglob("*.bvh"), None) is not None:
+            return False
+        files = list(itertools.islice(folder.rglob("*.npz"), _LOOKED_AT))
+        return bool(files) and (indexed or any(map(_has_poses, files)))
 
     def items(self) -> Iterator[Item | Skip]:
         """One per row of the index, or per file of the captions table."""
@@ -52,8 +58,7 @@ class AmassSource(MotionSource):
         texts = self.options.captions or self.folder / "texts"
         if not texts.is_dir() and self.options.caption is None:
             raise ValueError(f"No folder of HumanML3D text files at {str(texts)!r}; give it as --captions.")
-        with index.open(newline="", encoding="utf-8-sig") as file:
-            rows = list(csv.DictReader(file))
+        rows = list(csv.DictReader(io.StringIO(read_text(index), newline="")))
         if not rows or not {"source_path", "start_frame", "end_frame", "new_name"} <= rows[0].keys():
             raise ValueError(f"{str(index)!r} must have the columns source_path, start_frame, end_frame and new_name.")
         splits = self._splits()
@@ -92,7 +97,7 @@ class AmassSource(MotionSource):
             if joints.ndim != 3 or joints.shape[1] < 22:
                 raise ValueError(f"it has shape {joints.shape}, not (frames, 22 or more joints, 3)")
             return Motion(joints[:, :22], fps=_FPS)
-        motion = read_motion(path, body_models=self.options.body_models, num_betas=_BETAS)
+        motion = read_motion(path, body_models=self.options.body_models, num_betas=_BETAS, source_fps=self.options.source_fps)
         # Ours is (x, z, -y) of the file, HumanML3D's (-x, z, y): half a turn.
         motion = put_on_floor(Motion(motion.joints[:: max(int(motion.fps / _FPS), 1)] * np.array([-1, 1, -1], np.float32), fps=_FPS))
         head = int(next((seconds for name, seconds in _HEADS.items() if name in item.path), 0.0) * _FPS)
@@ -105,7 +110,7 @@ class AmassSource(MotionSource):
         found = {}
         for split in ("train", "val", "test"):
             file = self.folder / f"{split}.txt"
-            found |= dict.fromkeys(file.read_text(encoding="utf-8-sig").split() if file.is_file() else (), split)
+            found |= dict.fromkeys(read_text(file).split() if file.is_file() else (), split)
         return found
 
     def _indexed(self, place: str, row: dict[str, str], texts: Path, splits: dict[str, str]) -> Item | Skip:

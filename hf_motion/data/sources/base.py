@@ -13,6 +13,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from ...motion import Motion
+from ...utils.text import clean_text
 
 Caption = dict[str, Any]
 
@@ -31,6 +32,7 @@ class SourceOptions:
         unit (`str`, *optional*): Unit of the files, found out by default.
         up (`str`, *optional*): Up axis of the files, found out by default.
         fps (`float`, defaults to 20.0): Frame rate to bring files to, None for their own; data sets of features keep theirs.
+        source_fps (`float`, *optional*): Frame rate of the files, where they do not say or say it wrong.
         max_frames (`int`, *optional*): Cut longer takes into equal pieces of at most so many frames.
         license (`str`, *optional*): Licence of data that does not say its own.
         name (`str`, *optional*): What the `source` column calls data that has no name of its own.
@@ -46,14 +48,16 @@ class SourceOptions:
     unit: str | None = None
     up: str | None = None
     fps: float | None = 20.0
+    source_fps: float | None = None
     max_frames: int | None = None
     license: str | None = None
     name: str | None = None
     keep_features: bool = True
 
     def __post_init__(self) -> None:
-        if self.fps is not None and not (math.isfinite(self.fps) and self.fps > 0):
-            raise ValueError(f"fps must be a positive number of frames per second, got {self.fps!r}.")
+        for name, fps in (("fps", self.fps), ("source_fps", self.source_fps)):
+            if fps is not None and not (math.isfinite(fps) and fps > 0):
+                raise ValueError(f"{name} must be a positive number of frames per second, got {fps!r}.")
         if self.max_frames is not None and self.max_frames < 2:
             raise ValueError(f"max_frames must be at least 2, got {self.max_frames}.")
 
@@ -174,8 +178,11 @@ def caption(text: str, origin: str, pos_tagged: str | None = None, f_tag: float 
         pos_tagged (`str`, *optional*): `word/POS word/POS`, as HumanML3D writes it.
         f_tag (`float`, defaults to 0.0): Where in the take it begins to hold, in seconds.
         to_tag (`float`, defaults to 0.0): Where it ends; 0 and 0 mean the whole take.
+
+    Raises:
+        ValueError: If the sentence is empty.
     """
-    return {"text": text, "pos_tagged": pos_tagged, "f_tag": f_tag, "to_tag": to_tag, "origin": origin}
+    return {"text": clean_text(text, "the caption"), "pos_tagged": pos_tagged, "f_tag": f_tag, "to_tag": to_tag, "origin": origin}
 
 
 def inside(folder: Path, path: str) -> Path:
@@ -213,8 +220,9 @@ def read_on_floor(path: Path, options: SourceOptions) -> Motion:
     from ..read import read_motion
 
     motion = read_motion(
-        path, rig=options.rig, mapping=options.mapping, unit=options.unit, up=options.up, fps=options.fps, body_models=options.body_models
-    )
+        path, rig=options.rig, mapping=options.mapping, unit=options.unit, up=options.up, fps=options.fps, source_fps=options.source_fps,
+        body_models=options.body_models,
+    )  # fmt: skip
     return start_at_origin(put_on_floor(motion))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import math
 import re
 from collections import defaultdict
@@ -17,6 +18,7 @@ import torch
 
 from ...representation import HumanML3DRepresentation
 from ...skeletons import HUMANML3D_22, KIT_21, Skeleton
+from ...utils.text import read_lines, read_text
 from ..arrays import load_array
 from .base import Caption, Clip, Item, MotionSource, Skip, SourceOptions, caption
 
@@ -57,7 +59,7 @@ class HumanML3DSource(MotionSource):
         splits: dict[str, list[str]] = defaultdict(list)
         for split in _SPLITS:
             file = self.folder / f"{split}.txt"
-            for name in dict.fromkeys(file.read_text(encoding="utf-8-sig").split()) if file.is_file() else ():
+            for name in dict.fromkeys(read_text(file).split()) if file.is_file() else ():
                 splits[name].append(split)
         found = {path.stem for part in ("new_joint_vecs", "new_joints") for path in (self.folder / part).glob("*.npy")}
         sources = self._sources()
@@ -157,8 +159,7 @@ class HumanML3DSource(MotionSource):
         index = self.options.index or self.folder / "index.csv"
         if not index.is_file():
             return {}
-        with index.open(newline="", encoding="utf-8-sig") as file:
-            rows = list(csv.DictReader(file))
+        rows = list(csv.DictReader(io.StringIO(read_text(index), newline="")))
         try:
             return {Path(row["new_name"]).stem: row["source_path"].removeprefix("./pose_data/").removesuffix(".npy") for row in rows}
         except (KeyError, TypeError, AttributeError) as error:
@@ -174,11 +175,11 @@ def read_texts(path: Path, fps: float) -> tuple[dict[tuple[int, int] | None, lis
     """Captions of a text file by the frames that they are about, None for all, and its lines that are not readable."""
     captions: dict[tuple[int, int] | None, list[Caption]] = defaultdict(list)
     skipped = []
-    for number, line in enumerate(path.read_text(encoding="utf-8-sig").splitlines(), 1):
-        record = parse_line(line) if line.strip() else None
+    for number, line in read_lines(path):
+        record = parse_line(line)
         if isinstance(record, str):
             skipped.append(Skip(f"{path.parent.name}/{path.name}:{number}", record))
-        elif record is not None:
+        else:
             tags = record["f_tag"], record["to_tag"]
             captions[(int(tags[0] * fps), int(tags[1] * fps)) if any(tags) else None].append(record)
     return captions, skipped
@@ -206,7 +207,10 @@ def parse_line(line: str) -> Caption | str:
         return f"expected seconds after the tokens, got {parts[2]!r} and {parts[3]!r}"
     if not (0 <= begin < 1e6 and 0 <= end < 1e6):
         return f"tags must lie between 0 and a million seconds, got {begin} and {end}"
-    return caption(parts[0].strip(), "humanml3d", parts[1].strip() or None, begin, end)
+    try:
+        return caption(parts[0], "humanml3d", parts[1].strip() or None, begin, end)
+    except ValueError as error:
+        return str(error)
 
 
 def read_array(file: Path) -> np.ndarray:

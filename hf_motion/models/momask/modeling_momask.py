@@ -20,7 +20,7 @@ from transformers.utils import ModelOutput
 from ...motion import Motion
 from ...nn.embeddings import sinusoidal_table
 from ...nn.sampling import gumbel_noise
-from ...pipelines.motion_diffusion import check_prompts, spawn_generators
+from ...pipelines.motion_diffusion import spawn_generators
 from ...utils.asked import asked_frames, asked_generator
 from ..motion_vq.modeling_motion_vq import MotionVQModel
 from ..text_motion_model import TextMotionModel
@@ -189,7 +189,7 @@ class MoMask(TextMotionModel):
         Raises:
             ValueError: If an argument is of the wrong kind or out of range.
         """
-        prompts = check_prompts(texts)
+        prompts = self.read_prompts(texts)
         num_frames = asked_frames(num_frames, seconds, self.feature_extractor.fps) if seconds is not None else num_frames
         generator = asked_generator(generator, seed)
         books = self.config.vq_config.num_quantizers if num_quantizers is None else num_quantizers

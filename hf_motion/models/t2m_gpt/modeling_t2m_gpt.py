@@ -29,7 +29,7 @@ from ...motion import Motion
 from ...nn.embeddings import sinusoidal_table
 from ...nn.products import quick_products
 from ...nn.sampling import GumbelLogitsProcessor
-from ...pipelines.motion_diffusion import check_prompts, spawn_generators
+from ...pipelines.motion_diffusion import spawn_generators
 from ...utils.asked import asked_frames, asked_generator
 from ..motion_vq.modeling_motion_vq import MotionVQModel
 from ..text_motion_model import TextMotionModel
@@ -196,7 +196,7 @@ class T2MGPT(TextMotionModel, GenerationMixin):
         Raises:
             ValueError: If an argument is of the wrong kind or out of range.
         """
-        prompts = check_prompts(texts)
+        prompts = self.read_prompts(texts)
         num_frames = asked_frames(num_frames, seconds, self.feature_extractor.fps) if seconds is not None else num_frames
         generator = asked_generator(generator, seed)
         if not temperature >= 0:
