@@ -242,7 +242,9 @@ def _check_length(request: GenerationRequest) -> None:
             '--prompt "a person walks on" --output both.bvh.'
         )
     if request.num_frames is not None and not 1 <= request.num_frames <= limit:
-        raise ValueError(f"--num-frames must be from 1 to {limit}, got {request.num_frames}: up to {most:g} s at {fps:g} per second.")
+        raise ValueError(
+            f"--num-frames must be whole numbers from 1 to {limit}, got {request.num_frames}: up to {most:g} s at {fps:g} per second."
+        )
 
 
 def _frames(request: GenerationRequest, pipe: TextToMotionPipeline) -> int | None:
