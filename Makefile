@@ -38,6 +38,7 @@ test: $(VENV)/.installed-dev
 lint: $(VENV)/.installed-dev
 	$(BIN)/python -m ruff check .
 	$(BIN)/python -m ruff format --check .
+	$(BIN)/python -m mypy tests/typing
 
 format: $(VENV)/.installed-dev
 	$(BIN)/python -m ruff check --fix .
@@ -46,8 +47,8 @@ format: $(VENV)/.installed-dev
 bench: $(VENV)/.installed-dev
 	$(BIN)/python tests/benchmarks/run.py
 
-# setuptools packs whatever an earlier build left in build/, so that goes first.
-wheel: $(VENV)/.installed-dev
+# pip alone builds it. setuptools packs whatever an earlier build left in build/, so that goes first.
+wheel: | $(BIN)/pip
 	rm -rf build
 	$(BIN)/python -m pip wheel --quiet --no-deps --wheel-dir dist .
 	@ls -l dist
@@ -63,6 +64,6 @@ $(VENV)/.installed-%: pyproject.toml constraints.txt | $(BIN)/pip
 	@touch $@
 
 $(BIN)/pip:
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and "hf_motion needs Python 3.10 or newer, this is " \
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "hf_motion needs Python 3.11 or newer, this is " \
 		+ sys.version.split()[0] + ". Try: make PYTHON=python3.11")'
 	@$(PYTHON) -m venv $(VENV)

@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
+import json
 import math
 import os
 import re
+import secrets
 import string
+import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import torch
-from tqdm.auto import tqdm
-
-from .pipelines.motion_diffusion import check_prompts, spawn_generators
+from .checkpoints import EMBEDDED
+from .finishing import Finish
 from .utils.files import output_folder
-from .utils.text import read_lines, say_once, tidy_text
+from .utils.text import check_prompts, read_lines, say_once, tidy_text
 
+# torch, transformers and diffusers take seconds to import: what is wrong with a request is said before.
 if TYPE_CHECKING:
     from .motion import Motion
     from .pipelines.text_to_motion import TextToMotionPipeline
@@ -34,7 +36,7 @@ class GenerationRequest:
         prompts (`list[str]`): Sentences.
         prompt_file (`pathlib.Path`, *optional*): Text file with one sentence per line; empty lines do not count.
         model (`str`, *optional*): Folder or repository, the embedded checkpoint by default.
-        output (`str`): File, folder, or pattern.
+        outputs (`list[str]`): Files, folders, or patterns; each motion is written to every one.
         formats (`list[str]`): Formats for a folder, `["bvh"]` by default.
         seconds (`float`, *optional*): Length.
         num_frames (`int`, *optional*): Length; not together with `seconds`.
@@ -45,12 +47,13 @@ class GenerationRequest:
         batch_size (`int`): Motions at once.
         device (`str`, *optional*): Device.
         dtype (`str`): `"float32"`, `"bfloat16"` or `"float16"`.
+        finish (`Finish`): What is done to motions before they are written.
     """
 
     prompts: list[str] = field(default_factory=list)
     prompt_file: Path | None = None
     model: str | None = None
-    output: str = "outputs"
+    outputs: list[str] = field(default_factory=lambda: ["outputs"])
     formats: list[str] = field(default_factory=list)
     seconds: float | None = None
     num_frames: int | None = None
@@ -61,6 +64,7 @@ class GenerationRequest:
     batch_size: int = 16
     device: str | None = None
     dtype: str = "float32"
+    finish: Finish = field(default_factory=Finish)
 
 
 @dataclass
@@ -99,14 +103,19 @@ def run(request: GenerationRequest) -> list[Path]:
         OSError: If a file cannot be read or written, or the model is not there.
     """
     prompts = [prompt for prompt in _prompts(request) for _ in range(request.num_samples)]
-    seed = request.seed if request.seed is not None else torch.seed() % 2**31
-    targets = _targets(request, [{"index": index, "prompt": _slug(prompt), "seed": seed} for index, prompt in enumerate(prompts)])
-    _check_seconds(request)
+    seed = request.seed if request.seed is not None else secrets.randbelow(2**31)
+    made = [{"index": index, "prompt": _slug(prompt), "seed": seed} for index, prompt in enumerate(prompts)]
+    targets = _checked_targets(request, made)
     with _folders(targets):
         return _generate(request, prompts, targets, seed)
 
 
 def _generate(request: GenerationRequest, prompts: list[str], targets: list[list[Path]], seed: int) -> list[Path]:
+    import torch
+    from tqdm.auto import tqdm
+
+    from .pipelines.motion_diffusion import spawn_generators
+
     pipe = _load(request, many=len(prompts) > 1)
     frames = _frames(request, pipe)
     generators = spawn_generators(torch.Generator().manual_seed(seed), len(prompts), pipe.model.device)
@@ -114,7 +123,8 @@ def _generate(request: GenerationRequest, prompts: list[str], targets: list[list
     for start in tqdm(range(0, len(prompts), request.batch_size), desc="Generating", disable=len(prompts) == 1):
         part = slice(start, start + request.batch_size)
         motions = pipe(prompts[part], frames, generator=generators[part], batch_size=request.batch_size, **_sampling(request))
-        written += [motion.save(path) for motion, paths in zip(motions, targets[part], strict=True) for path in paths]
+        for motion, paths in zip(motions, targets[part], strict=True):
+            written += _write(motion, paths, request.finish)
     return written
 
 
@@ -133,13 +143,12 @@ def edit(request: EditRequest) -> list[Path]:
         OSError: If a file cannot be read or written, or the model is not there.
     """
     wanted = _edit_prompts(request)
-    seed = request.seed if request.seed is not None else torch.seed() % 2**31
+    seed = request.seed if request.seed is not None else secrets.randbelow(2**31)
     made = [
         {"index": index, "name": clip.stem, "prompt": _slug(prompt), "seed": seed}
         for index, (clip, prompt) in enumerate(zip(request.clips, wanted, strict=False))
     ]
-    targets = _targets(request, made)
-    _check_seconds(request)
+    targets = _checked_targets(request, made)
     with _folders(targets):
         return _edit(request, wanted, targets, seed)
 
@@ -154,6 +163,8 @@ def _folders(targets: list[list[Path]]) -> Iterator[None]:
 
 
 def _edit(request: EditRequest, wanted: list[str], targets: list[list[Path]], seed: int) -> list[Path]:
+    import torch
+
     from .data.read import read_motion
 
     pipe = _load(request, many=len(targets) > 1)
@@ -170,7 +181,14 @@ def _edit(request: EditRequest, wanted: list[str], targets: list[list[Path]], se
             wanted, frames, generator=generator, batch_size=request.batch_size, motion=clips, keep_start=request.keep_start,
             keep_end=request.keep_end, body_part=request.body_parts or None, **options,
         )  # fmt: skip
-    return [motion.save(path) for motion, paths in zip(motions, targets, strict=True) for path in paths]
+    return [path for motion, paths in zip(motions, targets, strict=True) for path in _write(motion, paths, request.finish)]
+
+
+def _write(motion: Motion, paths: list[Path], finish: Finish) -> list[Path]:
+    finished, told = finish.apply(motion)
+    if told:
+        print(f"{paths[0]}: {told}", file=sys.stderr)
+    return [finished.save(path, **finish.options(path)) for path in paths]
 
 
 def _join(request: EditRequest, pipe: TextToMotionPipeline, clips: list[Motion], prompts: list[str], **options: Any) -> Motion:
@@ -194,11 +212,39 @@ def _edit_prompts(request: EditRequest) -> list[str]:
     return prompts * (count if len(prompts) == 1 else 1)
 
 
-def _check_seconds(request: GenerationRequest) -> None:
+def _checked_targets(request: GenerationRequest, made: list[dict[str, Any]]) -> list[list[Path]]:
+    """Files of each motion, over all outputs, once everything has been checked that can be without the model."""
+    groups = [_targets(request, output, made) for output in request.outputs]
+    targets = [[path for paths in of_one for path in paths] for of_one in zip(*groups, strict=True)]
+    every = [path for paths in targets for path in paths]
+    if len(set(every)) < len(every):
+        raise ValueError(f"--output names a file twice: {', '.join(map(repr, request.outputs))}.")
+    request.finish.check(sorted({path.suffix.lower() for path in every}))
+    _check_length(request)
+    return targets
+
+
+def _check_length(request: GenerationRequest) -> None:
     if request.seconds is not None and request.num_frames is not None:
         raise ValueError("Give the length with --seconds or with --num-frames, not both.")
     if request.seconds is not None and not (math.isfinite(request.seconds) and request.seconds > 0):
-        raise ValueError(f"seconds must be a positive number, got {request.seconds}.")
+        raise ValueError(f"--seconds must be a positive number, got {request.seconds}.")
+    known = Path(request.model or EMBEDDED) / "feature_extractor" / "preprocessor_config.json"
+    settings = json.loads(known.read_text(encoding="utf-8")) if known.is_file() else {}
+    limit, fps = settings.get("max_frames"), settings.get("fps")
+    if not isinstance(limit, int) or not isinstance(fps, (int, float)):
+        return
+    most = limit / fps
+    if request.seconds is not None and round(request.seconds * fps) > limit:
+        raise ValueError(
+            f"--seconds {request.seconds:g} is more than the {most:g} s ({limit} frames at {fps:g} per second) that this model makes at "
+            f"once. Give --seconds {most:g} or less; or make several clips and join them: hf-motion edit first.bvh --join second.bvh "
+            '--prompt "a person walks on" --output both.bvh.'
+        )
+    if request.num_frames is not None and not 1 <= request.num_frames <= limit:
+        raise ValueError(
+            f"--num-frames must be whole numbers from 1 to {limit}, got {request.num_frames}: up to {most:g} s at {fps:g} per second."
+        )
 
 
 def _frames(request: GenerationRequest, pipe: TextToMotionPipeline) -> int | None:
@@ -222,27 +268,27 @@ def _prompts(request: GenerationRequest) -> list[str]:
     return check_prompts(prompts)
 
 
-def _targets(request: GenerationRequest, made: list[dict[str, Any]]) -> list[list[Path]]:
+def _targets(request: GenerationRequest, output: str, made: list[dict[str, Any]]) -> list[list[Path]]:
     """Files of each motion; `made` tells what each is called."""
     known = list(made[0])
-    folder = request.output.endswith(("/", os.sep)) or Path(request.output).is_dir()
-    suffix = "" if folder else Path(request.output).suffix.lower()
-    fields = _fields(request.output, known)
+    folder = output.endswith(("/", os.sep)) or Path(output).is_dir()
+    suffix = "" if folder else Path(output).suffix.lower()
+    fields = _fields(output, known)
     if suffix and suffix not in _SUFFIXES:
         raise ValueError(f"Cannot write {suffix!r} files. Use one of {', '.join(_SUFFIXES)}, or a folder with --format.")
     if suffix and request.formats:
-        raise ValueError(f"Output {request.output!r} names a format already; leave out --format, or give a folder.")
+        raise ValueError(f"Output {output!r} names a format already; leave out --format, or give a folder.")
     if not suffix:
         name = "{index:03d}-{name}-{prompt}" if "name" in known else "{index:03d}-{prompt}"
-        pattern = str(Path(request.output) / name)
+        pattern = str(Path(output) / name)
         endings = [f".{name}" for name in request.formats or ["bvh"]]
     else:
-        pattern, endings = request.output, [""]
+        pattern, endings = output, [""]
     if suffix and not fields and len(made) > 1:
-        raise ValueError(f"{len(made)} motions cannot all be {request.output!r}; give a folder, or a pattern such as 'wave-{{index}}.bvh'.")
+        raise ValueError(f"{len(made)} motions cannot all be {output!r}; give a folder, or a pattern such as 'wave-{{index}}.bvh'.")
     names = [pattern.format(**fields) for fields in made]
     if len(set(names)) < len(names):
-        raise ValueError(f"Output pattern {request.output!r} gives several motions the same name; add {{index}} to it.")
+        raise ValueError(f"Output pattern {output!r} gives several motions the same name; add {{index}} to it.")
     return [[Path(name + ending) for ending in endings] for name in names]
 
 
@@ -274,17 +320,14 @@ def _slug(prompt: str) -> str:
 
 
 def _load(request: GenerationRequest, many: bool) -> TextToMotionPipeline:
+    import torch
     from transformers import pipeline
     from transformers.utils import logging
 
-    from .checkpoints import EMBEDDED
+    from .utils.device import choose_device
 
     logging.disable_progress_bar()
-    device = request.device or str(torch.accelerator.current_accelerator() or "cpu")
-    try:
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as error:
-        raise ValueError(f"Device {device!r} is not usable here: {error}") from error
+    device = choose_device(request.device)
     pipe = pipeline("text-to-motion", model=request.model or str(EMBEDDED), device=device, dtype=getattr(torch, request.dtype))
     if hasattr(pipe.model, "pipeline"):
         pipe.model.pipeline.set_progress_bar_config(disable=many)

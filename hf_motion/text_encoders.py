@@ -6,14 +6,13 @@ import copy
 import json
 import logging
 import os
+import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from huggingface_hub import snapshot_download
-from peft import LoraConfig, PeftConfig, get_peft_model_state_dict, inject_adapter_in_model, set_peft_model_state_dict
-from peft.tuners.tuners_utils import BaseTunerLayer
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 from transformers import (
@@ -31,6 +30,11 @@ from .hub.loading import check_config, load_part, loading
 from .models.tmr.modeling_tmr import TMRTextEncoder
 from .utils.faults import reading
 from .utils.files import atomic_path
+
+# PEFT takes a second to import; it is, once there is an adapter.
+if TYPE_CHECKING:
+    from peft import PeftConfig
+    from peft.tuners.tuners_utils import BaseTunerLayer
 
 logger = logging.getLogger("hf_motion")
 
@@ -178,6 +182,8 @@ def add_text_lora(
         )
     if has_lora(encoder):
         raise ValueError(f"The text encoder has adapters already: {list(encoder.peft_config)}. Train these, or unload them first.")
+    from peft import LoraConfig
+
     encoder.requires_grad_(False)
     targets = list(target_modules) if target_modules else rf"(.*\.)?({'|'.join(_LORA_TARGETS[kind])})"
     encoder.add_adapter(LoraConfig(r=rank, lora_alpha=alpha or rank, target_modules=targets, lora_dropout=0.0))
@@ -204,6 +210,8 @@ def load_text_lora(encoder: PreTrainedModel, name: str | os.PathLike, adapter_na
     adapter_name = adapter_name or "default"
     if has_lora(encoder) and adapter_name in encoder.peft_config:
         raise ValueError(f"The text encoder has an adapter called {adapter_name!r} already; pass another adapter_name or unload it.")
+    from peft import PeftConfig
+
     folder = _adapter_folder(name, **options)
     with reading(folder / ADAPTER_CONFIG, "an adapter's configuration"):
         check_config(json.loads((folder / ADAPTER_CONFIG).read_text(encoding="utf-8")), repr(str(folder / ADAPTER_CONFIG)))
@@ -243,6 +251,8 @@ def save_text_lora(encoder: PreTrainedModel, folder: str | os.PathLike, adapter_
     active = [adapter_name] if adapter_name else encoder.active_adapters() if names else []
     if len(active) != 1 or active[0] not in names:
         raise ValueError(f"Name one adapter to save; wanted {active or 'the active one'}, the text encoder has {names or 'none'}.")
+    from peft import get_peft_model_state_dict
+
     config = copy.copy(encoder.peft_config[active[0]])
     config.inference_mode = True
     state = get_peft_model_state_dict(encoder, adapter_name=active[0], save_embedding_layers=False)
@@ -268,7 +278,7 @@ def without_lora(encoder: PreTrainedModel) -> PreTrainedModel:
         return encoder
     plain = _shared_copy(encoder)
     for name, module in list(plain.named_modules()):
-        if isinstance(module, BaseTunerLayer):
+        if _is_lora(module):
             plain.set_submodule(name, module.base_layer)
     plain._hf_peft_config_loaded = False
     plain.__dict__.pop("peft_config", None)
@@ -276,7 +286,13 @@ def without_lora(encoder: PreTrainedModel) -> PreTrainedModel:
 
 
 def _lora_layers(encoder: torch.nn.Module) -> list[BaseTunerLayer]:
-    return [module for module in encoder.modules() if isinstance(module, BaseTunerLayer)]
+    return [module for module in encoder.modules() if _is_lora(module)]
+
+
+def _is_lora(module: torch.nn.Module) -> bool:
+    """Nothing is an adapter's layer before PEFT has been imported."""
+    layers = sys.modules.get("peft.tuners.tuners_utils")
+    return layers is not None and isinstance(module, layers.BaseTunerLayer)
 
 
 def _shared_copy(encoder: PreTrainedModel) -> PreTrainedModel:
@@ -286,6 +302,8 @@ def _shared_copy(encoder: PreTrainedModel) -> PreTrainedModel:
 
 def _inject(encoder: PreTrainedModel, config: PeftConfig, state: dict[str, Tensor], adapter_name: str) -> None:
     """Put an adapter's layers into an encoder and its weights into these."""
+    from peft import inject_adapter_in_model, set_peft_model_state_dict
+
     inject_adapter_in_model(config, encoder, adapter_name)
     encoder._hf_peft_config_loaded = True
     names = [name.removeprefix(_KEY_PREFIX).removeprefix(_CLIP_PREFIX) for name in state]
@@ -361,7 +379,6 @@ def merged(encoder: PreTrainedModel) -> PreTrainedModel:
     """The text encoder with its adapters, if it has any, added to its weights: a plain model."""
     if not has_lora(encoder):
         return encoder
-    for module in encoder.modules():
-        if isinstance(module, BaseTunerLayer):
-            module.merge()
+    for layer in _lora_layers(encoder):
+        layer.merge()
     return without_lora(encoder)

@@ -11,6 +11,7 @@ import torch
 from hf_motion import load_embedded_pipeline
 from hf_motion.data.read import read_motion
 from hf_motion.pipelines.motion_diffusion import MotionDiffusionPipeline
+from hf_motion.utils.device import choose_device
 
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
 parser.add_argument("clip", type=Path)
@@ -22,6 +23,7 @@ parser.add_argument("--output", type=Path, default=Path("outputs"))
 arguments = parser.parse_args()
 
 pipe = MotionDiffusionPipeline.load(arguments.model) if arguments.model else load_embedded_pipeline()
+pipe.to(choose_device())
 clip = read_motion(arguments.clip, fps=pipe.feature_extractor.fps, skeleton=pipe.feature_extractor.skeleton)
 generator = torch.Generator().manual_seed(arguments.seed)
 motion = pipe(arguments.text, motion=clip, body_part=arguments.body_part, generator=generator).motions[0]

@@ -10,6 +10,7 @@ import torch
 from transformers import pipeline
 
 import hf_motion  # noqa: F401  registers the task
+from hf_motion.utils.device import choose_device
 
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
 parser.add_argument("text")
@@ -19,7 +20,7 @@ parser.add_argument("--seed", type=int, default=0)
 parser.add_argument("--output", type=Path, default=Path("outputs"))
 arguments = parser.parse_args()
 
-text_to_motion = pipeline("text-to-motion", model=arguments.model)
+text_to_motion = pipeline("text-to-motion", model=arguments.model, device=choose_device())
 motion = text_to_motion(arguments.text, arguments.num_frames, generator=torch.Generator().manual_seed(arguments.seed))
 for suffix in (".bvh", ".html", ".npz"):
     print(motion.save(arguments.output / f"motion{suffix}"))

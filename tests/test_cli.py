@@ -8,7 +8,7 @@ import pytest
 from tiny import tiny_pipeline
 from typer.testing import CliRunner
 
-from hf_motion import Motion
+from hf_motion import Motion, __version__
 from hf_motion.cli import app
 from hf_motion.cli.app import in_flags
 
@@ -90,7 +90,11 @@ def test_dtype_and_steps(model: str, tmp_path: Path) -> None:
         (["a", "--seconds", "1", "--num-frames", "5"], "not both"),
         (["a", "--num-frames", "0"], "--num-frames must be whole numbers from 1 to 40, got 0"),
         (["a", "--num-frames", "-3"], "from 1 to 40, got -3"),
-        (["a", "--seconds", "100"], "from 1 to 40, got 2000"),
+        (["a", "--seconds", "100"], "more than the 2 s .40 frames at 20 per second.*--seconds 2 or less.*--join"),
+        (["a", "--rig", "bones"], "Unknown rig 'bones'"),
+        (["a", "--rig", "cmu", "-f", "npz"], "--rig names the joints"),
+        (["a", "--fps", "0"], "fps must be a positive number"),
+        (["a", "-o", "x.bvh", "-o", "x.bvh"], "names a file twice"),
         (["a", "--seconds", "inf"], "--seconds must be a positive number"),
         (["a", "--seconds", "-1"], "seconds must be a positive number"),
         (["a", "--device", "abacus"], "Device 'abacus' is not usable"),
@@ -136,6 +140,34 @@ def test_what_a_model_does_not_read_is_said_once_per_sentence(model: str, tmp_pa
 )
 def test_errors_speak_in_flags(message: str, shown: str) -> None:
     assert in_flags(message) == shown
+
+
+def test_two_outputs_write_two_files(model: str, tmp_path: Path) -> None:
+    targets = [tmp_path / "a.npz", tmp_path / "b" / "a.bvh", tmp_path / "b" / "a.npz"]
+    options = [word for target in targets for word in ("-o", target)]
+    output = run("a", "--model", model, *options, "--num-frames", 5, "--seed", 0)
+    assert "\n".join(map(str, targets)) in output
+    assert targets[1].stat().st_size
+    np.testing.assert_array_equal(Motion.load(targets[0]).joints, Motion.load(targets[2]).joints)
+
+
+def test_finish_of_made_motions(model: str, tmp_path: Path) -> None:
+    options = ["a", "--model", model, "--num-frames", 12, "--seed", 0]
+    run(*options, "-o", tmp_path / "plain.npz")
+    output = run(
+        *options, "-o", tmp_path / "a.npz", "-o", tmp_path / "a.bvh", "--rig", "mixamo", "--fps", 40, "--in-place", "--contact-cleanup"
+    )
+    plain, made = Motion.load(tmp_path / "plain.npz"), Motion.load(tmp_path / "a.npz")
+    assert "feet in contact slide" in output
+    assert (made.fps, len(made)) == (40, 23)
+    np.testing.assert_allclose(made.joints[:, 0, [0, 2]], 0, atol=1e-6)
+    np.testing.assert_allclose(made.joints[::2, 0, 1], plain.joints[:, 0, 1], atol=1e-5)
+    assert "LeftUpLeg" in (tmp_path / "a.bvh").read_text()
+
+
+def test_version() -> None:
+    result = CliRunner().invoke(app, ["--version"])
+    assert (result.exit_code, result.output) == (0, f"hf-motion {__version__}\n")
 
 
 def test_missing_model(tmp_path: Path, hub) -> None:

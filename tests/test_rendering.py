@@ -323,7 +323,7 @@ def test_missing_packages_are_named_with_the_extra(missing, name, tmp_path, monk
         return real(module, *args, **kwargs)
 
     monkeypatch.setattr(builtins, "__import__", without)
-    with pytest.raises(ImportError, match=re.escape("pip install hf-motion[render]")):
+    with pytest.raises(ImportError, match=re.escape("pip install 'hf-motion[render]'")):
         walking(2).save(tmp_path / name)
 
 

@@ -14,10 +14,9 @@ from hf_motion import Motion, load_embedded_pipeline
 from hf_motion.data.motion_text import read_row, read_tags
 from hf_motion.generation import GenerationRequest, _prompts
 from hf_motion.pipelines.editing import join_motions
-from hf_motion.pipelines.motion_diffusion import check_prompts
 from hf_motion.retrieval.embedder import MotionTextEmbedder
 from hf_motion.tokenization.word_pos import WordPosTokenizer
-from hf_motion.utils.text import clean_text, read_lines, read_text, say_once, warn_of_unread
+from hf_motion.utils.text import check_prompts, clean_text, read_lines, read_text, say_once, warn_of_unread
 
 LONG = "a person walks forward and then turns around and walks back and sits down on a chair and then stands up again and "
 ENDS = ("waves the left hand and walks away", "lies down on the floor and sleeps there")

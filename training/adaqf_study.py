@@ -17,12 +17,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import yaml
-from trl import TrlParser
-
 from hf_motion.evaluation.compare import merge
 from hf_motion.evaluation.curves import History, read_history, save_curves
 from hf_motion.evaluation.result import EvaluationResult, markdown_table
+from hf_motion.utils.extras import require
 from hf_motion.utils.files import atomic_path, check_writable
 
 TRAINING = Path(__file__).parent
@@ -125,8 +123,8 @@ def report(study: StudyArguments, output: Path) -> None:
 
 
 if __name__ == "__main__":
-    arguments = TrlParser((StudyArguments,)).parse_args_and_config()[0]
+    arguments = require("trl", "Training").TrlParser((StudyArguments,)).parse_args_and_config()[0]
     for key in ("runs", "tables"):
         if isinstance(getattr(arguments, key), str):
-            setattr(arguments, key, yaml.safe_load(getattr(arguments, key)))
+            setattr(arguments, key, require("yaml", "Training").safe_load(getattr(arguments, key)))
     main(arguments)

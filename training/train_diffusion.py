@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 from transformers import set_seed
-from trl import TrlParser
 
 from hf_motion import MotionFeatureExtractor
 from hf_motion.data.motion_text import MotionTextDataset, load_motion_rows, take_rows
@@ -23,6 +22,7 @@ from hf_motion.trainers.averaging import trained_parameters
 from hf_motion.trainers.callbacks import EvaluateMotionsCallback, SampleMotionsCallback
 from hf_motion.trainers.diffusion import DiffusionTrainer, DiffusionTrainingArguments
 from hf_motion.trainers.new_pipeline import new_mdm_pipeline, refine_noise
+from hf_motion.utils.extras import require
 from hf_motion.utils.files import check_writable
 from hf_motion.utils.options import as_mapping
 
@@ -98,4 +98,4 @@ def main(script: ScriptArguments, args: DiffusionTrainingArguments) -> None:
 
 
 if __name__ == "__main__":
-    main(*TrlParser((ScriptArguments, DiffusionTrainingArguments)).parse_args_and_config())
+    main(*require("trl", "Training").TrlParser((ScriptArguments, DiffusionTrainingArguments)).parse_args_and_config())

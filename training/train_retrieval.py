@@ -14,12 +14,12 @@ from pathlib import Path
 from typing import Any
 
 from transformers import set_seed
-from trl import TrlParser
 
 from hf_motion import MotionFeatureExtractor
 from hf_motion.data.motion_text import MotionTextDataset, load_motion_rows
 from hf_motion.trainers.new_retrieval import load_retrieval_model, new_retrieval_model
 from hf_motion.trainers.retrieval import RetrievalTrainer, RetrievalTrainingArguments
+from hf_motion.utils.extras import require
 from hf_motion.utils.files import check_writable
 from hf_motion.utils.options import as_mapping
 
@@ -73,4 +73,4 @@ def main(script: ScriptArguments, args: RetrievalTrainingArguments) -> None:
 
 
 if __name__ == "__main__":
-    main(*TrlParser((ScriptArguments, RetrievalTrainingArguments)).parse_args_and_config())
+    main(*require("trl", "Training").TrlParser((ScriptArguments, RetrievalTrainingArguments)).parse_args_and_config())

@@ -14,12 +14,12 @@ from pathlib import Path
 from typing import Any
 
 from transformers import AutoFeatureExtractor, set_seed
-from trl import TrlParser
 
 from hf_motion import MotionFeatureExtractor, MotionVQConfig, MotionVQModel
 from hf_motion.data.motion_text import MotionTextDataset, load_motion_rows
 from hf_motion.trainers.motion_text import MotionTextTrainingArguments
 from hf_motion.trainers.tokenizer import MotionVQTrainer, ReconstructionCallback
+from hf_motion.utils.extras import require
 from hf_motion.utils.files import check_writable
 from hf_motion.utils.options import as_mapping
 
@@ -69,4 +69,4 @@ def main(script: ScriptArguments, args: MotionTextTrainingArguments) -> None:
 
 
 if __name__ == "__main__":
-    main(*TrlParser((ScriptArguments, MotionTextTrainingArguments)).parse_args_and_config())
+    main(*require("trl", "Training").TrlParser((ScriptArguments, MotionTextTrainingArguments)).parse_args_and_config())

@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 from transformers import AutoModel, set_seed
-from trl import TrlParser
 
 from hf_motion import MotionFeatureExtractor
 from hf_motion.data.motion_text import MotionTextDataset, load_motion_rows, take_rows
@@ -23,6 +22,7 @@ from hf_motion.trainers.averaging import trained_parameters
 from hf_motion.trainers.callbacks import EvaluateMotionsCallback
 from hf_motion.trainers.motion_text import MotionTextTrainingArguments
 from hf_motion.trainers.tokens import TokenDataset, TokenTrainer, new_token_model
+from hf_motion.utils.extras import require
 from hf_motion.utils.files import check_writable
 from hf_motion.utils.options import as_mapping
 
@@ -83,4 +83,4 @@ def main(script: ScriptArguments, args: MotionTextTrainingArguments) -> None:
 
 
 if __name__ == "__main__":
-    main(*TrlParser((ScriptArguments, MotionTextTrainingArguments)).parse_args_and_config())
+    main(*require("trl", "Training").TrlParser((ScriptArguments, MotionTextTrainingArguments)).parse_args_and_config())

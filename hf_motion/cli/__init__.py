@@ -1,5 +1,8 @@
 """The `hf-motion` command: one file per subcommand, each importing what it runs only when it runs."""
 
+import sys
+
+from ..utils.light import lighten_process
 from . import convert as convert
 from . import curves as curves
 from . import data as data
@@ -12,4 +15,6 @@ from .app import app
 
 def main() -> None:
     """Entry point."""
+    if sys.argv[1:2] in (["generate"], ["edit"]):
+        lighten_process()
     app()

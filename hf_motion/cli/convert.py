@@ -4,24 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from enum import Enum
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from .app import app, user_errors
-from .generate import Format
+from .generate import ContactCleanup, Format, Fps, InPlace, Rig
 
 if TYPE_CHECKING:
     from ..data.read import MotionSource
+    from ..finishing import Finish
     from ..motion import Motion
 
 _TOGETHER = (".html", ".mp4", ".gif", ".png")
-_NAMED = (".bvh", ".glb", ".csv")
 
 
-class Layout(str, Enum):
+class Layout(StrEnum):
     """What a .npz file holds."""
 
     hf_motion = "hf_motion"
@@ -30,10 +30,9 @@ class Layout(str, Enum):
 
 @dataclass(frozen=True)
 class _Wishes:
-    rig: str | None
+    finish: Finish
     fps: float | None
     layout: str | None
-    contact_cleanup: bool
     mapping: Path | None
     texts: list[str]
     recorded_bones: bool
@@ -45,10 +44,11 @@ class _Wishes:
 def convert(
     paths: Annotated[list[Path], typer.Argument(metavar="IN... OUT", help="Motion files, and last the file or folder to write.")],
     format_: Annotated[Format | None, typer.Option("--format", "-f", help="Format of the files in a folder.")] = None,
-    rig: Annotated[str | None, typer.Option(help="Joint names of .bvh, .glb and .csv: smpl, mixamo, cmu, unity or unreal.")] = None,
-    fps: Annotated[float | None, typer.Option(help="Frames per second of the result; those of the file by default.")] = None,
+    rig: Rig = None,
+    fps: Fps = None,
     layout: Annotated[Layout | None, typer.Option(help="Content of .npz: joints as they are, or SMPL-H poses as in AMASS.")] = None,
-    contact_cleanup: Annotated[bool, typer.Option("--contact-cleanup", help="Hold feet still while they touch the floor.")] = False,
+    contact_cleanup: ContactCleanup = False,
+    in_place: InPlace = False,
     mapping: Annotated[Path | None, typer.Option(help="JSON file that says which joints are which, for unknown rigs.")] = None,
     text: Annotated[list[str] | None, typer.Option(help="Caption; repeat it for several files, in their order.")] = None,
     recorded_bones: Annotated[
@@ -68,9 +68,10 @@ def convert(
     """Convert motion files; several stand side by side in one .html, .mp4, .gif or .png, or go to a folder one by one."""
     reading = {"unit": unit, "up": up, "source_fps": source_fps, "asf": asf, "body_models": body_models}
     with user_errors():
-        wishes = _Wishes(
-            rig, fps, layout and layout.value, contact_cleanup, mapping, list(text or ()), recorded_bones, keep_proportions, reading
-        )
+        from ..finishing import Finish
+
+        finish = Finish(rig=rig, contact_cleanup=contact_cleanup, in_place=in_place)
+        wishes = _Wishes(finish, fps, layout and layout.value, mapping, list(text or ()), recorded_bones, keep_proportions, reading)
         for path in _convert(paths, format_ and format_.value, wishes):
             typer.echo(path)
 
@@ -92,8 +93,7 @@ def _convert(paths: list[Path], format_: str | None, wishes: _Wishes) -> list[Pa
     motions = [source.motion for source in read]
     if wishes.texts:
         motions = [replace(motion, text=text) for motion, text in zip(motions, wishes.texts, strict=True)]
-    if wishes.contact_cleanup:
-        motions = [_cleaned(motion, source) for motion, source in zip(motions, sources, strict=True)]
+    motions = [_finished(motion, source, wishes.finish) for motion, source in zip(motions, sources, strict=True)]
     if len(targets) < len(motions):
         _save_together(motions, targets[0])
         return targets
@@ -125,14 +125,10 @@ def _targets(sources: list[Path], target: Path, format_: str | None) -> list[Pat
 
 def _check(sources: list[Path], targets: list[Path], wishes: _Wishes) -> None:
     """Refuse what cannot be done before anything is read."""
-    from ..export import RIGS
     from ..motion import check_fps
 
     suffix = targets[0].suffix.lower()
-    if wishes.rig is not None and suffix not in _NAMED:
-        raise ValueError(f"--rig names the joints of {', '.join(_NAMED)} files, not of {suffix}; leave it out.")
-    if wishes.rig is not None and wishes.rig not in RIGS:
-        raise ValueError(f"Unknown rig {wishes.rig!r}. There are: {', '.join(RIGS)}; leave --rig out for the joint names of the motion.")
+    wishes.finish.check([suffix])
     if wishes.layout is not None and suffix != ".npz":
         raise ValueError(f"--layout chooses the content of .npz files, not of {suffix}; leave it out.")
     if wishes.recorded_bones and suffix != ".bvh":
@@ -152,23 +148,15 @@ def _read(path: Path, wishes: _Wishes) -> MotionSource:
     """The motion with its own joints, or on the 22 where the wishes need those."""
     from ..data.read import inspect_motion
 
-    mapped = wishes.rig is not None or wishes.layout == "amass" or wishes.contact_cleanup or wishes.mapping is not None
+    mapped = wishes.finish.rig is not None or wishes.layout == "amass" or wishes.finish.contact_cleanup or wishes.mapping is not None
     return inspect_motion(path, fps=wishes.fps, mapping=wishes.mapping, skeleton="humanml3d-22" if mapped else None, **wishes.reading)
 
 
-def _cleaned(motion: Motion, source: Path) -> Motion:
-    """The motion with its feet held, and a line that says what that did."""
-    from ..cleanup import foot_slide, lock_feet
-    from ..metrics.skating import skating_ratio
-
-    cleaned = lock_feet(motion)
-    slides = [100 * foot_slide(part, like=motion) for part in (motion, cleaned)]
-    ratios = [100 * skating_ratio(part.joints, fps=motion.fps) if len(motion) > 1 else 0.0 for part in (motion, cleaned)]
-    typer.echo(
-        f"{source}: feet in contact slide {slides[0]:.1f} -> {slides[1]:.1f} cm/s, skating ratio {ratios[0]:.1f} -> {ratios[1]:.1f} %",
-        err=True,
-    )
-    return cleaned
+def _finished(motion: Motion, source: Path, finish: Finish) -> Motion:
+    motion, told = finish.apply(motion)
+    if told:
+        typer.echo(f"{source}: {told}", err=True)
+    return motion
 
 
 def _save_together(motions: list[Motion], path: Path) -> None:
@@ -183,7 +171,7 @@ def _save_together(motions: list[Motion], path: Path) -> None:
 def _options(path: Path, wishes: _Wishes) -> dict[str, Any]:
     if path.suffix.lower() == ".npz":
         return {"layout": wishes.layout} if wishes.layout else {}
-    options = {"rig": wishes.rig} if wishes.rig else {}
+    options = wishes.finish.options(path)
     if wishes.recorded_bones:
         options["constant_bones"] = False
     if wishes.keep_proportions:

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from .app import app, user_errors
-from .generate import BatchSize, Device, DType, Formats, GuidanceScale, Model, Precision, Seed, Steps
+from .generate import BatchSize, ContactCleanup, Device, DType, Formats, Fps, GuidanceScale, InPlace, Model, Precision, Rig, Seed, Steps
 
 
 @app.command()
@@ -28,18 +28,23 @@ def edit(
     seconds: Annotated[float | None, typer.Option(help="New length, with --keep-start or --keep-end.")] = None,
     model: Model = None,
     output: Annotated[
-        str,
+        list[str] | None,
         typer.Option(
             "--output",
             "-o",
-            help="A file, a folder, or a pattern with {index}, {name}, {prompt} or {seed}; the suffix chooses the format.",
+            help="A file, a folder, or a pattern with {index}, {name}, {prompt} or {seed}; the suffix chooses the format. "
+            "Repeatable; outputs by default.",
         ),
-    ] = "outputs",
+    ] = None,
     formats: Formats = None,
     seed: Seed = None,
     guidance_scale: GuidanceScale = None,
     num_inference_steps: Steps = None,
     batch_size: BatchSize = 16,
+    rig: Rig = None,
+    fps: Fps = None,
+    contact_cleanup: ContactCleanup = False,
+    in_place: InPlace = False,
     device: Device = None,
     dtype: Precision = DType.float32,
 ) -> None:
@@ -47,6 +52,7 @@ def edit(
 
     Without --keep-start, --keep-end or --body-part the first and the last quarter are kept.
     """
+    from ..finishing import Finish
     from ..generation import EditRequest
     from ..generation import edit as run
 
@@ -54,9 +60,10 @@ def edit(
         written = run(
             EditRequest(
                 clips=clips, prompts=list(prompts or ()), keep_start=keep_start, keep_end=keep_end, body_parts=list(body_parts or ()),
-                join=list(join or ()), transition_seconds=transition, seconds=seconds, model=model, output=output,
+                join=list(join or ()), transition_seconds=transition, seconds=seconds, model=model, outputs=output or ["outputs"],
                 formats=[item.value for item in formats or ()], seed=seed, guidance_scale=guidance_scale,
                 num_inference_steps=num_inference_steps, batch_size=batch_size, device=device, dtype=dtype.value,
+                finish=Finish(rig, fps, contact_cleanup, in_place),
             )
         )  # fmt: skip
     for path in written:

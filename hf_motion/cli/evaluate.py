@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from enum import Enum
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -12,14 +12,14 @@ from .app import app, user_errors
 from .generate import DType
 
 
-class ProtocolName(str, Enum):
+class ProtocolName(StrEnum):
     """Protocols."""
 
     strict = "strict"
     guo = "guo"
 
 
-class Captions(str, Enum):
+class Captions(StrEnum):
     """Which caption a clip is scored with."""
 
     first = "first"
@@ -27,7 +27,7 @@ class Captions(str, Enum):
     random = "random"
 
 
-class Lengths(str, Enum):
+class Lengths(StrEnum):
     """Who decides on the length of generated motion."""
 
     given = "given"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from enum import Enum
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -11,7 +11,7 @@ import typer
 from .app import app, user_errors
 
 
-class Format(str, Enum):
+class Format(StrEnum):
     """File formats that motion is written in."""
 
     bvh = "bvh"
@@ -24,7 +24,7 @@ class Format(str, Enum):
     html = "html"
 
 
-class DType(str, Enum):
+class DType(StrEnum):
     """Precision of the networks."""
 
     float32 = "float32"
@@ -43,6 +43,11 @@ Steps = Annotated[int | None, typer.Option(help="Denoising steps.")]
 BatchSize = Annotated[int, typer.Option(min=1, help="Motions made at once.")]
 Device = Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1, mps; the fastest there is by default.")]
 Precision = Annotated[DType, typer.Option(help="Precision of the networks.")]
+# Options that these have in common with `hf-motion convert`.
+Rig = Annotated[str | None, typer.Option(help="Joint names of .bvh, .glb and .csv: smpl, mixamo, cmu, unity or unreal.")]
+Fps = Annotated[float | None, typer.Option(help="Frames per second of the result; those of the model or file by default.")]
+ContactCleanup = Annotated[bool, typer.Option("--contact-cleanup", help="Hold feet still while they touch the floor.")]
+InPlace = Annotated[bool, typer.Option("--in-place", help="Keep the character over the origin, as on a treadmill.")]
 
 
 @app.command()
@@ -51,13 +56,14 @@ def generate(
     prompt_file: Annotated[Path | None, typer.Option(help="Text file with one sentence per line, after those given as arguments.")] = None,
     model: Model = None,
     output: Annotated[
-        str,
+        list[str] | None,
         typer.Option(
             "--output",
             "-o",
-            help="A file, a folder, or a pattern with {index}, {prompt} or {seed}; the suffix chooses the format.",
+            help="A file, a folder, or a pattern with {index}, {prompt} or {seed}; the suffix chooses the format. Repeatable; "
+            "outputs by default.",
         ),
-    ] = "outputs",
+    ] = None,
     formats: Formats = None,
     seconds: Annotated[float | None, typer.Option(help="Length in seconds.")] = None,
     num_frames: Annotated[int | None, typer.Option(help="Length in frames.")] = None,
@@ -66,19 +72,25 @@ def generate(
     num_inference_steps: Steps = None,
     num_samples: Annotated[int, typer.Option(min=1, help="Motions per prompt.")] = 1,
     batch_size: BatchSize = 16,
+    rig: Rig = None,
+    fps: Fps = None,
+    contact_cleanup: ContactCleanup = False,
+    in_place: InPlace = False,
     device: Device = None,
     dtype: Precision = DType.float32,
 ) -> None:
     """Make motions from sentences and write them to files."""
+    from ..finishing import Finish
     from ..generation import GenerationRequest, run
 
     with user_errors():
         written = run(
             GenerationRequest(
-                prompts=list(prompts or ()), prompt_file=prompt_file, model=model, output=output,
+                prompts=list(prompts or ()), prompt_file=prompt_file, model=model, outputs=output or ["outputs"],
                 formats=[item.value for item in formats or ()], seconds=seconds, num_frames=num_frames, seed=seed,
                 guidance_scale=guidance_scale, num_inference_steps=num_inference_steps, num_samples=num_samples,
                 batch_size=batch_size, device=device, dtype=dtype.value,
+                finish=Finish(rig, fps, contact_cleanup, in_place),
             )
         )  # fmt: skip
     for path in written:

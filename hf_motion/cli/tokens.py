@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from enum import Enum
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -14,7 +14,7 @@ from .app import app, user_errors
 from .generate import Device, Format
 
 
-class TokenFormat(str, Enum):
+class TokenFormat(StrEnum):
     """How codes are written: ours, or as the named systems write them."""
 
     motion = "motion"
@@ -42,11 +42,12 @@ def tokenize(
 
     from ..data.read import read_motion
     from ..tokenization.codec import MotionCodec
+    from ..utils.device import choose_device
     from ..utils.files import atomic_path
 
     logging.disable_progress_bar()
     with user_errors():
-        codec = MotionCodec.from_pretrained(model, device or "cpu")
+        codec = MotionCodec.from_pretrained(model, choose_device(device))
         extractor = codec.feature_extractor
         motions = [read_motion(path, fps=extractor.fps, skeleton=extractor.skeleton) for path in paths]
         lines = [
@@ -77,11 +78,12 @@ def detokenize(
     from transformers.utils import logging
 
     from ..tokenization.codec import MotionCodec
+    from ..utils.device import choose_device
     from ..utils.files import check_writable
 
     logging.disable_progress_bar()
     with user_errors():
-        codec = MotionCodec.from_pretrained(model, device or "cpu")
+        codec = MotionCodec.from_pretrained(model, choose_device(device))
         codes = []
         for text in texts:
             if os.path.isfile(text):  # a text may be longer than any path, at which pathlib raises

@@ -14,6 +14,7 @@ import numpy as np
 from tqdm.auto import tqdm
 
 from ..skeletons import Skeleton, get_skeleton
+from ..utils.extras import require
 from .motion_text import load_motion_rows
 from .sources.rows import plain_value
 
@@ -157,9 +158,8 @@ def _rows(source: str, split: str | None) -> Any:
     if split is not None or Path(source).exists():
         rows = load_motion_rows(source, split)
     else:
-        from datasets import concatenate_datasets, get_dataset_split_names
-
-        rows = concatenate_datasets([load_motion_rows(source, name) for name in get_dataset_split_names(source)])
+        datasets = require("datasets", "Reading data sets")
+        rows = datasets.concatenate_datasets([load_motion_rows(source, name) for name in datasets.get_dataset_split_names(source)])
     return rows.remove_columns([name for name in rows.column_names if name == "features"])
 
 

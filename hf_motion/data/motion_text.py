@@ -21,6 +21,7 @@ from ..motion import Motion
 from ..representation import MotionFeatureExtractor
 from ..representation.fixed_bones import fixed_bones
 from ..skeletons import get_skeleton
+from ..utils.extras import require
 from ..utils.faults import reading
 from ..utils.text import tidy_text
 from .canonical import uniform_skeleton
@@ -53,8 +54,7 @@ def load_motion_rows(source: str, split: str | None = None) -> Any:
         FileNotFoundError: If the folder has no parquet file.
         ValueError: If a file is not parquet, a column is missing, or no row is of the wanted split.
     """
-    from datasets import load_dataset
-
+    load_dataset = require("datasets", "Reading data sets").load_dataset
     path = Path(source)
     if path.exists():
         files = [path] if path.is_file() else sorted(path.rglob("*.parquet"))
@@ -79,8 +79,7 @@ def load_motion_rows(source: str, split: str | None = None) -> Any:
 
 
 def _check_parquet(file: Path) -> None:
-    from pyarrow import parquet
-
+    parquet = require("pyarrow.parquet", "Reading data sets")
     with reading(file, "a readable parquet file (truncated or another format)"):
         parquet.read_metadata(file)
 

@@ -10,6 +10,8 @@ from itertools import product
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from ..utils.extras import require
+
 _SUBJECTS = (
     "a person", "the person", "someone", "somebody", "he", "she", "they", "a man", "the man", "a woman", "the woman", "a guy", "the guy",
     "the girl", "a boy", "an athlete", "my friend", "the figure", "a human", "the character", "this person", "the actor", "a student",
@@ -155,8 +157,7 @@ def load_paraphrases(folder: str | Path) -> Paraphrases:
 
 
 def _read(file: Path) -> Any:
-    import yaml
-
+    yaml = require("yaml", "Reading paraphrases")
     try:
         return yaml.load(file.read_text(encoding="utf-8"), getattr(yaml, "CSafeLoader", yaml.SafeLoader))
     except (yaml.YAMLError, UnicodeDecodeError) as error:

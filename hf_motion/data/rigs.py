@@ -47,6 +47,7 @@ from typing import Any
 import numpy as np
 
 from ..skeletons import HUMANML3D_22, Skeleton
+from ..utils.extras import require
 from ..utils.faults import reading
 from ..utils.text import read_text
 from .rig_names import RIG_NAMES
@@ -304,10 +305,7 @@ def load_mapping(mapping: str | os.PathLike | Mapping[str, Any]) -> Rig:
 def _parse(text: str, suffix: str) -> Any:
     if suffix == "json":
         return json.loads(text)
-    try:
-        import yaml
-    except ImportError as error:
-        raise ImportError("Reading a YAML mapping needs pyyaml: pip install 'hf-motion[train]', or write the mapping as JSON.") from error
+    yaml = require("yaml", "Reading a YAML mapping", "Or write the mapping as JSON.")
     try:
         return yaml.safe_load(text)
     except yaml.YAMLError as error:

@@ -14,6 +14,7 @@ import numpy as np
 
 from ..motion import Motion
 from ..representation import MotionFeatureExtractor
+from ..utils.extras import require
 from ..utils.faults import reason
 from ..utils.files import atomic_path, write_json
 from ..utils.text import say_once
@@ -64,10 +65,8 @@ def motion_features() -> Any:
     Raises:
         ImportError: If `datasets` is not installed.
     """
-    try:
-        from datasets import Features, List, Value
-    except ImportError as error:
-        raise ImportError("Building a data set needs the datasets library: pip install hf-motion[train].") from error
+    datasets = require("datasets", "Building a data set")
+    Features, List, Value = datasets.Features, datasets.List, datasets.Value
     text, real, whole = Value("string"), Value("float32"), Value("int32")
     captions = {"text": text, "pos_tagged": text, "f_tag": real, "to_tag": real, "origin": text}
     columns = {"id": text, "source": text, "take": text, "split": text, "start_frame": whole, "end_frame": whole, "n_frames": whole}
@@ -88,8 +87,7 @@ def build_shard(source: MotionSource, shard: Shard, folder: Path, settings: Shar
         ValueError: If a clip cannot be used and `settings.strict` is set.
         OSError: If the files cannot be written.
     """
-    from pyarrow import parquet
-
+    parquet = require("pyarrow.parquet", "Building a data set")
     counter = _Counter(shard.split == "train", source.skeleton)
     rows: list[tuple[Clip, str]] = []
     schema = motion_features().arrow_schema
@@ -188,8 +186,7 @@ def _write(writer: Any, schema: Any, rows: list[tuple[Clip, str]], split: str, s
         "mirror": [clip.mirror for clip in clips],
         "license": [clip.license for clip in clips],
     }
-    import pyarrow
-
+    pyarrow = require("pyarrow", "Building a data set")
     try:
         writer.write_table(pyarrow.table(columns, schema=schema), row_group_size=_ROWS)
     except pyarrow.ArrowException as error:
@@ -199,8 +196,7 @@ def _write(writer: Any, schema: Any, rows: list[tuple[Clip, str]], split: str, s
 
 def _lists(arrays: list[np.ndarray | None]) -> Any:
     """A column of lists of float32 without making Python numbers of them."""
-    import pyarrow
-
+    pyarrow = require("pyarrow", "Building a data set")
     sizes = [0 if array is None else array.size for array in arrays]
     offsets = np.concatenate(([0], np.cumsum(sizes))).astype(np.int32)
     present = [np.asarray(array, np.float32).ravel() for array in arrays if array is not None]

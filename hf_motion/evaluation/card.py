@@ -9,6 +9,7 @@ import numpy as np
 from huggingface_hub import EvalResult, ModelCard, metadata_update
 from huggingface_hub.repocard_data import eval_results_to_model_index
 
+from ..utils.extras import require
 from ..utils.files import atomic_path
 from .result import REAL, EvaluationResult, metric
 
@@ -69,8 +70,7 @@ def update_card(result: EvaluationResult, model: str | os.PathLike, token: str |
         return metadata_update(str(model), metadata, overwrite=True, token=token)
     check_card(folder)
     path = folder / "README.md"
-    from yaml import safe_dump
-
+    safe_dump = require("yaml", "Changing a card").safe_dump
     card = ModelCard.load(path)
     kept = [entry for entry in card.data.eval_results or [] if (entry.dataset_type, entry.dataset_split) != _data(result)]
     entries = kept + _entries(result, rows[0])

@@ -22,6 +22,7 @@ from ..data.motion_text import load_motion_rows
 from ..hub.loading import load_part
 from ..representation import MotionFeatureExtractor
 from ..retrieval.embedder import MotionTextEmbedder, checkpoint_folder, fingerprint
+from ..utils.device import choose_device
 from ..utils.files import output_folder
 from ..utils.text import say_once
 from .clips import EvaluationClips
@@ -113,7 +114,9 @@ def _evaluate(request: EvaluationRequest, protocol: Protocol, run: Callable[...,
     start = time.perf_counter()
     logging.disable_progress_bar()
     # Asking for the state first gives each process its own device.
-    device = str(PartialState().device) if request.device is None else request.device
+    state, device = PartialState(), choose_device(request.device)
+    if request.device is None and device != "cpu":
+        device = str(state.device)
     outcome = run(request, protocol, device)
     settings = {
         **outcome.settings,

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from importlib.metadata import version
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+from ..utils.extras import require
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -46,14 +48,11 @@ def bleu(predictions: Sequence[str], references: References, *, max_order: int =
         ImportError: If sacreBLEU is not installed.
         ValueError: If there are no sentences, or not as many references.
     """
-    try:
-        from sacrebleu.metrics import BLEU
-    except ImportError as error:
-        _missing("BLEU", "sacrebleu", error)
+    sacrebleu = require("sacrebleu.metrics", "BLEU")
     predictions, several = _checked(predictions, references)
     width = max(map(len, several))
     streams = [[group[place] if place < len(group) else None for group in several] for place in range(width)]
-    metric = BLEU(max_ngram_order=max_order, lowercase=lowercase)
+    metric = sacrebleu.BLEU(max_ngram_order=max_order, lowercase=lowercase)
     score = metric.corpus_score(predictions, streams).score / 100
     return {"bleu": score, "bleu_signature": str(metric.get_signature())}
 
@@ -75,13 +74,10 @@ def rouge(predictions: Sequence[str], references: References, *, stem: bool = Fa
         ImportError: If rouge-score is not installed.
         ValueError: If there are no sentences, or not as many references.
     """
-    try:
-        from rouge_score.rouge_scorer import RougeScorer
-    except ImportError as error:
-        _missing("ROUGE", "rouge-score", error)
+    rouge_scorer = require("rouge_score.rouge_scorer", "ROUGE")
     predictions, several = _checked(predictions, references)
     kinds = ("rouge1", "rouge2", "rougeL")
-    scorer = RougeScorer(kinds, use_stemmer=stem)
+    scorer = rouge_scorer.RougeScorer(kinds, use_stemmer=stem)
     scores = [scorer.score_multi(group, prediction) for group, prediction in zip(several, predictions, strict=True)]
     settings = f"rouge-score {version('rouge-score')}, {'stems' if stem else 'words'}, F1"
     return {**{kind: float(np.mean([score[kind].fmeasure for score in scores])) for kind in kinds}, "rouge_settings": settings}
@@ -117,12 +113,9 @@ def meteor(
         LookupError: If `synonyms=True` and WordNet's data is not installed.
         ValueError: If there are no sentences, or not as many references.
     """
-    try:
-        from nltk.corpus import wordnet
-        from nltk.tokenize import wordpunct_tokenize
-        from nltk.translate.meteor_score import meteor_score
-    except ImportError as error:
-        _missing("METEOR", "nltk", error)
+    wordnet = require("nltk.corpus", "METEOR").wordnet
+    wordpunct_tokenize = require("nltk.tokenize", "METEOR").wordpunct_tokenize
+    meteor_score = require("nltk.translate.meteor_score", "METEOR").meteor_score
     predictions, several = _checked(predictions, references)
     if synonyms is None or synonyms:
         try:
@@ -235,7 +228,3 @@ def _checked(predictions: Sequence[str], references: References) -> tuple[list[s
             f"{sum(not group for group in several)} of them empty."
         )
     return list(predictions), several
-
-
-def _missing(metric: str, package: str, error: ImportError) -> NoReturn:
-    raise ImportError(f"{metric} needs {package}; install it with: pip install 'hf-motion[eval]'") from error

@@ -15,11 +15,10 @@ from transformers.modeling_utils import PreTrainedModel
 
 from ..hub.loading import load_part
 from ..motion import Motion
-from ..pipelines.motion_diffusion import check_prompts
 from ..representation import MotionFeatureExtractor
 from ..text_encoders import pooled_text, text_encoder_from_config, token_limit
 from ..utils.faults import writing
-from ..utils.text import warn_of_unread
+from ..utils.text import check_prompts, warn_of_unread
 from .checked_model import CheckedModel
 from .motion_vq.configuration_motion_vq import MotionVQConfig
 from .motion_vq.modeling_motion_vq import MotionVQModel, pad_codes

@@ -14,9 +14,10 @@ import torch
 from ..motion import Motion
 from ..representation import MotionFeatureExtractor
 from ..skeletons import Skeleton, get_skeleton
-from ..utils.text import say_once
+from ..utils.asked import asked_generator
+from ..utils.text import check_prompts, say_once
 from .constraints import Edit
-from .motion_diffusion import check_prompts, spawn_generators
+from .motion_diffusion import spawn_generators
 
 if TYPE_CHECKING:
     from .mdm import MDMPipeline
@@ -146,6 +147,7 @@ def join_motions(
     *,
     context_seconds: float = 1.0,
     generator: torch.Generator | list[torch.Generator] | None = None,
+    seed: int | None = None,
     batch_size: int = 16,
     **options: Any,
 ) -> Motion:
@@ -162,6 +164,7 @@ def join_motions(
         context_seconds (`float`, defaults to 1.0): How much of the clips around it a transition sees, as far as the clips and the model's
             `max_frames` allow.
         generator (`torch.Generator` or a list with one per transition, *optional*): Makes the result reproducible.
+        seed (`int`, *optional*): In place of `generator`.
         batch_size (`int`, defaults to 16): Transitions made at once.
         **options: As for the pipeline's call, for example `guidance_scale`.
 
@@ -207,7 +210,7 @@ def join_motions(
     before = [min(context, len(clip)) for clip in clips[:-1]]
     after = [min(context, len(clip)) for clip in clips[1:]]
     lengths = [sum(parts) for parts in zip(before, made, after, strict=True)]
-    generators = spawn_generators(generator, gaps, pipe._execution_device)
+    generators = spawn_generators(asked_generator(generator, seed), gaps, pipe._execution_device)
     transitions: list[Motion] = []
     for start in range(0, gaps, batch_size):
         part = slice(start, start + batch_size)

@@ -16,10 +16,11 @@ from ..models.mdm import MDMDenoiser
 from ..motion import Motion
 from ..representation import MotionFeatureExtractor
 from ..text_encoders import pooled_text, token_limit
-from ..utils.text import warn_of_unread
+from ..utils.asked import asked_frames, asked_generator
+from ..utils.text import check_prompts, warn_of_unread
 from .constraints import KeptMotion
 from .editing import plan_edits
-from .motion_diffusion import MotionDiffusionPipeline, MotionPipelineOutput, check_prompts, spawn_generators
+from .motion_diffusion import MotionDiffusionPipeline, MotionPipelineOutput, spawn_generators
 
 _OUTPUT_TYPES = ("motion", "features", "latent")
 
@@ -44,7 +45,7 @@ class MDMPipeline(MotionDiffusionPipeline):
     Example:
         >>> from hf_motion import load_embedded_pipeline
         >>> pipe = load_embedded_pipeline()
-        >>> motion = pipe("a person waves the left hand", num_frames=60, generator=torch.Generator().manual_seed(0)).motions[0]
+        >>> motion = pipe("a person waves the left hand", seconds=3, seed=0).motions[0]
         >>> len(motion), motion.text
         (60, 'a person waves the left hand')
     """
@@ -129,7 +130,9 @@ class MDMPipeline(MotionDiffusionPipeline):
         keep_start: float | None = None,
         keep_end: float | None = None,
         end_motion: Motion | Sequence[Motion] | None = None,
-    ) -> MotionPipelineOutput | tuple[list[Motion]]:
+        seconds: float | Sequence[float] | None = None,
+        seed: int | None = None,
+    ) -> MotionPipelineOutput:
         """Generate motions, or edit them.
 
         With `motion`, a part of a clip is kept and the rest made to fit it and the text. `mask`, `body_part`, `keep_start` and `keep_end`
@@ -166,14 +169,18 @@ class MDMPipeline(MotionDiffusionPipeline):
             end_motion (`Motion` or a list with one per prompt, *optional*): Makes a transition: from the last `keep_start` seconds of
                 `motion` to the first `keep_end` seconds of this clip (a quarter of `num_frames` each by default), which is turned about the
                 vertical and moved over the floor to where the made motion arrives. `join_motions` joins whole clips.
+            seconds (`float` or `list[float]`, *optional*): In place of `num_frames`.
+            seed (`int`, *optional*): In place of `generator`: `seed=0` is `generator=torch.Generator().manual_seed(0)`.
 
         Returns:
-            `MotionPipelineOutput`: With `motions`.
+            `MotionPipelineOutput`: With `motions`; a tuple of them with `return_dict=False`.
 
         Raises:
             ValueError: If an argument is of the wrong kind or out of range.
         """
         prompts = check_prompts(prompt)
+        num_frames = asked_frames(num_frames, seconds, self.feature_extractor.fps)
+        generator = asked_generator(generator, seed)
         warn_of_unread(prompts, self.tokenizer, token_limit(self.text_encoder, self.config.max_text_tokens))
         wanted = self._lengths(num_frames, len(prompts)) if num_frames is not None or motion is None else None
         edits = plan_edits(self.feature_extractor, len(prompts), wanted, motion, mask, body_part, keep_start, keep_end, end_motion)

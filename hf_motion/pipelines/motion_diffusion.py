@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 import os
 import shutil
 import tempfile
@@ -15,22 +16,25 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from diffusers import DiffusionPipeline
 from diffusers.utils import BaseOutput
 from diffusers.utils.torch_utils import randn_tensor
 from huggingface_hub import create_repo, snapshot_download, upload_folder
-from torch import Tensor
+from torch import Tensor, nn
 
 from .. import components
 from ..checkpoints import EMBEDDED, say_licence
 from ..hub.loading import LOADING, blame_part, check_sizes
 from ..hub.remote import forget_origin, write_remote_door
+from ..hub.trust import check_model_index
 from ..motion import Motion
 from ..registration import PIPELINES
 from ..text_encoders import ADAPTER_CONFIG, LORA_FOLDER, has_lora, is_fused, save_text_lora, without_lora
 from ..utils.faults import reading, reason, writing
-from ..utils.text import clean_text
+from ..utils.light import light_diffusers
 from .lora import TextEncoderLoraMixin
+
+with light_diffusers():
+    from diffusers import DiffusionPipeline
 
 _PUSH_OPTIONS = ("private", "token", "commit_message", "create_pr")
 _SNAPSHOT_OPTIONS = ("cache_dir", "force_download", "local_files_only", "proxies", "revision", "token")
@@ -41,11 +45,11 @@ class MotionPipelineOutput(BaseOutput):
     """Output of the motion pipelines.
 
     Args:
-        motions (`list[Motion]` or `list[torch.Tensor]`): One per prompt and repetition, prompts outermost. With `output_type="features"`
+        motions (`list[Motion]`): One per prompt and repetition, prompts outermost. With `output_type="features"`
             tensors (frames, dim), denormalised; with `"latent"` one tensor (batch, frames, dim), normalised.
     """
 
-    motions: list[Motion] | list[Tensor] | Tensor
+    motions: list[Motion]  # what type checkers are told; tensors come only to those who ask for another output_type
 
 
 class MotionDiffusionPipeline(TextEncoderLoraMixin, DiffusionPipeline):
@@ -74,6 +78,7 @@ class MotionDiffusionPipeline(TextEncoderLoraMixin, DiffusionPipeline):
         index = folder / "model_index.json"
         if not index.is_file():
             raise OSError(f"{str(name)!r} holds no model_index.json, so it is no pipeline. Give a folder that save_pretrained made.")
+        check_model_index(folder, cls.__name__)
         with reading(index, "the index of a pipeline"):
             found = pipeline_class(cls.load_config(folder)["_class_name"])
         return found.from_pretrained(folder, **{key: kwargs[key] for key in kwargs if key not in _SNAPSHOT_OPTIONS})
@@ -84,15 +89,18 @@ class MotionDiffusionPipeline(TextEncoderLoraMixin, DiffusionPipeline):
 
         Weights are loaded from safetensors only, as float32 unless `dtype` says otherwise.
 
+        A checkpoint's parts come from transformers, diffusers and hf_motion alone, see `hf_motion.hub.trust`.
+
         Raises:
             OSError: If there is no such checkpoint, or it has no safetensors.
-            ValueError: If it lacks its feature extractor: its numbers have no meaning without. Also if a file is damaged, or says sizes
-                beyond all bounds; the message names it.
+            ValueError: If it lacks its feature extractor: its numbers have no meaning without. If it names code of another library. Also if
+                a file is damaged, or says sizes beyond all bounds; the message names it.
         """
         folder = Path(pretrained_model_name_or_path)
         if not folder.is_dir():
             folder = Path(cls.download(str(pretrained_model_name_or_path), **kwargs))
             kwargs = {key: value for key, value in kwargs.items() if key not in _SNAPSHOT_OPTIONS}
+        check_model_index(folder, cls.__name__)
         if "feature_extractor" not in kwargs and not (folder / "feature_extractor" / "preprocessor_config.json").is_file():
             raise ValueError(
                 f"{str(pretrained_model_name_or_path)!r} has no feature_extractor/preprocessor_config.json, which holds the mean and "
@@ -121,11 +129,12 @@ class MotionDiffusionPipeline(TextEncoderLoraMixin, DiffusionPipeline):
     def _load(cls, folder: Path, **kwargs: Any) -> MotionDiffusionPipeline:
         """Diffusers' loader, one thread at a time, with errors that name the file."""
         load = super().from_pretrained
+        plain = set(kwargs) <= {"dtype"}
         with LOADING:
             for part in (folder, *(path for path in sorted(folder.iterdir()) if path.is_dir() and path.name not in kwargs)):
                 check_sizes(part)
             try:
-                return load(folder, use_safetensors=True, **kwargs)
+                return cls._from_folder(folder, kwargs["dtype"]) if plain else load(folder, use_safetensors=True, **kwargs)
             except ImportError:
                 raise
             except Exception as error:
@@ -142,9 +151,29 @@ class MotionDiffusionPipeline(TextEncoderLoraMixin, DiffusionPipeline):
                 for part in parts:
                     try:  # apart from the others: diffusers does not say which one it was
                         load(folder, use_safetensors=True, **{name: None for name in parts if name != part}, **kwargs)
-                    except Exception as found:  # noqa: PERF203
+                    except Exception as found:
                         raise blame_part(folder, part, found) from error
                 raise ValueError(f"{str(index_file)!r} does not fit the parts beside it: {reason(error)}") from error
+
+    @classmethod
+    def _from_folder(cls, folder: Path, dtype: torch.dtype) -> MotionDiffusionPipeline:
+        """As diffusers' loader without options, which first imports everything that any pipeline could hold."""
+        index = json.loads((folder / "model_index.json").read_text(encoding="utf-8"))
+        values: dict[str, Any] = {}
+        for name, value in index.items():
+            if name.startswith("_"):
+                continue
+            if not isinstance(value, list):
+                values[name] = value
+            elif value[0] is None:
+                values[name] = None
+            else:
+                part = getattr(import_module(value[0]), value[1])
+                options = {"dtype": dtype, "use_safetensors": True} if issubclass(part, nn.Module) else {}
+                values[name] = part.from_pretrained(folder / name, **options)
+        pipeline = cls(**values)
+        pipeline.register_to_config(_name_or_path=str(folder))
+        return pipeline
 
     @classmethod
     def download(cls, pretrained_model_name: str, **kwargs: Any) -> str:
@@ -155,6 +184,15 @@ class MotionDiffusionPipeline(TextEncoderLoraMixin, DiffusionPipeline):
         options = {name: kwargs[name] for name in _SNAPSHOT_OPTIONS if kwargs.get(name) is not None}
         options.pop("proxies", None)
         return snapshot_download(pretrained_model_name, ignore_patterns=["*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl"], **options)
+
+    @property
+    def _execution_device(self) -> torch.device:
+        """As in diffusers, which imports all of its hooks, and PEFT, to ask whether there is one."""
+        networks = [part for part in self.components.values() if isinstance(part, nn.Module)]
+        hooked = any(hasattr(layer, "_hf_hook") or hasattr(layer, "_diffusers_hook") for part in networks for layer in part.modules())
+        if hooked:
+            return super()._execution_device
+        return next(weight.device for part in networks for weight in part.parameters())
 
     def register_modules(self, **kwargs: Any) -> None:
         """Register components; ours are recorded under `hf_motion.components`."""
@@ -266,7 +304,8 @@ class MotionDiffusionPipeline(TextEncoderLoraMixin, DiffusionPipeline):
             if not whole or not 1 <= length <= limit:
                 raise ValueError(
                     f"num_frames must be whole numbers from 1 to {limit}, got {length!r}. At {self.feature_extractor.fps:g} frames per "
-                    f"second this model makes up to {limit / self.feature_extractor.fps:.1f} s."
+                    f"second this model makes up to {limit / self.feature_extractor.fps:.1f} s; longer motions are several clips, joined "
+                    "with hf_motion.join_motions (hf-motion edit --join)."
                 )
             lengths[index] = int(length)
         return lengths
@@ -330,18 +369,3 @@ def spawn_generators(
     device = generator.device if generator is not None else device
     seeds = [int(torch.randint(2**62, (), generator=generator, device=device)) for _ in range(count)]
     return [torch.Generator(device).manual_seed(seed) for seed in seeds]
-
-
-def check_prompts(prompt: str | Sequence[str]) -> list[str]:
-    """A list of at least one sentence, each as `clean_text` makes it.
-
-    Raises:
-        ValueError: If the list is empty, holds something else, or a sentence is empty.
-    """
-    prompts = [prompt] if isinstance(prompt, str) else prompt
-    if not isinstance(prompts, (list, tuple)) or not prompts:
-        raise ValueError(f"prompt must be a sentence or a list of at least one, got {prompt!r}.")
-    for index, text in enumerate(prompts):
-        if not isinstance(text, str):
-            raise ValueError(f"prompt[{index}] must be a string, got {text!r} of type {type(text).__name__}.")
-    return [clean_text(text, f"prompt[{index}]") for index, text in enumerate(prompts)]

@@ -11,8 +11,9 @@ from tqdm.auto import tqdm
 from transformers import Pipeline
 
 from ..motion import Motion
-from ..utils.text import say_once
-from .motion_diffusion import check_prompts, spawn_generators
+from ..utils.asked import asked_frames, asked_generator
+from ..utils.text import check_prompts, say_once
+from .motion_diffusion import spawn_generators
 
 _BATCH_SIZE = 16
 _PER_TEXT = ("motion", "end_motion", "mask")
@@ -22,10 +23,10 @@ class TextToMotionPipeline(Pipeline):
     """Sentences to motions, with any model that answers `generate_motion`.
 
     Example:
-        >>> import torch, hf_motion
+        >>> import hf_motion
         >>> from transformers import pipeline
         >>> text_to_motion = pipeline("text-to-motion")
-        >>> motion = text_to_motion("a person walks forward", num_frames=40, generator=torch.Generator().manual_seed(0))
+        >>> motion = text_to_motion("a person walks forward", seconds=2, seed=0)
         >>> motion.joints.shape
         (40, 22, 3)
     """
@@ -42,7 +43,9 @@ class TextToMotionPipeline(Pipeline):
         texts: str | Sequence[str],
         num_frames: int | Sequence[int] | None = None,
         *,
+        seconds: float | Sequence[float] | None = None,
         generator: torch.Generator | list[torch.Generator] | None = None,
+        seed: int | None = None,
         batch_size: int | None = None,
         show_progress: bool = False,
         **options: Any,
@@ -52,7 +55,9 @@ class TextToMotionPipeline(Pipeline):
         Args:
             texts (`str` or `list[str]`): What to do.
             num_frames (`int` or `list[int]`, *optional*): Lengths, the model's default if not given.
+            seconds (`float` or `list[float]`, *optional*): In place of `num_frames`.
             generator (`torch.Generator` or list, *optional*): For reproducible results, whatever the batch size.
+            seed (`int`, *optional*): In place of `generator`: `seed=0` is `generator=torch.Generator().manual_seed(0)`.
             batch_size (`int`, *optional*): How many to make at once, 16 by default.
             show_progress (`bool`, defaults to `False`): Show a progress bar over batches.
             **options: The model's own, such as `guidance_scale` or `num_inference_steps`, and for editing `motion`, `body_part`, ...: see
@@ -67,6 +72,9 @@ class TextToMotionPipeline(Pipeline):
         prompts = check_prompts(texts)
         options = {**self._forward_params, **options}
         num_frames = options.pop("num_frames", None) if num_frames is None else num_frames
+        seconds, seed = options.pop("seconds", None) if seconds is None else seconds, options.pop("seed", None) if seed is None else seed
+        num_frames = asked_frames(num_frames, seconds, self.model.feature_extractor.fps) if seconds is not None else num_frames
+        generator = asked_generator(generator, seed)
         batch_size = batch_size or self._batch_size or _BATCH_SIZE
         if batch_size < 1:
             raise ValueError(f"batch_size must be at least 1, got {batch_size}.")

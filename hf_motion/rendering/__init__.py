@@ -1,6 +1,6 @@
 """Looking at motions: frames, videos, contact sheets and an interactive player.
 
-Pillow and PyAV (`pip install hf-motion[render]`) are imported when something is drawn, never before.
+Pillow and PyAV (`pip install 'hf-motion[render]'`) are imported when something is drawn, never before.
 """
 
 from importlib import import_module

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import sys
 from contextlib import suppress
 from functools import lru_cache
 from types import ModuleType
 from typing import Any
 
 import numpy as np
+
+from ..utils.extras import require
 
 _WIDER_FONTS = (
     "NotoSansCJK-Regular.ttc", "Arial Unicode.ttf", "msyh.ttc", "NotoSans-Regular.ttf", "DejaVuSans.ttf", "Arial.ttf", "arial.ttf",
@@ -21,13 +24,9 @@ def pillow() -> ModuleType:
     Raises:
         ImportError: If Pillow is missing; the message names the extra to install.
     """
-    try:
-        import PIL.Image
-        import PIL.ImageDraw
-        import PIL.ImageFont
-    except ImportError as error:
-        raise ImportError("Drawing motions needs Pillow. Install it with `pip install hf-motion[render]`.") from error
-    return PIL
+    for module in ("PIL.Image", "PIL.ImageDraw", "PIL.ImageFont"):
+        require(module, "Drawing motions")
+    return sys.modules["PIL"]
 
 
 @lru_cache(maxsize=512)

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from ..motion import Motion
+from ..utils.extras import require
 from ..utils.files import atomic_path
 from .frames import Film, check_size, prepared, render_frames
 from .text import pillow
@@ -57,11 +58,7 @@ def require_video() -> Any:
         ImportError: If one of them is not installed; the message says how to.
     """
     pillow()
-    try:
-        import av
-    except ImportError as error:
-        raise ImportError("Writing .mp4 needs PyAV. Install it with `pip install hf-motion[render]`, or write a .gif.") from error
-    return av
+    return require("av", "Writing .mp4", "Or write a .gif.")
 
 
 def _write_mp4(motions: list[Motion], path: Path, size: tuple[int, int]) -> None:

@@ -12,6 +12,8 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
 
+from ..utils.extras import require
+
 VIP_WORDS = {
     "Loc_VIP": (
         "left", "right", "clockwise", "counterclockwise", "anticlockwise", "forward", "back", "backward", "up", "down", "straight", "curve",
@@ -136,13 +138,8 @@ def tag_with_spacy(caption: str, model: str) -> tuple[tuple[str, str], ...]:
 
 @lru_cache(maxsize=2)
 def _spacy_pipeline(model: str) -> Any:
-    try:
-        import spacy
-    except ImportError as error:
-        raise ImportError(
-            "tagger='spacy' needs spaCy: pip install 'hf-motion[spacy]' && python -m spacy download en_core_web_sm. "
-            "Or pass captions in 'word/POS' form as pos_tagged."
-        ) from error
+    otherwise = "Then python -m spacy download en_core_web_sm. Or pass captions in 'word/POS' form as pos_tagged."
+    spacy = require("spacy", "tagger='spacy'", otherwise)
     try:
         return spacy.load(model)
     except OSError as error:

@@ -19,6 +19,7 @@ from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState,
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
 from ..data.motion_text import LengthBucketSampler, MotionTextDataset
+from ..utils.device import choose_device
 from ..utils.faults import NoRoomError, writing
 from ..utils.options import as_mapping
 
@@ -46,7 +47,7 @@ class MotionTextTrainingArguments(TrainingArguments):
 
     def __post_init__(self) -> None:
         # transformers takes bf16 for a wish for a GPU unless told otherwise.
-        self.use_cpu = self.use_cpu or not torch.accelerator.is_available()
+        self.use_cpu = self.use_cpu or choose_device() == "cpu"
         super().__post_init__()
         self.source_weights = as_mapping(self.source_weights)
         if not 0 < self.lr_drop_factor <= 1:

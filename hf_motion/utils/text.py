@@ -196,3 +196,18 @@ def _unread(text: str, tokenizer: PreTrainedTokenizerBase, limit: int | None) ->
 def _short(text: str, most: int = 60) -> str:
     """Its quotation, the middle left out where it is long."""
     return f"'{text if len(text) <= most else f'{text[: most - 20]} ... {text[-15:]}'}'"
+
+
+def check_prompts(prompt: str | Sequence[str]) -> list[str]:
+    """A list of at least one sentence, each as `clean_text` makes it.
+
+    Raises:
+        ValueError: If the list is empty, holds something else, or a sentence is empty.
+    """
+    prompts = [prompt] if isinstance(prompt, str) else prompt
+    if not isinstance(prompts, (list, tuple)) or not prompts:
+        raise ValueError(f"prompt must be a sentence or a list of at least one, got {prompt!r}.")
+    for index, text in enumerate(prompts):
+        if not isinstance(text, str):
+            raise ValueError(f"prompt[{index}] must be a string, got {text!r} of type {type(text).__name__}.")
+    return [clean_text(text, f"prompt[{index}]") for index, text in enumerate(prompts)]

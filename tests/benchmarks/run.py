@@ -102,18 +102,35 @@ def bench_embedded(rounds: int) -> None:
     print(f"  bfloat16 is {100 * np.linalg.norm(exact.joints - rough.joints, axis=-1).mean():.2f} cm from float32 on the same noise")
 
 
-def bench_import(rounds: int) -> None:
-    print("\nImporting, each in a fresh interpreter")
-    statements = {
-        "from transformers import AutoModel": "from transformers import AutoModel",
-        "import hf_motion": "import hf_motion",
-        "import hf_motion; from transformers import AutoModel": "import hf_motion; from transformers import AutoModel",
-    }
-    run = lambda code: subprocess.run([sys.executable, "-c", code], check=True)  # noqa: E731
-    times = in_turn(2 * rounds, **{name: lambda code=code: run(code) for name, code in statements.items()})
-    base = times["from transformers import AutoModel"]
+def bench_import(rounds: int, before: Path | None) -> None:
+    print("\nStarting, each in a fresh interpreter; x is the time of `import torch` in the same rounds")
+    motion = 'import hf_motion; from transformers import pipeline; pipeline("text-to-motion")("a person walks forward", num_frames=80)'
+    command = "import sys; from hf_motion.cli import main; sys.argv = ['hf-motion', 'generate', 'a person walks forward', {}]; main()"
+    with tempfile.TemporaryDirectory() as folder:
+        statements = {
+            "import torch": "import torch",
+            "from transformers import AutoModel": "from transformers import AutoModel",
+            "import hf_motion": "import hf_motion",
+            "hf-motion generate, refused for its suffix": command.format(f"'-o', '{folder}/a.fbx'"),
+            "hf-motion generate, 8 s to a .bvh": command.format(f"'-o', '{folder}/a.bvh', '--seconds', '8'"),
+            "first motion in Python, 4 s": motion,
+        }
+        places = {"": Path(__file__).parents[2], **({", before": before} if before is not None else {})}
+
+        def run(code: str, place: Path) -> None:
+            subprocess.run(
+                [sys.executable, "-c", code], cwd=folder, env={**os.environ, "PYTHONPATH": str(place)}, capture_output=True, check=False
+            )
+
+        actions = {
+            f"{name}{when}": lambda code=code, place=place: run(code, place)
+            for name, code in statements.items()
+            for when, place in places.items()
+            if "motion" in code or not when
+        }
+        times = in_turn(rounds, **actions)
     for name, value in times.items():
-        print(f"  {value:6.2f} s  {value / base:5.2f} x  {name}")
+        print(f"  {value:6.2f} s  {value / times['import torch']:5.2f} x  {name}")
 
 
 def bench_features(rounds: int) -> None:
@@ -160,12 +177,13 @@ def main() -> None:
     parser.add_argument("--only", nargs="+", choices=BENCHMARKS, default=list(BENCHMARKS))
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--steps", type=int, default=50, help="diffusion steps of the sampling benchmark")
+    parser.add_argument("--before", type=Path, help="another checkout, whose starting times are measured in the same rounds")
     arguments = parser.parse_args()
     flags = [name for name in ("avx2", "avx512f", "avx512_bf16", "amx_bf16") if name in cpu_flags()]
     print(f"{platform.machine()} {' '.join(flags)}, {torch.get_num_threads()} threads, torch {torch.__version__}")
     print(f"load before: {os.getloadavg()[0]:.1f}")
     for name in arguments.only:
-        options = {"steps": arguments.steps} if name == "sampling" else {}
+        options = {"sampling": {"steps": arguments.steps}, "import": {"before": arguments.before}}.get(name, {})
         BENCHMARKS[name](arguments.rounds, **options)
 
 

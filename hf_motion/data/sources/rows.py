@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from ...skeletons import SKELETONS, get_skeleton
+from ...utils.extras import require
 from ...utils.faults import reading
 from .base import Clip, Item, MotionSource, Skip, SourceOptions, caption
 
@@ -40,8 +41,7 @@ class ParquetSource(MotionSource):
 
     def items(self) -> Iterator[Item | Skip]:
         """One per row, found by its id, take and split; rows of one take keep the split of the first."""
-        from pyarrow import parquet
-
+        parquet = require("pyarrow.parquet", "Reading data sets")
         splits: dict[str, str | None] = {}
         for path in self.paths:
             name = path.name if path == self.folder else path.relative_to(self.folder).as_posix()
@@ -110,8 +110,7 @@ class ParquetSource(MotionSource):
         return {name: plain_value(column[row]) for name, column in zip(self._batch.schema.names, self._batch.columns, strict=True)}
 
     def _first_skeleton(self, path: Path) -> str:
-        from pyarrow import ArrowException, parquet
-
+        parquet = require("pyarrow.parquet", "Reading data sets")
         try:
             file = parquet.ParquetFile(path)
             missing = [column for column in _NEEDED if column not in file.schema_arrow.names]
@@ -120,15 +119,14 @@ class ParquetSource(MotionSource):
             if "skeleton" not in file.schema_arrow.names or not file.metadata.num_rows:
                 return "humanml3d-22"
             name = next(file.iter_batches(1, columns=["skeleton"]))["skeleton"][0].as_py()
-        except (ArrowException, OSError) as error:
+        except (require("pyarrow", "Reading data sets").ArrowException, OSError) as error:
             raise ValueError(f"{str(path)!r} is not a readable parquet file (truncated or another format): {error}") from error
         return name if name in SKELETONS else "humanml3d-22"
 
 
 def _batches_from(path: str, index: int) -> tuple[Iterator[Any], tuple[str, int], Any]:
     """Batches of the row groups from the one that holds a row on, where the first begins, and that first one."""
-    from pyarrow import parquet
-
+    parquet = require("pyarrow.parquet", "Reading data sets")
     file = parquet.ParquetFile(path)
     group, first = 0, 0
     while first + file.metadata.row_group(group).num_rows <= index:
@@ -140,8 +138,7 @@ def _batches_from(path: str, index: int) -> tuple[Iterator[Any], tuple[str, int]
 
 def plain_value(scalar: Any) -> Any:
     """Numbers as an array, anything else as Python has it."""
-    from pyarrow import types
-
+    types = require("pyarrow.types", "Reading data sets")
     if scalar.is_valid and types.is_list(scalar.type) and types.is_floating(scalar.type.value_type):
         return scalar.values.to_numpy(zero_copy_only=False)
     return scalar.as_py()

@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ...utils.extras import require
+
 if TYPE_CHECKING:
     from evaluate import Metric
 
@@ -37,8 +39,4 @@ def load(name: str, **options: Any) -> Metric:
     """
     if name not in names():
         raise ValueError(f"There is no metric called {name!r}. There are: {', '.join(names())}.")
-    try:
-        import evaluate
-    except ImportError as error:
-        raise ImportError("Metrics as modules need evaluate; install it with: pip install 'hf-motion[eval]'") from error
-    return evaluate.load(str(_FOLDER / f"{name}.py"), **options)
+    return require("evaluate", "A metric as a module").load(str(_FOLDER / f"{name}.py"), **options)

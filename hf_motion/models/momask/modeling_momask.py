@@ -21,6 +21,7 @@ from ...motion import Motion
 from ...nn.embeddings import sinusoidal_table
 from ...nn.sampling import gumbel_noise
 from ...pipelines.motion_diffusion import spawn_generators
+from ...utils.asked import asked_frames, asked_generator
 from ..motion_vq.modeling_motion_vq import MotionVQModel
 from ..text_motion_model import TextMotionModel
 from .configuration_momask import MoMaskConfig
@@ -159,6 +160,8 @@ class MoMask(TextMotionModel):
         motion: Motion | Sequence[Motion] | None = None,
         edit_frames: tuple[int, int] | Sequence[tuple[int, int]] | None = None,
         output_type: str = "motion",
+        seconds: float | Sequence[float] | None = None,
+        seed: int | None = None,
     ) -> list[Motion] | list[Tensor]:
         """Make one motion per text, or change a span of one.
 
@@ -177,6 +180,8 @@ class MoMask(TextMotionModel):
             edit_frames (`tuple[int, int]` or list of them, *optional*): From and to which frame it is made anew; tokens that touch the span
                 are.
             output_type (`str`, defaults to `"motion"`): `"motion"`, `"features"` or `"codes"`.
+            seconds (`float` or `list[float]`, *optional*): In place of `num_frames`.
+            seed (`int`, *optional*): In place of `generator`: `seed=0` is `generator=torch.Generator().manual_seed(0)`.
 
         Returns:
             `list[Motion]`: In the order of the texts.
@@ -185,6 +190,8 @@ class MoMask(TextMotionModel):
             ValueError: If an argument is of the wrong kind or out of range.
         """
         prompts = self.read_prompts(texts)
+        num_frames = asked_frames(num_frames, seconds, self.feature_extractor.fps) if seconds is not None else num_frames
+        generator = asked_generator(generator, seed)
         books = self.config.vq_config.num_quantizers if num_quantizers is None else num_quantizers
         self._check_options(num_inference_steps, guidance_scale, residual_guidance_scale, books, temperature, keep_share)
         generators = spawn_generators(generator, len(prompts), self.device)

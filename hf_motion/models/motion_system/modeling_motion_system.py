@@ -103,7 +103,7 @@ class MotionSystem(PreTrainedModel):
             texts (`str` or `list[str]`): Sentences.
             num_frames (`int` or `list[int]`, *optional*): Lengths.
             generator (`torch.Generator` or list, *optional*): For reproducible results.
-            **options: The pipeline's own, such as `guidance_scale`; unknown ones are an error.
+            **options: The pipeline's own, such as `seconds`, `seed` or `guidance_scale`; unknown ones are an error.
 
         Returns:
             `list[Motion]`: In the order of the texts.

@@ -30,6 +30,7 @@ from ...nn.embeddings import sinusoidal_table
 from ...nn.products import quick_products
 from ...nn.sampling import GumbelLogitsProcessor
 from ...pipelines.motion_diffusion import spawn_generators
+from ...utils.asked import asked_frames, asked_generator
 from ..motion_vq.modeling_motion_vq import MotionVQModel
 from ..text_motion_model import TextMotionModel
 from .configuration_t2m_gpt import T2MGPTConfig
@@ -171,6 +172,8 @@ class T2MGPT(TextMotionModel, GenerationMixin):
         top_k: int | None = None,
         top_p: float | None = None,
         output_type: str = "motion",
+        seconds: float | Sequence[float] | None = None,
+        seed: int | None = None,
     ) -> list[Motion] | list[Tensor]:
         """Make one motion per text, through `generate`.
 
@@ -184,6 +187,8 @@ class T2MGPT(TextMotionModel, GenerationMixin):
             top_k (`int`, *optional*): Draw from so many likeliest tokens only.
             top_p (`float`, *optional*): Draw from the likeliest tokens that have this probability together.
             output_type (`str`, defaults to `"motion"`): `"motion"`, `"features"` or `"codes"`.
+            seconds (`float` or `list[float]`, *optional*): In place of `num_frames`.
+            seed (`int`, *optional*): In place of `generator`: `seed=0` is `generator=torch.Generator().manual_seed(0)`.
 
         Returns:
             `list[Motion]`: In the order of the texts.
@@ -192,6 +197,8 @@ class T2MGPT(TextMotionModel, GenerationMixin):
             ValueError: If an argument is of the wrong kind or out of range.
         """
         prompts = self.read_prompts(texts)
+        num_frames = asked_frames(num_frames, seconds, self.feature_extractor.fps) if seconds is not None else num_frames
+        generator = asked_generator(generator, seed)
         if not temperature >= 0:
             raise ValueError(f"temperature must be 0 or more, got {temperature}.")
         counts = self.token_counts(num_frames, len(prompts))

@@ -1,0 +1,70 @@
+"""What is done to motions between being made or read and being written: for `hf-motion generate`, `edit` and `convert`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from .cleanup import foot_slide, in_place, lock_feet
+from .export.rigs import RIGS
+from .motion import Motion, check_fps
+
+NAMED = (".bvh", ".glb", ".csv")
+"""Formats that have names of joints."""
+
+
+@dataclass(frozen=True)
+class Finish:
+    """Wishes for written motions.
+
+    Args:
+        rig (`str`, *optional*): Joint names of .bvh, .glb and .csv files, one of `hf_motion.export.RIGS`.
+        fps (`float`, *optional*): Frames per second of the files; those of the motion by default.
+        contact_cleanup (`bool`, defaults to `False`): Hold feet still while they touch the floor.
+        in_place (`bool`, defaults to `False`): Keep the root over the origin.
+    """
+
+    rig: str | None = None
+    fps: float | None = None
+    contact_cleanup: bool = False
+    in_place: bool = False
+
+    def check(self, suffixes: Sequence[str]) -> None:
+        """Refuse what cannot be done, before anything is made or read.
+
+        Args:
+            suffixes (`Sequence[str]`): Of the files to write, in small letters.
+
+        Raises:
+            ValueError: If the rig is unknown or no format takes one, or the frame rate is not positive.
+        """
+        if self.rig is not None and not set(suffixes) & set(NAMED):
+            raise ValueError(f"--rig names the joints of {', '.join(NAMED)} files, not of {', '.join(suffixes)}; leave it out.")
+        if self.rig is not None and self.rig not in RIGS:
+            raise ValueError(f"Unknown rig {self.rig!r}. There are: {', '.join(RIGS)}; leave --rig out for the joint names of the motion.")
+        if self.fps is not None:
+            check_fps(self.fps)
+
+    def apply(self, motion: Motion) -> tuple[Motion, str | None]:
+        """The motion as it is to be written, and what the clean-up of contacts did, in words."""
+        told = None
+        if self.contact_cleanup:
+            motion, told = _cleaned(motion)
+        if self.in_place:
+            motion = in_place(motion)
+        return motion if self.fps is None else motion.resample(self.fps), told
+
+    def options(self, path: Path) -> dict[str, Any]:
+        """What the writer of that file is told."""
+        return {"rig": self.rig} if self.rig and path.suffix.lower() in NAMED else {}
+
+
+def _cleaned(motion: Motion) -> tuple[Motion, str]:
+    from .metrics.skating import skating_ratio
+
+    cleaned = lock_feet(motion)
+    slides = [100 * foot_slide(part, like=motion) for part in (motion, cleaned)]
+    ratios = [100 * skating_ratio(part.joints, fps=motion.fps) if len(motion) > 1 else 0.0 for part in (motion, cleaned)]
+    return cleaned, f"feet in contact slide {slides[0]:.1f} -> {slides[1]:.1f} cm/s, skating ratio {ratios[0]:.1f} -> {ratios[1]:.1f} %"
