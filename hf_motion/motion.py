@@ -103,6 +103,22 @@ class Motion:
         weight = weight[:, None, None]
         return replace(self, joints=self.joints[left] * (1 - weight) + self.joints[left + 1] * weight, fps=fps)
 
+    def in_place(self) -> Motion:
+        """The same motion without its travel over the floor, for engines that move the character themselves.
+
+        The root stays above the point where it starts; heights, turns and everything relative to the root are kept. The travel that
+        was taken out is `motion.joints[:, 0] - motion.in_place().joints[:, 0]`, (frames, 3), metres, to drive the character with.
+
+        Example:
+        >>> import numpy as np
+        >>> from hf_motion import Motion
+        >>> walking = Motion(np.zeros((3, 22, 3)) + [[[0, 1, 5]], [[0, 1, 6]], [[0, 2, 7]]])
+        >>> walking.in_place().joints[:, 0].tolist()
+        [[0.0, 1.0, 5.0], [0.0, 1.0, 5.0], [0.0, 2.0, 5.0]]
+        """
+        travel = (self.joints[:, :1] - self.joints[:1, :1]) * np.array([1, 0, 1], np.float32)
+        return replace(self, joints=self.joints - travel)
+
     def save(self, path: str | os.PathLike, **options: Any) -> Path:
         """Write the motion in the format that the suffix of `path` names.
 

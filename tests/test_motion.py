@@ -49,6 +49,18 @@ def test_resampling_keeps_the_path(fps: float) -> None:
     np.testing.assert_allclose(other.joints[:, 0, 2], times / (19 / 20), atol=1e-5)
 
 
+def test_in_place_takes_out_the_travel_alone() -> None:
+    motion = standing()
+    motion.joints[:, :, 0] += np.sin(np.arange(20, dtype=np.float32))[:, None]
+    motion.joints[:, :, 1] += np.cos(np.arange(20, dtype=np.float32))[:, None]
+    still = motion.in_place()
+    np.testing.assert_array_equal(still.joints[:, 0, [0, 2]], np.tile(motion.joints[0, 0, [0, 2]], (20, 1)))
+    np.testing.assert_array_equal(still.joints[..., 1], motion.joints[..., 1])
+    np.testing.assert_allclose(still.joints - still.joints[:, :1], motion.joints - motion.joints[:, :1], atol=1e-6)
+    assert (still.fps, still.text, still.skeleton) == (motion.fps, motion.text, motion.skeleton)
+    assert motion.joints[-1, 0, 2] == 1.0
+
+
 def test_npz_round_trip_is_exact(tmp_path: Path) -> None:
     motion = standing()
     again = Motion.load(motion.save(tmp_path / "deep" / "a.npz"))
