@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from .motion import Motion
     from .pipelines.text_to_motion import TextToMotionPipeline
 
-_SUFFIXES = (".bvh", ".glb", ".npz", ".csv", ".mp4", ".gif", ".png", ".html")
+_SUFFIXES = (".bvh", ".glb", ".npz", ".csv", ".json", ".mp4", ".gif", ".png", ".html")
 
 
 @dataclass

@@ -18,6 +18,7 @@ class Format(str, Enum):
     glb = "glb"
     npz = "npz"
     csv = "csv"
+    json = "json"
     mp4 = "mp4"
     gif = "gif"
     png = "png"
