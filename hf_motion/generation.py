@@ -278,6 +278,7 @@ def _load(request: GenerationRequest, many: bool) -> TextToMotionPipeline:
     from transformers.utils import logging
 
     from .checkpoints import EMBEDDED
+    from .utils.training_folder import checkpoint_in
 
     logging.disable_progress_bar()
     device = request.device or str(torch.accelerator.current_accelerator() or "cpu")
@@ -285,7 +286,8 @@ def _load(request: GenerationRequest, many: bool) -> TextToMotionPipeline:
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError) as error:
         raise ValueError(f"Device {device!r} is not usable here: {error}") from error
-    pipe = pipeline("text-to-motion", model=request.model or str(EMBEDDED), device=device, dtype=getattr(torch, request.dtype))
+    model = str(checkpoint_in(request.model or EMBEDDED))
+    pipe = pipeline("text-to-motion", model=model, device=device, dtype=getattr(torch, request.dtype))
     if hasattr(pipe.model, "pipeline"):
         pipe.model.pipeline.set_progress_bar_config(disable=many)
     return pipe

@@ -18,6 +18,7 @@ from ..pipelines.motion_diffusion import check_prompts
 from ..representation import MotionFeatureExtractor
 from ..text_encoders import pooled_text, text_encoder_from_config, token_limit
 from ..utils.text import warn_of_unread
+from ..utils.training_folder import checkpoint_in
 from .motion_vq.configuration_motion_vq import MotionVQConfig
 from .motion_vq.modeling_motion_vq import MotionVQModel, pad_codes
 from .text_motion_config import TextMotionConfig
@@ -59,6 +60,7 @@ class TextMotionModel(PreTrainedModel):
             OSError: If there is no such checkpoint.
             ValueError: If it lacks its feature extractor or its statistics: its numbers have no meaning without.
         """
+        pretrained_model_name_or_path = checkpoint_in(pretrained_model_name_or_path)
         kwargs.setdefault("use_safetensors", True)
         options = {name: kwargs[name] for name in _HUB_OPTIONS if kwargs.get(name) is not None}
         loaded = super().from_pretrained(pretrained_model_name_or_path, *args, **kwargs)

@@ -27,6 +27,7 @@ from ..motion import Motion
 from ..registration import PIPELINES
 from ..text_encoders import ADAPTER_CONFIG, LORA_FOLDER, has_lora, is_fused, save_text_lora, without_lora
 from ..utils.text import clean_text
+from ..utils.training_folder import checkpoint_in
 from .lora import TextEncoderLoraMixin
 
 _PUSH_OPTIONS = ("private", "token", "commit_message", "create_pr")
@@ -60,13 +61,14 @@ class MotionDiffusionPipeline(TextEncoderLoraMixin, DiffusionPipeline):
         """Load a pipeline whose class its `model_index.json` names.
 
         Args:
-            name (`str` or `os.PathLike`): Folder or repository.
+            name (`str` or `os.PathLike`): Folder, also that of a training, or repository.
             **kwargs: As for `from_pretrained`.
 
         Raises:
             OSError: If there is no such checkpoint.
             ValueError: If it is of a pipeline class that this version does not know.
         """
+        name = checkpoint_in(name)
         folder = Path(name) if Path(name).is_dir() else Path(cls.download(str(name), **kwargs))
         found = pipeline_class(cls.load_config(folder)["_class_name"])
         return found.from_pretrained(folder, **{key: kwargs[key] for key in kwargs if key not in _SNAPSHOT_OPTIONS})
@@ -81,7 +83,7 @@ class MotionDiffusionPipeline(TextEncoderLoraMixin, DiffusionPipeline):
             OSError: If there is no such checkpoint, or it has no safetensors.
             ValueError: If it lacks its feature extractor: its numbers have no meaning without.
         """
-        folder = Path(pretrained_model_name_or_path)
+        folder = Path(checkpoint_in(pretrained_model_name_or_path))
         if not folder.is_dir():
             folder = Path(cls.download(str(pretrained_model_name_or_path), **kwargs))
             kwargs = {key: value for key, value in kwargs.items() if key not in _SNAPSHOT_OPTIONS}

@@ -13,6 +13,7 @@ from ..data.motion_text import pad_and_mask
 from ..models.motion_vq.modeling_motion_vq import MotionVQModel, pad_codes
 from ..motion import Motion
 from ..representation import MotionFeatureExtractor
+from ..utils.training_folder import checkpoint_in
 from .motion_tokenizer import MotionTokenizer
 
 
@@ -48,6 +49,7 @@ class MotionCodec:
             OSError: If there is no such checkpoint.
             ValueError: If it has no motion tokenizer.
         """
+        name = checkpoint_in(name)
         model = AutoModel.from_pretrained(name, use_safetensors=True)
         tokenizer = model if isinstance(model, MotionVQModel) else getattr(model, "vq_model", None)
         if tokenizer is None:
