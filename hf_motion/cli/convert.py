@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from ..motion import Motion
 
 _TOGETHER = (".html", ".mp4", ".gif", ".png")
-_NAMED = (".bvh", ".glb", ".csv")
+_NAMED = (".bvh", ".glb", ".csv", ".json")
 
 
 class Layout(str, Enum):
@@ -44,7 +44,7 @@ class _Wishes:
 def convert(
     paths: Annotated[list[Path], typer.Argument(metavar="IN... OUT", help="Motion files, and last the file or folder to write.")],
     format_: Annotated[Format | None, typer.Option("--format", "-f", help="Format of the files in a folder.")] = None,
-    rig: Annotated[str | None, typer.Option(help="Joint names of .bvh, .glb and .csv: smpl, mixamo, cmu, unity or unreal.")] = None,
+    rig: Annotated[str | None, typer.Option(help="Joint names of .bvh, .glb, .csv and .json: smpl, mixamo, cmu, unity or unreal.")] = None,
     fps: Annotated[float | None, typer.Option(help="Frames per second of the result; those of the file by default.")] = None,
     layout: Annotated[Layout | None, typer.Option(help="Content of .npz: joints as they are, or SMPL-H poses as in AMASS.")] = None,
     contact_cleanup: Annotated[bool, typer.Option("--contact-cleanup", help="Hold feet still while they touch the floor.")] = False,
