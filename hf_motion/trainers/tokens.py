@@ -86,9 +86,9 @@ class TokenDataset(Dataset):
         """Tokens per clip, after cutting."""
         return [min(codes[0].shape[1], self.max_tokens) for codes in self.codes]
 
-    def balanced_weights(self, strength: float) -> list[float]:
+    def balanced_weights(self, strength: float, source_weights: dict[str, float] | None = None) -> list[float]:
         """See `MotionTextDataset.balanced_weights`."""
-        return self.clips.balanced_weights(strength)
+        return self.clips.balanced_weights(strength, source_weights)
 
 
 class TokenCollator:
