@@ -230,9 +230,11 @@ def _open(path: Path, wanted: _Wanted) -> _Clip:
     if suffix == ".npy":
         joints, skeleton = _joints_of_npy(path)
         return _positions_clip(joints, skeleton, wanted.source_fps or skeleton.fps)
-    if suffix == ".npz" and "poses" in array_names(path):
-        return _amass_clip(path, wanted)
-    check_npz(path, names)
+    if suffix == ".npz":
+        names = array_names(path)
+        if "poses" in names:
+            return _amass_clip(path, wanted)
+        check_npz(path, names)
     motion = Motion.load(path)
     clip = _positions_clip(motion.joints, motion.skeleton, wanted.source_fps or motion.fps)
     clip.units, clip.up, clip.text = 1.0, "y", motion.text
