@@ -103,23 +103,6 @@ def lock_feet(
     return replace(motion, joints=moved)
 
 
-def in_place(motion: Motion) -> Motion:
-    """The motion as on a treadmill: the root stays over the origin, heights and turns are kept.
-
-    Args:
-        motion (`Motion`): Any motion.
-
-    Returns:
-        `Motion`: The same poses, moved over the floor in each frame.
-
-    Example:
-        >>> walk = Motion(np.linspace((0, 1, 0), (0, 1, 3), 20)[:, None].repeat(22, 1))
-        >>> in_place(walk).joints[-1, 0].tolist()
-        [0.0, 1.0, 0.0]
-    """
-    return replace(motion, joints=motion.joints - motion.joints[:, :1] * np.array([1, 0, 1], np.float32))
-
-
 def foot_contacts(motion: Motion, *, speed: float = 0.4, height: float = 0.08, stray: float = 0.1, shortest: float = 0.1) -> np.ndarray:
     """When feet touch the floor: where they are low and slow, and where they alone can bear the body. See `lock_feet`.
 

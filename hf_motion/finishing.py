@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from .cleanup import foot_slide, in_place, lock_feet
+from .cleanup import foot_slide, lock_feet
 from .export.rigs import RIGS
 from .motion import Motion, check_fps
 
-NAMED = (".bvh", ".glb", ".csv")
+NAMED = (".bvh", ".glb", ".csv", ".json")
 """Formats that have names of joints."""
 
 
@@ -20,10 +20,10 @@ class Finish:
     """Wishes for written motions.
 
     Args:
-        rig (`str`, *optional*): Joint names of .bvh, .glb and .csv files, one of `hf_motion.export.RIGS`.
+        rig (`str`, *optional*): Joint names of .bvh, .glb, .csv and .json files, one of `hf_motion.export.RIGS`.
         fps (`float`, *optional*): Frames per second of the files; those of the motion by default.
         contact_cleanup (`bool`, defaults to `False`): Hold feet still while they touch the floor.
-        in_place (`bool`, defaults to `False`): Keep the root over the origin.
+        in_place (`bool`, defaults to `False`): Keep the root above where it starts.
     """
 
     rig: str | None = None
@@ -53,7 +53,7 @@ class Finish:
         if self.contact_cleanup:
             motion, told = _cleaned(motion)
         if self.in_place:
-            motion = in_place(motion)
+            motion = motion.in_place()
         return motion if self.fps is None else motion.resample(self.fps), told
 
     def options(self, path: Path) -> dict[str, Any]:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from .motion import Motion
     from .pipelines.text_to_motion import TextToMotionPipeline
 
-_SUFFIXES = (".bvh", ".glb", ".npz", ".csv", ".mp4", ".gif", ".png", ".html")
+_SUFFIXES = (".bvh", ".glb", ".npz", ".csv", ".json", ".mp4", ".gif", ".png", ".html")
 
 
 @dataclass
@@ -325,10 +325,12 @@ def _load(request: GenerationRequest, many: bool) -> TextToMotionPipeline:
     from transformers.utils import logging
 
     from .utils.device import choose_device
+    from .utils.training_folder import checkpoint_in
 
     logging.disable_progress_bar()
     device = choose_device(request.device)
-    pipe = pipeline("text-to-motion", model=request.model or str(EMBEDDED), device=device, dtype=getattr(torch, request.dtype))
+    model = str(checkpoint_in(request.model or EMBEDDED))
+    pipe = pipeline("text-to-motion", model=model, device=device, dtype=getattr(torch, request.dtype))
     if hasattr(pipe.model, "pipeline"):
         pipe.model.pipeline.set_progress_bar_config(disable=many)
     return pipe

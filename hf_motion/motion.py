@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from numbers import Real
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO, overload
 
 import numpy as np
 
-from .skeletons import HUMANML3D_22, Skeleton, get_skeleton
-from .utils.faults import NoRoomError
-from .utils.files import atomic_path
+from .skeletons import HUMANML3D_22, Skeleton, get_skeleton, known_skeleton
 from .utils.limits import FPS_RANGE, check_clip
 from .utils.text import tidy_text
+
+logger = logging.getLogger("hf_motion")
 
 
 @dataclass(eq=False)
@@ -55,6 +56,18 @@ class Motion:
 
     def __len__(self) -> int:
         return len(self.joints)
+
+    def __eq__(self, other: object) -> bool:
+        """Whether joints, frame rate, skeleton and text are equal, each exactly; `numpy.allclose` on joints compares with a tolerance.
+
+        Motions have no hash, as arrays have none: their joints can be changed in place.
+        """
+        if not isinstance(other, Motion):
+            return NotImplemented
+        same = (self.fps, self.skeleton, self.text) == (other.fps, other.skeleton, other.text)
+        return same and np.array_equal(self.joints, other.joints)
+
+    __hash__ = None  # type: ignore[assignment]
 
     def __repr__(self) -> str:
         text = f", text={self.text!r}" if self.text else ""
@@ -100,13 +113,73 @@ class Motion:
         weight = weight[:, None, None]
         return replace(self, joints=self.joints[left] * (1 - weight) + self.joints[left + 1] * weight, fps=fps)
 
-    def save(self, path: str | os.PathLike, **options: Any) -> Path:
-        """Write the motion in the format that the suffix of `path` names.
+    @classmethod
+    def concatenate(cls, motions: Sequence[Motion], *, continued: bool = True, fps: float | None = None) -> Motion:
+        """Play motions one after another: a cut, without a transition (`hf_motion.pipelines.editing.join_motions` makes those).
+
+        Args:
+            motions (`list[Motion]`): One or more, on one skeleton.
+            continued (`bool`, defaults to `True`): Turn each clip about the vertical and move it over the floor, so that it begins where
+                the one before has arrived, facing the same way. Heights stay. `False` leaves all where they are.
+            fps (`float`, *optional*): Frames per second of the result; that of the first motion by default, and motions at another
+                rate are resampled, which a warning says.
+
+        Returns:
+            `Motion`: Its text tells those of the motions in turn.
+
+        Raises:
+            ValueError: If there is no motion, skeletons differ, or `continued` is asked of a skeleton that does not say what its hips and
+                shoulders are (`Skeleton.facing`).
+            TypeError: If one of them is not a `Motion`.
+
+        Example:
+        >>> import numpy as np
+        >>> from hf_motion import Motion
+        >>> clip = Motion(np.zeros((40, 22, 3)), text="a person stands")
+        >>> Motion.concatenate([clip, clip, clip[:10]])
+        Motion(90 frames at 20 fps, 4.50 s, humanml3d-22, text='a person stands, then a person stands, then a person stands')
+        """
+        motions = _checked_sequence(motions, continued)
+        first = motions[0]
+        rate = first.fps if fps is None else check_fps(fps)
+        others = sorted({motion.fps for motion in motions} - {rate})
+        if fps is None and others:
+            rates = ", ".join(f"{other:g}" for other in others)
+            logger.warning("Motions at %s frames per second are resampled to %g, the rate of the first.", rates, rate)
+        parts = [motion.resample(rate).joints for motion in motions]
+        for index in range(1, len(parts) if continued else 0):
+            parts[index] = _continuing(parts[index - 1], parts[index], first.skeleton)
+        text = ", then ".join(motion.text for motion in motions if motion.text) or None
+        return replace(first, joints=np.concatenate(parts), fps=rate, text=text)
+
+    def in_place(self) -> Motion:
+        """The same motion without its travel over the floor, for engines that move the character themselves.
+
+        The root stays above the point where it starts; heights, turns and everything relative to the root are kept. The travel that
+        was taken out is `motion.joints[:, 0] - motion.in_place().joints[:, 0]`, (frames, 3), metres, to drive the character with.
+
+        Example:
+        >>> import numpy as np
+        >>> from hf_motion import Motion
+        >>> walking = Motion(np.zeros((3, 22, 3)) + [[[0, 1, 5]], [[0, 1, 6]], [[0, 2, 7]]])
+        >>> walking.in_place().joints[:, 0].tolist()
+        [[0.0, 1.0, 5.0], [0.0, 1.0, 5.0], [0.0, 2.0, 5.0]]
+        """
+        travel = (self.joints[:, :1] - self.joints[:1, :1]) * np.array([1, 0, 1], np.float32)
+        return replace(self, joints=self.joints - travel)
+
+    @overload
+    def save(self, target: str | os.PathLike, *, format: str | None = None, **options: Any) -> Path: ...
+    @overload
+    def save(self, target: BinaryIO, *, format: str | None = None, **options: Any) -> None: ...
+    def save(self, target: str | os.PathLike | BinaryIO, *, format: str | None = None, **options: Any) -> Path | None:
+        """Write the motion in the format that the suffix of a path names, or `format` for a file object.
 
         | suffix | what is written | options |
         |---|---|---|
         | .bvh | skeleton animation for Blender, Maya, Unity, Unreal | see `hf_motion.export.write_bvh` |
         | .glb | skeleton animation with a simple body, glTF 2.0 | see `hf_motion.export.write_glb` |
+        | .json | joint positions and rotations, for web players | see `hf_motion.export.write_json` |
         | .npz | joints, fps, skeleton and text, lossless; or SMPL-H poses | `layout="amass"`: see `hf_motion.export.write_amass` |
         | .csv | joint positions, one row per frame | see `hf_motion.export.write_csv` |
         | .mp4 .gif | video | see `hf_motion.rendering.save_video` |
@@ -114,33 +187,45 @@ class Motion:
         | .html | self-contained player | see `hf_motion.rendering.save_player` |
 
         Args:
-            path (`str` or `os.PathLike`): File to write; missing folders are made. It appears whole or not at all.
+            target (`str`, `os.PathLike` or binary file object): File to write; missing folders are made, and it appears whole or not at
+                all. Or what is open for bytes: `open(path, "wb")`, `io.BytesIO()`, an upload.
+            format (`str`, *optional*): One of the suffixes without the point; needed for a file object.
             **options: Passed to the writer.
 
         Returns:
-            `pathlib.Path`: The written file.
+            `pathlib.Path`: The written file; None for a file object.
 
         Raises:
-            ValueError: If the suffix is unknown.
+            ValueError: If the suffix or the format is unknown, they differ, or a file object comes without format or takes text.
             OSError: If the folder is not writable or the disk is full; nothing half-written stays behind.
         """
-        path = Path(path)
-        writers = _writers()
-        if path.suffix.lower() not in writers:
-            raise ValueError(f"Cannot save a motion as {path.suffix or path.name!r}. Use one of: {', '.join(writers)}.")
-        try:
-            writers[path.suffix.lower()](self, path, **options)
-        except OSError as error:
-            if error.strerror is None or isinstance(error, NoRoomError):
-                raise
-            raise OSError(
-                f"Cannot write {str(path)!r}: {error.strerror}. Nothing half-written was left; make room or choose another folder."
-            ) from error
-        return path
+        from .export.dispatch import save_motion
+
+        return save_motion(self, target, format, **options)
+
+    def to_bytes(self, format: str, **options: Any) -> bytes:
+        """The content of a file of that format, for answers of a server, uploads and data bases.
+
+        Args:
+            format (`str`): `"bvh"`, `"glb"`, `"json"`, `"npz"`, `"csv"`, `"mp4"`, `"gif"`, `"png"` or `"html"`, see `save`.
+            **options: Passed to the writer.
+
+        Raises:
+            ValueError: If the format is unknown.
+
+        Example:
+        >>> import numpy as np
+        >>> from hf_motion import Motion
+        >>> Motion(np.zeros((2, 22, 3))).to_bytes("csv")[:20]
+        b'time,pelvis_x,pelvis'
+        """
+        from .export.dispatch import motion_bytes
+
+        return motion_bytes(self, format, **options)
 
     @classmethod
     def load(cls, path: str | os.PathLike) -> Motion:
-        """Read a motion from a `.npz` written by `save` or from a `.bvh` file.
+        """Read a motion from a `.npz` or `.json` written by `save`, or from a `.bvh` file.
 
         A BVH file that carries one of our skeletons is read back onto it; any other keeps its own joints. `hf_motion.data.read.read_motion`
         reads more formats, and puts any known rig onto our joints.
@@ -150,7 +235,7 @@ class Motion:
             FileNotFoundError: If there is no such file.
         """
         path = Path(path)
-        readers: dict[str, Callable[[Path], Motion]] = {".bvh": _read_bvh, ".npz": _read_npz}
+        readers: dict[str, Callable[[Path], Motion]] = {".bvh": _read_bvh, ".npz": _read_npz, ".json": _read_json}
         if path.suffix.lower() not in readers:
             raise ValueError(f"Cannot load a motion from {path.suffix or path.name!r}. Use one of: {', '.join(readers)}.")
         if not path.is_file():
@@ -161,6 +246,42 @@ class Motion:
         from .rendering import player_html
 
         return player_html([self])
+
+
+def _checked_sequence(motions: Sequence[Motion], continued: bool) -> list[Motion]:
+    motions = list(motions)
+    if not motions:
+        raise ValueError("There is no motion to concatenate; pass a list with at least one.")
+    for index, motion in enumerate(motions):
+        if not isinstance(motion, Motion):
+            raise TypeError(f"Only motions are concatenated, got {type(motion).__name__} at {index}. Wrap arrays: Motion(joints, fps=20).")
+        if motion.skeleton != motions[0].skeleton:
+            raise ValueError(
+                f"Motion {index} is on skeleton {motion.skeleton.name!r}, the first on {motions[0].skeleton.name!r}. Read the files with "
+                "hf_motion.data.read.read_motion, which maps their joints to one skeleton."
+            )
+    if continued and len(motions) > 1 and motions[0].skeleton.facing is None:
+        raise ValueError(
+            f"Skeleton {motions[0].skeleton.name!r} does not say what its hips and shoulders are, so headings cannot be continued. Pass "
+            "continued=False, or read the files with hf_motion.data.read.read_motion, which maps their joints to 'humanml3d-22'."
+        )
+    return motions
+
+
+def _continuing(before: np.ndarray, after: np.ndarray, skeleton: Skeleton) -> np.ndarray:
+    """The joints of `after`, beginning one step behind the end of `before`, facing as that does."""
+    turn = _heading(before[-1], skeleton) - _heading(after[0], skeleton)
+    sine, cosine = math.sin(turn), math.cos(turn)
+    x, y, z = np.moveaxis(after - after[0, 0] * [1, 0, 1], -1, 0)
+    arrival = before[-1, 0] + (before[-1, 0] - before[-2, 0] if len(before) > 1 else 0)
+    return np.stack((cosine * x + sine * z, y, cosine * z - sine * x), axis=-1) + arrival * [1, 0, 1]
+
+
+def _heading(pose: np.ndarray, skeleton: Skeleton) -> float:
+    """Angle about the vertical from +Z to where the pose faces, radians; see `hf_motion.data.canonical.face_forward`."""
+    right_hip, left_hip, right_shoulder, left_shoulder = pose[list(skeleton.facing)].astype(np.float64)
+    across = right_hip - left_hip + right_shoulder - left_shoulder
+    return math.atan2(across[2], -across[0])
 
 
 def check_fps(fps: Any) -> float:
@@ -221,33 +342,6 @@ def _checked_joints(joints: Any, skeleton: Skeleton) -> np.ndarray:
     return joints
 
 
-def _writers() -> dict[str, Callable[..., None]]:
-    from .export import write_bvh, write_csv, write_glb
-    from .rendering import save_contact_sheet, save_player, save_video
-
-    return {
-        ".bvh": write_bvh, ".npz": _write_npz, ".mp4": save_video, ".gif": save_video, ".png": save_contact_sheet,
-        ".html": save_player, ".glb": write_glb, ".csv": write_csv,
-    }  # fmt: skip
-
-
-def _write_npz(motion: Motion, path: Path, *, layout: str = "hf_motion", **options: Any) -> None:
-    if layout == "amass":
-        from .export import write_amass
-
-        write_amass(motion, path, **options)
-        return
-    if layout != "hf_motion" or options:
-        given = f"layout={layout!r}" if layout != "hf_motion" else ", ".join(options)
-        raise ValueError(f"Cannot write .npz with {given}: layout is 'hf_motion' (joints, no options) or 'amass' (SMPL-H poses).")
-    skeleton = motion.skeleton
-    with atomic_path(path) as temporary:
-        np.savez_compressed(
-            temporary, joints=motion.joints, fps=motion.fps, skeleton=skeleton.name, joint_names=np.array(skeleton.joint_names),
-            parents=np.array(skeleton.parents), text=motion.text or "",
-        )  # fmt: skip
-
-
 def _read_npz(path: Path) -> Motion:
     from .data.arrays import load_arrays
 
@@ -264,13 +358,8 @@ def _read_npz(path: Path) -> Motion:
     except (ValueError, TypeError, OverflowError) as error:
         raise ValueError(f"{str(path)!r} is not a readable motion file (truncated or another format): {error}") from error
     try:
-        known = get_skeleton(name)
-    except ValueError:
-        known = None
-    same = known is not None and (known.joint_names, known.parents) == (names, parents)
-    try:
         check_clip(1, len(names))
-        return Motion(joints, fps=fps, skeleton=known if same else Skeleton(name, names, parents), text=text)
+        return Motion(joints, fps=fps, skeleton=known_skeleton(Skeleton(name, names, parents)), text=text)
     except ValueError as error:
         raise ValueError(f"{str(path)!r}: {error}") from error
 
@@ -279,3 +368,9 @@ def _read_bvh(path: Path) -> Motion:
     from .data.bvh import read_bvh
 
     return read_bvh(path)
+
+
+def _read_json(path: Path) -> Motion:
+    from .export.web import read_json
+
+    return read_json(path)

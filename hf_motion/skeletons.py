@@ -255,3 +255,9 @@ def get_skeleton(skeleton: str | Skeleton) -> Skeleton:
             "For another rig, build a `hf_motion.Skeleton` from its joint names and parents."
         )
     return SKELETONS[skeleton]
+
+
+def known_skeleton(skeleton: Skeleton) -> Skeleton:
+    """Our skeleton of that name, with all that we know about it, if it has the same joints; otherwise `skeleton` itself."""
+    ours = SKELETONS.get(skeleton.name, skeleton)
+    return ours if (ours.joint_names, ours.parents) == (skeleton.joint_names, skeleton.parents) else skeleton

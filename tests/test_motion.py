@@ -1,6 +1,8 @@
 """`Motion`."""
 
+import io
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -49,6 +51,70 @@ def test_resampling_keeps_the_path(fps: float) -> None:
     np.testing.assert_allclose(other.joints[:, 0, 2], times / (19 / 20), atol=1e-5)
 
 
+def test_in_place_takes_out_the_travel_alone() -> None:
+    motion = standing()
+    motion.joints[:, :, 0] += np.sin(np.arange(20, dtype=np.float32))[:, None]
+    motion.joints[:, :, 1] += np.cos(np.arange(20, dtype=np.float32))[:, None]
+    still = motion.in_place()
+    np.testing.assert_array_equal(still.joints[:, 0, [0, 2]], np.tile(motion.joints[0, 0, [0, 2]], (20, 1)))
+    np.testing.assert_array_equal(still.joints[..., 1], motion.joints[..., 1])
+    np.testing.assert_allclose(still.joints - still.joints[:, :1], motion.joints - motion.joints[:, :1], atol=1e-6)
+    assert (still.fps, still.text, still.skeleton) == (motion.fps, motion.text, motion.skeleton)
+    assert motion.joints[-1, 0, 2] == 1.0
+
+
+def turned(motion: Motion, angle: float, shift: tuple[float, float, float]) -> Motion:
+    turn = np.array([[np.cos(angle), 0, np.sin(angle)], [0, 1, 0], [-np.sin(angle), 0, np.cos(angle)]])
+    return replace(motion, joints=motion.joints @ turn.T + shift)
+
+
+def test_concatenated_clips_continue_place_and_heading() -> None:
+    motion = turned(standing(), 0.3, (1, 0, 2))
+    elsewhere = turned(motion[12:], 2.0, (5, 0, -3))
+    whole = Motion.concatenate([motion[:12], elsewhere])
+    np.testing.assert_allclose(whole.joints, motion.joints, atol=1e-5)
+    assert whole.text == "a person glides, then a person glides"
+    apart = Motion.concatenate([motion[:12], elsewhere], continued=False)
+    np.testing.assert_array_equal(apart.joints, np.concatenate((motion.joints[:12], elsewhere.joints)))
+    assert Motion.concatenate([motion[:12], motion[12:]], continued=False) == replace(motion, text=whole.text)
+    assert Motion.concatenate([motion]) == motion
+
+
+def test_concatenating_says_what_it_resamples(caplog: pytest.LogCaptureFixture) -> None:
+    motion = standing()
+    assert len(Motion.concatenate([motion, motion.resample(10), motion.resample(30)])) == 20 + 19 + 19
+    assert "at 10, 30 frames per second are resampled to 20, the rate of the first" in caplog.text
+    caplog.clear()
+    assert Motion.concatenate([motion, motion.resample(10)], fps=10).fps == 10
+    assert not caplog.records
+
+
+def test_what_cannot_be_concatenated() -> None:
+    with pytest.raises(ValueError, match="at least one"):
+        Motion.concatenate([])
+    with pytest.raises(TypeError, match=r"got ndarray at 1.*Motion\(joints, fps=20\)"):
+        Motion.concatenate([standing(), standing().joints])
+    with pytest.raises(ValueError, match=r"Motion 1 is on skeleton 'kit-21', the first on 'humanml3d-22'.*read_motion"):
+        Motion.concatenate([standing(), Motion(np.zeros((3, 21, 3)), skeleton="kit-21")])
+    stick = Motion(np.zeros((3, 2, 3)), skeleton=Skeleton("stick", ("root", "tip"), (-1, 0)))
+    with pytest.raises(ValueError, match="continued=False"):
+        Motion.concatenate([stick, stick])
+    assert len(Motion.concatenate([stick, stick], continued=False)) == 6
+
+
+def test_equal_motions() -> None:
+    motion = standing()
+    assert motion == standing()
+    assert motion in [Motion(np.zeros((1, 22, 3))), standing()]
+    other = standing()
+    other.joints[3, 4, 1] += 1e-6
+    for different in (other, motion[:19], replace(motion, fps=30), replace(motion, text=None), 3, None):
+        assert motion != different
+    assert motion.__eq__("motion") is NotImplemented
+    with pytest.raises(TypeError, match="unhashable"):
+        hash(motion)
+
+
 def test_npz_round_trip_is_exact(tmp_path: Path) -> None:
     motion = standing()
     again = Motion.load(motion.save(tmp_path / "deep" / "a.npz"))
@@ -58,11 +124,33 @@ def test_npz_round_trip_is_exact(tmp_path: Path) -> None:
     assert Motion.load(own.save(tmp_path / "b.npz")).skeleton == own.skeleton
 
 
-@pytest.mark.parametrize("suffix", [".bvh", ".npz", ".mp4", ".gif", ".png", ".html"])
+@pytest.mark.parametrize("suffix", [".bvh", ".glb", ".npz", ".csv", ".json", ".mp4", ".gif", ".png", ".html"])
 def test_saves_every_format(tmp_path: Path, suffix: str) -> None:
-    path = standing(6).save(tmp_path / f"motion{suffix}")
+    path = standing(2).save(tmp_path / f"motion{suffix}")
     assert path.stat().st_size > 500
     assert [file.name for file in tmp_path.iterdir()] == [path.name]
+    into = io.BytesIO()
+    assert standing(2).save(into, format=suffix[1:]) is None
+    content = standing(2).to_bytes(suffix)
+    assert len(content) == len(into.getvalue()) == path.stat().st_size
+    if suffix != ".npz":  # a zip file tells when it was written
+        assert content == into.getvalue() == path.read_bytes()
+
+
+def test_bytes_take_the_options_of_files(tmp_path: Path) -> None:
+    assert b"mixamorig:Hips" in standing(3).to_bytes("bvh", rig="mixamo")
+    with open(tmp_path / "a.bin", "wb") as file:
+        standing(3).save(file, format="csv", rig="cmu")
+    assert (tmp_path / "a.bin").read_bytes().startswith(b"time,Hips_x")
+    with pytest.raises(ValueError, match=r"Unknown format 'fbx'.*bvh, npz"):
+        standing().to_bytes("fbx")
+    with pytest.raises(ValueError, match=r"pass format=, one of bvh, npz"):
+        standing().save(io.BytesIO())
+    for target in (io.StringIO(), 3):
+        with pytest.raises(ValueError, match=r"open\(path, 'wb'\)"):
+            standing().save(target, format="bvh")
+    with pytest.raises(ValueError, match=r"a\.bvh' names a format already"):
+        standing().save(tmp_path / "a.bvh", format="glb")
 
 
 def test_unknown_suffix_names_the_known_ones(tmp_path: Path) -> None:

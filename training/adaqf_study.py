@@ -20,6 +20,7 @@ from typing import Any
 from hf_motion.evaluation.compare import merge
 from hf_motion.evaluation.curves import History, read_history, save_curves
 from hf_motion.evaluation.result import EvaluationResult, markdown_table
+from hf_motion.trainers.options import TrainingParser
 from hf_motion.utils.extras import require
 from hf_motion.utils.files import atomic_path, check_writable
 
@@ -123,7 +124,7 @@ def report(study: StudyArguments, output: Path) -> None:
 
 
 if __name__ == "__main__":
-    arguments = require("trl", "Training").TrlParser((StudyArguments,)).parse_args_and_config()[0]
+    arguments = TrainingParser((StudyArguments,)).parse()[0]
     for key in ("runs", "tables"):
         if isinstance(getattr(arguments, key), str):
             setattr(arguments, key, require("yaml", "Training").safe_load(getattr(arguments, key)))

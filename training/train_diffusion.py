@@ -17,12 +17,14 @@ from transformers import set_seed
 from hf_motion import MotionFeatureExtractor
 from hf_motion.data.motion_text import MotionTextDataset, load_motion_rows, take_rows
 from hf_motion.data.paraphrases import load_paraphrases
+from hf_motion.hub.training_card import TrainingRecord
 from hf_motion.pipelines.motion_diffusion import MotionDiffusionPipeline, pipeline_class
 from hf_motion.trainers.averaging import trained_parameters
 from hf_motion.trainers.callbacks import EvaluateMotionsCallback, SampleMotionsCallback
 from hf_motion.trainers.diffusion import DiffusionTrainer, DiffusionTrainingArguments
+from hf_motion.trainers.motion_text import say_finished
 from hf_motion.trainers.new_pipeline import new_mdm_pipeline, refine_noise
-from hf_motion.utils.extras import require
+from hf_motion.trainers.options import TrainingParser
 from hf_motion.utils.files import check_writable
 from hf_motion.utils.options import as_mapping
 
@@ -94,8 +96,11 @@ def main(script: ScriptArguments, args: DiffusionTrainingArguments) -> None:
             print(f"{len(dataset.wordings)} of {len(captions)} captions have other wordings, {len(dataset.texts())} texts in all")
     trainer.train_or_resume()
     repo_id = (args.hub_model_id or Path(args.output_dir).name) if push else None
-    trainer.save_pipeline(Path(args.output_dir) / "pipeline", repo_id, args.hub_token)
+    folder = Path(args.output_dir) / "pipeline"
+    record = TrainingRecord.of(trainer, script.dataset, script.split, rows, dataset)
+    trainer.save_pipeline(folder, repo_id, args.hub_token, record)
+    say_finished(trainer, folder, 'hf-motion generate "a person walks forward" --model {}')
 
 
 if __name__ == "__main__":
-    main(*require("trl", "Training").TrlParser((ScriptArguments, DiffusionTrainingArguments)).parse_args_and_config())
+    main(*TrainingParser((ScriptArguments, DiffusionTrainingArguments)).parse())

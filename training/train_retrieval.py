@@ -17,9 +17,11 @@ from transformers import set_seed
 
 from hf_motion import MotionFeatureExtractor
 from hf_motion.data.motion_text import MotionTextDataset, load_motion_rows
+from hf_motion.hub.training_card import TrainingRecord
+from hf_motion.trainers.motion_text import say_finished
 from hf_motion.trainers.new_retrieval import load_retrieval_model, new_retrieval_model
+from hf_motion.trainers.options import TrainingParser
 from hf_motion.trainers.retrieval import RetrievalTrainer, RetrievalTrainingArguments
-from hf_motion.utils.extras import require
 from hf_motion.utils.files import check_writable
 from hf_motion.utils.options import as_mapping
 
@@ -69,8 +71,11 @@ def main(script: ScriptArguments, args: RetrievalTrainingArguments) -> None:
         print(f"{len(dataset)} clips (left out: {dict(dataset.skipped) or 'none'}), {size / 1e6:.1f} M trained parameters")
     trainer.train_or_resume()
     repo_id = (args.hub_model_id or Path(args.output_dir).name) if push else None
-    trainer.save_checkpoint(Path(args.output_dir) / "model", repo_id, args.hub_token)
+    folder = Path(args.output_dir) / "model"
+    record = TrainingRecord.of(trainer, script.dataset, script.split, rows, dataset)
+    trainer.save_checkpoint(folder, repo_id, args.hub_token, record)
+    say_finished(trainer, folder, f"hf-motion evaluate --retrieval --model {{}} --dataset {script.dataset} --split {script.split}")
 
 
 if __name__ == "__main__":
-    main(*require("trl", "Training").TrlParser((ScriptArguments, RetrievalTrainingArguments)).parse_args_and_config())
+    main(*TrainingParser((ScriptArguments, RetrievalTrainingArguments)).parse())

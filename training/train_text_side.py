@@ -14,12 +14,12 @@ from pathlib import Path
 
 import torch
 from transformers import AutoTokenizer, BertModel, Trainer, TrainingArguments, set_seed
-from trl import TrlParser
 
 from hf_motion.data.motion_text import MotionTextDataset, load_motion_rows, mirror_text, take_rows
 from hf_motion.data.paraphrases import load_paraphrases
 from hf_motion.pipelines.motion_diffusion import MotionDiffusionPipeline
 from hf_motion.trainers.motion_text import last_checkpoint
+from hf_motion.trainers.options import TrainingParser
 from hf_motion.trainers.text_transplant import TextTransplant, WordingCollator, WordingDataset, collect_queries, shrink_bert
 from hf_motion.utils.files import check_writable
 
@@ -89,4 +89,4 @@ def main(script: ScriptArguments, args: TrainingArguments) -> None:
 
 
 if __name__ == "__main__":
-    main(*TrlParser((ScriptArguments, TrainingArguments)).parse_args_and_config())
+    main(*TrainingParser((ScriptArguments, TrainingArguments)).parse())

@@ -17,11 +17,13 @@ from transformers import AutoFeatureExtractor, set_seed
 
 from hf_motion import MotionFeatureExtractor, MotionVQConfig, MotionVQModel
 from hf_motion.data.motion_text import MotionTextDataset, load_motion_rows
-from hf_motion.trainers.motion_text import MotionTextTrainingArguments
+from hf_motion.hub.training_card import TrainingRecord
+from hf_motion.trainers.motion_text import MotionTextTrainingArguments, say_finished
+from hf_motion.trainers.options import TrainingParser
 from hf_motion.trainers.tokenizer import MotionVQTrainer, ReconstructionCallback
-from hf_motion.utils.extras import require
 from hf_motion.utils.files import check_writable
-from hf_motion.utils.options import as_mapping
+from hf_motion.utils.options import as_mapping, check_options
+from hf_motion.utils.training_folder import checkpoint_in
 
 
 @dataclass
@@ -49,10 +51,13 @@ def main(script: ScriptArguments, args: MotionTextTrainingArguments) -> None:
         rows = load_motion_rows(script.dataset, script.split)
         score_rows = load_motion_rows(script.dataset, script.score_split) if script.score_steps else None
     if script.model is not None:
-        model, extractor = MotionVQModel.from_pretrained(script.model), AutoFeatureExtractor.from_pretrained(script.model)
+        start = checkpoint_in(script.model)
+        model, extractor = MotionVQModel.from_pretrained(start), AutoFeatureExtractor.from_pretrained(start)
     else:
         extractor = MotionFeatureExtractor(max_frames=script.max_frames)
-        model = MotionVQModel(MotionVQConfig(**{"num_features": extractor.dim, **(as_mapping(script.model_options) or {})}))
+        options = as_mapping(script.model_options) or {}
+        check_options(options, MotionVQConfig, "model_options")
+        model = MotionVQModel(MotionVQConfig(**{"num_features": extractor.dim, **options}))
     windows = MotionFeatureExtractor(**{**extractor.to_dict(), "max_frames": script.window})
     dataset = MotionTextDataset(rows, windows, script.mirror, script.min_frames, script.strict, not args.disable_tqdm)
     if script.model is None:
@@ -65,8 +70,11 @@ def main(script: ScriptArguments, args: MotionTextTrainingArguments) -> None:
         print(f"{len(dataset)} clips (left out: {dict(dataset.skipped) or 'none'}), {size / 1e6:.1f} M trained parameters")
     trainer.train_or_resume()
     repo_id = (args.hub_model_id or Path(args.output_dir).name) if push else None
-    trainer.save_checkpoint(Path(args.output_dir) / "model", repo_id, args.hub_token)
+    folder = Path(args.output_dir) / "model"
+    record = TrainingRecord.of(trainer, script.dataset, script.split, rows, dataset)
+    trainer.save_checkpoint(folder, repo_id, args.hub_token, record)
+    say_finished(trainer, folder, f"hf-motion evaluate --reconstruction --model {{}} --dataset {script.dataset} --split {script.split}")
 
 
 if __name__ == "__main__":
-    main(*require("trl", "Training").TrlParser((ScriptArguments, MotionTextTrainingArguments)).parse_args_and_config())
+    main(*TrainingParser((ScriptArguments, MotionTextTrainingArguments)).parse())

@@ -18,13 +18,15 @@ from transformers import AutoModel, set_seed
 
 from hf_motion import MotionFeatureExtractor
 from hf_motion.data.motion_text import MotionTextDataset, load_motion_rows, take_rows
+from hf_motion.hub.training_card import TrainingRecord
 from hf_motion.trainers.averaging import trained_parameters
 from hf_motion.trainers.callbacks import EvaluateMotionsCallback
-from hf_motion.trainers.motion_text import MotionTextTrainingArguments
+from hf_motion.trainers.motion_text import MotionTextTrainingArguments, say_finished
+from hf_motion.trainers.options import TrainingParser
 from hf_motion.trainers.tokens import TokenDataset, TokenTrainer, new_token_model
-from hf_motion.utils.extras import require
 from hf_motion.utils.files import check_writable
 from hf_motion.utils.options import as_mapping
+from hf_motion.utils.training_folder import checkpoint_in
 
 _WHOLE = 10**9
 
@@ -63,7 +65,7 @@ def main(script: ScriptArguments, args: MotionTextTrainingArguments) -> None:
         rows = take_rows(load_motion_rows(script.dataset, script.split), script.max_train_samples)
         score_rows = load_motion_rows(script.dataset, script.score_split) if script.score_steps else None
     if script.model is not None:
-        model = AutoModel.from_pretrained(script.model, use_safetensors=True)
+        model = AutoModel.from_pretrained(checkpoint_in(script.model), use_safetensors=True)
     else:
         parts = script.motion_tokenizer, script.text_encoder, as_mapping(script.model_options), script.max_text_tokens
         model = new_token_model(script.model_type, *parts)
@@ -79,8 +81,11 @@ def main(script: ScriptArguments, args: MotionTextTrainingArguments) -> None:
         print(f"{len(dataset)} clips (left out: {dict(clips.skipped) or 'none'}), {size / 1e6:.1f} M trained parameters")
     trainer.train_or_resume()
     repo_id = (args.hub_model_id or Path(args.output_dir).name) if push else None
-    trainer.save_checkpoint(Path(args.output_dir) / "model", repo_id, args.hub_token)
+    folder = Path(args.output_dir) / "model"
+    record = TrainingRecord.of(trainer, script.dataset, script.split, rows, clips)
+    trainer.save_checkpoint(folder, repo_id, args.hub_token, record)
+    say_finished(trainer, folder, 'hf-motion generate "a person walks forward" --model {}')
 
 
 if __name__ == "__main__":
-    main(*require("trl", "Training").TrlParser((ScriptArguments, MotionTextTrainingArguments)).parse_args_and_config())
+    main(*TrainingParser((ScriptArguments, MotionTextTrainingArguments)).parse())

@@ -81,6 +81,7 @@ def evaluate(
     from ..evaluation.run import EvaluationRequest
     from ..evaluation.run import evaluate as run
     from ..utils.options import parse_assignments
+    from ..utils.training_folder import checkpoint_in
 
     changes = {
         "replications": replications, "generations": generations, "seed": seed, "captions": captions and captions.value,
@@ -94,6 +95,7 @@ def evaluate(
             raise ValueError("--reconstruction and --retrieval exclude each other.")
         if update_card and (model is None or reconstruction or retrieval):
             raise ValueError("--update-card needs --model, and works for generation only.")
+        model = None if model is None else str(checkpoint_in(model))
         if update_card and Path(model).is_dir():
             check_card(Path(model))
         mode = "reconstruction" if reconstruction else "retrieval" if retrieval else "generation"

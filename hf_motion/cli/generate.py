@@ -18,6 +18,7 @@ class Format(StrEnum):
     glb = "glb"
     npz = "npz"
     csv = "csv"
+    json = "json"
     mp4 = "mp4"
     gif = "gif"
     png = "png"
@@ -44,10 +45,10 @@ BatchSize = Annotated[int, typer.Option(min=1, help="Motions made at once.")]
 Device = Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1, mps; the fastest there is by default.")]
 Precision = Annotated[DType, typer.Option(help="Precision of the networks.")]
 # Options that these have in common with `hf-motion convert`.
-Rig = Annotated[str | None, typer.Option(help="Joint names of .bvh, .glb and .csv: smpl, mixamo, cmu, unity or unreal.")]
+Rig = Annotated[str | None, typer.Option(help="Joint names of .bvh, .glb, .csv and .json: smpl, mixamo, cmu, unity or unreal.")]
 Fps = Annotated[float | None, typer.Option(help="Frames per second of the result; those of the model or file by default.")]
 ContactCleanup = Annotated[bool, typer.Option("--contact-cleanup", help="Hold feet still while they touch the floor.")]
-InPlace = Annotated[bool, typer.Option("--in-place", help="Keep the character over the origin, as on a treadmill.")]
+InPlace = Annotated[bool, typer.Option("--in-place", help="Keep the character above where it starts, as on a treadmill.")]
 
 
 @app.command()

@@ -27,7 +27,7 @@ logger = logging.getLogger("hf_motion")
 _JUMP = 10.0
 # Share of the longest bone below which a bone has no length.
 _IN_PLACE = 0.01
-_SUFFIXES = (".bvh", ".amc", ".npz", ".npy")
+_SUFFIXES = (".bvh", ".amc", ".npz", ".npy", ".json")
 
 
 @dataclass(frozen=True)
@@ -87,6 +87,7 @@ def read_motion(
     |---|---|
     | .bvh | the rig recognised by its joints' names (`hf_motion.data.rigs`), or mapped by `mapping` |
     | .amc | with its .asf: `asf`, or what `hf_motion.data.amc.find_asf` finds beside it |
+    | .json | our own files (`Motion.save`) |
     | .npz | our own files (`Motion.save`), or AMASS, SMPL, SMPL-H, SMPL-X with `body_models` |
     | .npy | joint positions, frames x 22 x 3 (HumanML3D's `new_joints`), or frames x 21 x 3 (KIT-ML's) |
 
@@ -230,10 +231,11 @@ def _open(path: Path, wanted: _Wanted) -> _Clip:
     if suffix == ".npy":
         joints, skeleton = _joints_of_npy(path)
         return _positions_clip(joints, skeleton, wanted.source_fps or skeleton.fps)
-    names = array_names(path)
-    if "poses" in names:
-        return _amass_clip(path, wanted)
-    check_npz(path, names)
+    if suffix == ".npz":
+        names = array_names(path)
+        if "poses" in names:
+            return _amass_clip(path, wanted)
+        check_npz(path, names)
     motion = Motion.load(path)
     clip = _positions_clip(motion.joints, motion.skeleton, wanted.source_fps or motion.fps)
     clip.units, clip.up, clip.text = 1.0, "y", motion.text

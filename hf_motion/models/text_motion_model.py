@@ -19,6 +19,7 @@ from ..representation import MotionFeatureExtractor
 from ..text_encoders import pooled_text, text_encoder_from_config, token_limit
 from ..utils.faults import writing
 from ..utils.text import check_prompts, warn_of_unread
+from ..utils.training_folder import checkpoint_in
 from .checked_model import CheckedModel
 from .motion_vq.configuration_motion_vq import MotionVQConfig
 from .motion_vq.modeling_motion_vq import MotionVQModel, pad_codes
@@ -61,6 +62,7 @@ class TextMotionModel(CheckedModel):
             OSError: If there is no such checkpoint.
             ValueError: If it lacks its feature extractor or its statistics: its numbers have no meaning without.
         """
+        pretrained_model_name_or_path = checkpoint_in(pretrained_model_name_or_path)
         options = {name: kwargs[name] for name in _HUB_OPTIONS if kwargs.get(name) is not None}
         loaded = super().from_pretrained(pretrained_model_name_or_path, *args, **kwargs)
         model = loaded[0] if isinstance(loaded, tuple) else loaded

@@ -31,6 +31,7 @@ from ..registration import PIPELINES
 from ..text_encoders import ADAPTER_CONFIG, LORA_FOLDER, has_lora, is_fused, save_text_lora, without_lora
 from ..utils.faults import reading, reason, writing
 from ..utils.light import light_diffusers
+from ..utils.training_folder import checkpoint_in
 from .lora import TextEncoderLoraMixin
 
 with light_diffusers():
@@ -67,13 +68,14 @@ class MotionDiffusionPipeline(TextEncoderLoraMixin, DiffusionPipeline):
         """Load a pipeline whose class its `model_index.json` names.
 
         Args:
-            name (`str` or `os.PathLike`): Folder or repository.
+            name (`str` or `os.PathLike`): Folder, also that of a training, or repository.
             **kwargs: As for `from_pretrained`.
 
         Raises:
             OSError: If there is no such checkpoint.
             ValueError: If it is of a pipeline class that this version does not know.
         """
+        name = checkpoint_in(name)
         folder = Path(name) if Path(name).is_dir() else Path(cls.download(str(name), **kwargs))
         index = folder / "model_index.json"
         if not index.is_file():
@@ -96,7 +98,7 @@ class MotionDiffusionPipeline(TextEncoderLoraMixin, DiffusionPipeline):
             ValueError: If it lacks its feature extractor: its numbers have no meaning without. If it names code of another library. Also if
                 a file is damaged, or says sizes beyond all bounds; the message names it.
         """
-        folder = Path(pretrained_model_name_or_path)
+        folder = Path(checkpoint_in(pretrained_model_name_or_path))
         if not folder.is_dir():
             folder = Path(cls.download(str(pretrained_model_name_or_path), **kwargs))
             kwargs = {key: value for key, value in kwargs.items() if key not in _SNAPSHOT_OPTIONS}

@@ -22,16 +22,18 @@ from ..hub.loading import load_part
 from ..motion import Motion
 from ..representation import MotionFeatureExtractor
 from ..utils.text import clean_text, warn_of_unread
+from ..utils.training_folder import checkpoint_in
 
 _NOT_LOADED = ["*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl", "*.tar"]
 
 
 def checkpoint_folder(name: str | os.PathLike) -> Path:
-    """A checkpoint's folder; one on the Hub is downloaded.
+    """A checkpoint's folder, the one in a training's folder too; one on the Hub is downloaded.
 
     Raises:
         OSError: If there is neither such a folder nor such a repository.
     """
+    name = checkpoint_in(name)
     return Path(name) if Path(name).is_dir() else Path(snapshot_download(str(name), ignore_patterns=_NOT_LOADED))
 
 

@@ -14,6 +14,7 @@ from ..hub.loading import load_part
 from ..models.motion_vq.modeling_motion_vq import MotionVQModel, pad_codes
 from ..motion import Motion
 from ..representation import MotionFeatureExtractor
+from ..utils.training_folder import checkpoint_in
 from .motion_tokenizer import MotionTokenizer
 
 
@@ -49,6 +50,7 @@ class MotionCodec:
             OSError: If there is no such checkpoint.
             ValueError: If it has no motion tokenizer.
         """
+        name = checkpoint_in(name)
         model = load_part(AutoModel, name, "model")
         tokenizer = model if isinstance(model, MotionVQModel) else getattr(model, "vq_model", None)
         if tokenizer is None:

@@ -20,9 +20,11 @@ from transformers import TrainerCallback
 from transformers.utils import SAFE_WEIGHTS_NAME
 
 from ..data.motion_text import MotionTextDataset, collate_motion_text, pad_and_mask
+from ..hub.training_card import TrainingRecord
 from ..pipelines.motion_diffusion import MotionDiffusionPipeline
 from ..retrieval.embedder import MotionTextEmbedder
 from ..text_encoders import add_text_lora, has_lora, token_limit, warn_of_long_captions
+from ..utils.training_folder import leave_sign
 from .averaging import EMACallback, averaged_weights, trained_parameters
 from .callbacks import EvaluateMotionsCallback, SampleMotionsCallback
 from .feedback import QualityFeedback
@@ -416,21 +418,28 @@ class DiffusionTrainer(MotionTextTrainer):
                 self.ema.shadow_params = [file.get_tensor(name).to(self.args.device) for name in names]
                 self.ema.optimization_step = int(file.metadata()["optimization_step"])
 
-    def save_pipeline(self, folder: str | Path, repo_id: str | None = None, token: str | None = None) -> None:
+    def save_pipeline(
+        self, folder: str | Path, repo_id: str | None = None, token: str | None = None, record: TrainingRecord | None = None
+    ) -> None:
         """Save the finished pipeline, with the averaged weights if there are any, as a complete repository.
 
         Args:
             folder (`str` or `pathlib.Path`): Where to.
             repo_id (`str`, *optional*): Push it to the Hub too.
             token (`str`, *optional*): Access token.
+            record (`TrainingRecord`, *optional*): What its card tells of the training.
         """
         self._put_together()
         if not self.is_world_process_zero():
             return
         with averaged_weights(self.ema, self.model):
             self.pipeline.save_pretrained(folder)
+            if record is not None:
+                record.write(Path(folder), repo_id)
+                self.pipeline._source = Path(folder)  # whose card is pushed
             if repo_id is not None:
                 self.pipeline.push_to_hub(repo_id, token=token)
+        leave_sign(Path(self.args.output_dir), Path(folder))
 
     def _put_together(self) -> None:
         """Make whole weights of those that are shared out between processes (FSDP)."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import shutil
 from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
@@ -162,6 +163,7 @@ class MotionTextTrainer(Trainer):
         """
         if resume_from_checkpoint and _global_step(resume_from_checkpoint) >= self.args.max_steps > 0:
             self._load_from_checkpoint(resume_from_checkpoint)
+            self.state.global_step = _global_step(resume_from_checkpoint)
             output = None
         else:
             output = super().train(resume_from_checkpoint=resume_from_checkpoint, **kwargs)
@@ -180,6 +182,18 @@ class MotionTextTrainer(Trainer):
         except KeyboardInterrupt:
             found = last_checkpoint(self.args.output_dir)
             raise SystemExit(f"Stopped. The last checkpoint is {found}; the same command goes on from there.") from None
+
+
+def say_finished(trainer: Trainer, checkpoint: Path, command: str) -> None:
+    """Print where a finished checkpoint is and what to run next.
+
+    Args:
+        trainer (`Trainer`): Its main process prints.
+        checkpoint (`pathlib.Path`): In the training's folder.
+        command (`str`): The next command, with `{}` in the place of that folder, by which the checkpoint is found.
+    """
+    if trainer.is_world_process_zero():
+        print(f"Finished: {checkpoint}\nNext: {command.format(shlex.quote(trainer.args.output_dir))}")
 
 
 class _WithClips:

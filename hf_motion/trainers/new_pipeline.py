@@ -15,6 +15,7 @@ from ..models.mdm import MDMDenoiser
 from ..pipelines.mdm import MDMPipeline
 from ..representation import MotionFeatureExtractor
 from ..text_encoders import load_text_encoder, load_text_tokenizer, text_width
+from ..utils.options import check_options
 from ..utils.text import tidy_text
 
 _WORD_END = "</w>"
@@ -46,11 +47,15 @@ def new_mdm_pipeline(
         `MDMPipeline`: Of that class, with random weights where nothing pretrained is named.
     """
     options = dict(denoiser or {})
+    check_options(options, MDMDenoiser, "denoiser")
+    scheduler = scheduler or {}
+    check_options(scheduler, DDPMScheduler, "scheduler")
     if isinstance(text_encoder, str):
         tokenizer, encoder = load_text_tokenizer(text_encoder), load_text_encoder(text_encoder)
     else:
         settings = {"hidden_size": 512, "num_hidden_layers": 2, "num_attention_heads": 4, **(text_encoder or {})}
         tokenizer = train_clip_tokenizer(captions, settings.pop("vocab_size", 1200))
+        check_options(settings, CLIPTextConfig, "text_encoder")
         settings = {"intermediate_size": 4 * settings["hidden_size"], "projection_dim": settings["hidden_size"], **settings}
         config = CLIPTextConfig(
             vocab_size=len(tokenizer), max_position_embeddings=max_text_tokens or 77, bos_token_id=tokenizer.bos_token_id,
@@ -63,7 +68,7 @@ def new_mdm_pipeline(
         denoiser=MDMDenoiser(**options),
         text_encoder=encoder,
         tokenizer=tokenizer,
-        scheduler=mdm_scheduler(**(scheduler or {})),
+        scheduler=mdm_scheduler(**scheduler),
         feature_extractor=feature_extractor,
         max_text_tokens=max_text_tokens,
     )

@@ -12,6 +12,7 @@ from transformers import AutoFeatureExtractor, AutoModel, AutoTokenizer, PreTrai
 from ..hub.loading import load_part
 from ..representation import MotionFeatureExtractor
 from ..retrieval.embedder import checkpoint_folder
+from ..utils.options import check_options
 from .new_pipeline import train_clip_tokenizer
 
 MODEL_TYPES = ("t2m-evaluator", "tmr", "adaqf-extractors")
@@ -69,6 +70,7 @@ def _new_tmr(
 ) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     from ..models.tmr.modeling_tmr import TMR, TMRConfig
 
+    check_options(options, TMRConfig, "model_options")
     if isinstance(text_model, str):
         return TMR.from_text_model(text_model, **options), AutoTokenizer.from_pretrained(text_model)
     settings = {"model_type": "bert", "hidden_size": 128, "num_hidden_layers": 1, "num_attention_heads": 4, **(text_model or {})}
@@ -86,6 +88,8 @@ def _new_word_model(
     from ..tokenization.glove import load_glove_folder
     from ..tokenization.word_pos import WordPosTokenizer
 
+    config_class = T2MEvaluatorConfig if model_type == "t2m-evaluator" else AdaQFExtractorsConfig
+    check_options(options, config_class, "model_options")
     vectors = None
     if glove is None:
         tokenizer = WordPosTokenizer.from_captions(captions, tags=tags)

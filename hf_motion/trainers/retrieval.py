@@ -14,6 +14,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from ..data.motion_text import MotionTextDataset, collate_motion_text, pad_and_mask
 from ..hub.card import write_retrieval_card
 from ..hub.checkpoint import save_checkpoint
+from ..hub.training_card import TrainingRecord
 from ..representation import MotionFeatureExtractor
 from ..retrieval.embedder import tokenize_captions, warn_of_unread_captions
 from ..retrieval.text_similarity import SentenceEncoder, similar_captions
@@ -135,16 +136,19 @@ class RetrievalTrainer(MotionTextTrainer):
         )
         super().__init__(model=model, args=args, train_dataset=train_dataset, eval_dataset=eval_dataset, data_collator=collator, **kwargs)
 
-    def save_checkpoint(self, folder: str | Path, repo_id: str | None = None, token: str | None = None) -> None:
+    def save_checkpoint(
+        self, folder: str | Path, repo_id: str | None = None, token: str | None = None, record: TrainingRecord | None = None
+    ) -> None:
         """Save model, tokenizer, feature extractor and a card as one complete repository.
 
         Args:
             folder (`str` or `pathlib.Path`): Where to.
             repo_id (`str`, *optional*): Push it to the Hub too.
             token (`str`, *optional*): Access token.
+            record (`TrainingRecord`, *optional*): What its card tells of the training.
         """
         if self.is_world_process_zero():
-            save_retrieval_checkpoint(folder, self.model, self.tokenizer, self.feature_extractor, repo_id, token)
+            save_retrieval_checkpoint(folder, self.model, self.tokenizer, self.feature_extractor, repo_id, token, record)
 
 
 def save_retrieval_checkpoint(
@@ -154,6 +158,7 @@ def save_retrieval_checkpoint(
     feature_extractor: MotionFeatureExtractor,
     repo_id: str | None = None,
     token: str | None = None,
+    record: TrainingRecord | None = None,
 ) -> None:
     """Save all that a retrieval model needs into one folder, with a card unless it has one.
 
@@ -164,11 +169,18 @@ def save_retrieval_checkpoint(
         feature_extractor (`MotionFeatureExtractor`): With the statistics that it was trained with.
         repo_id (`str`, *optional*): Push it to the Hub too.
         token (`str`, *optional*): Access token.
+        record (`TrainingRecord`, *optional*): What its card tells of the training.
     """
+
+    def write_card(path: Path, repository: str | None) -> None:
+        write_retrieval_card(path, model, feature_extractor, repository)
+        if record is not None:
+            record.write(path, repository)
+
     save_checkpoint(
         folder,
         [model, tokenizer, feature_extractor],
-        lambda path, repository: write_retrieval_card(path, model, feature_extractor, repository),
+        write_card,
         repo_id,
         token,
     )

@@ -15,6 +15,7 @@ from ..evaluation.clips import EvaluationClips
 from ..evaluation.reconstruction import reconstruction_scores
 from ..hub.card import write_tokenizer_card
 from ..hub.checkpoint import save_checkpoint
+from ..hub.training_card import TrainingRecord
 from ..models.motion_vq.modeling_motion_vq import MotionVQModel
 from ..representation import MotionFeatureExtractor
 from ..retrieval.embedder import MotionTextEmbedder
@@ -47,16 +48,19 @@ class MotionVQTrainer(MotionTextTrainer):
             if isinstance(callback, ReconstructionCallback):
                 callback.trainer = self
 
-    def save_checkpoint(self, folder: str | Path, repo_id: str | None = None, token: str | None = None) -> None:
+    def save_checkpoint(
+        self, folder: str | Path, repo_id: str | None = None, token: str | None = None, record: TrainingRecord | None = None
+    ) -> None:
         """Save model, tokenizer, feature extractor and a card as one complete repository.
 
         Args:
             folder (`str` or `pathlib.Path`): Where to.
             repo_id (`str`, *optional*): Push it to the Hub too.
             token (`str`, *optional*): Access token.
+            record (`TrainingRecord`, *optional*): What its card tells of the training.
         """
         if self.is_world_process_zero():
-            save_motion_tokenizer(folder, self.model, self.feature_extractor, repo_id, token)
+            save_motion_tokenizer(folder, self.model, self.feature_extractor, repo_id, token, record)
 
 
 def save_motion_tokenizer(
@@ -65,6 +69,7 @@ def save_motion_tokenizer(
     feature_extractor: MotionFeatureExtractor,
     repo_id: str | None = None,
     token: str | None = None,
+    record: TrainingRecord | None = None,
 ) -> None:
     """Save a motion tokenizer, the `MotionTokenizer` that writes its codes as text, and its feature extractor.
 
@@ -74,12 +79,19 @@ def save_motion_tokenizer(
         feature_extractor (`MotionFeatureExtractor`): With the statistics that it was trained with.
         repo_id (`str`, *optional*): Push it to the Hub too.
         token (`str`, *optional*): Access token.
+        record (`TrainingRecord`, *optional*): What its card tells of the training.
     """
+
+    def write_card(path: Path, repository: str | None) -> None:
+        write_tokenizer_card(path, model, feature_extractor, repository)
+        if record is not None:
+            record.write(path, repository)
+
     tokenizer = MotionTokenizer(codebook_size=model.config.codebook_size, num_quantizers=model.config.num_quantizers)
     save_checkpoint(
         folder,
         [model, tokenizer, feature_extractor],
-        lambda path, repository: write_tokenizer_card(path, model, feature_extractor, repository),
+        write_card,
         repo_id,
         token,
     )

@@ -14,11 +14,15 @@ from tqdm.auto import tqdm
 from transformers import AutoFeatureExtractor, PreTrainedModel
 
 from ..data.motion_text import MotionTextDataset, pad_and_mask
+from ..hub.checkpoint import save_checkpoint
+from ..hub.training_card import TrainingRecord
 from ..models.momask.modeling_momask import MoMask, MoMaskConfig
 from ..models.motion_vq.modeling_motion_vq import MotionVQModel
 from ..models.t2m_gpt.modeling_t2m_gpt import T2MGPT, T2MGPTConfig
 from ..models.text_motion_model import TextMotionModel
 from ..text_encoders import load_text_encoder, load_text_tokenizer, merged, token_limit, warn_of_long_captions
+from ..utils.options import check_options
+from ..utils.training_folder import checkpoint_in, leave_sign
 from .callbacks import EvaluateMotionsCallback
 from .motion_text import MotionTextTrainer, MotionTextTrainingArguments
 
@@ -82,9 +86,9 @@ class TokenDataset(Dataset):
         """Tokens per clip, after cutting."""
         return [min(codes[0].shape[1], self.max_tokens) for codes in self.codes]
 
-    def balanced_weights(self, strength: float) -> list[float]:
+    def balanced_weights(self, strength: float, source_weights: dict[str, float] | None = None) -> list[float]:
         """See `MotionTextDataset.balanced_weights`."""
-        return self.clips.balanced_weights(strength)
+        return self.clips.balanced_weights(strength, source_weights)
 
 
 class TokenCollator:
@@ -130,19 +134,26 @@ class TokenTrainer(MotionTextTrainer):
             if isinstance(callback, EvaluateMotionsCallback):
                 callback.trainer = self
 
-    def save_checkpoint(self, folder: str | Path, repo_id: str | None = None, token: str | None = None) -> None:
+    def save_checkpoint(
+        self, folder: str | Path, repo_id: str | None = None, token: str | None = None, record: TrainingRecord | None = None
+    ) -> None:
         """Save the finished model as a complete repository.
 
         Args:
             folder (`str` or `pathlib.Path`): Where to.
             repo_id (`str`, *optional*): Push it to the Hub too.
             token (`str`, *optional*): Access token.
+            record (`TrainingRecord`, *optional*): What its card tells of the training.
         """
         if not self.is_world_process_zero():
             return
-        self.model.save_pretrained(folder)
-        if repo_id is not None:
-            self.model.push_to_hub(repo_id, token=token)
+
+        def write_card(path: Path, repository: str | None) -> None:
+            if record is not None:
+                record.write(path, repository)
+
+        save_checkpoint(folder, [self.model], write_card, repo_id, token)
+        leave_sign(Path(self.args.output_dir), Path(folder))
 
 
 def new_token_model(
@@ -166,6 +177,8 @@ def new_token_model(
     if model_type not in MODELS:
         raise ValueError(f"model_type must be one of {', '.join(map(repr, MODELS))}, got {model_type!r}.")
     config_class, model_class = MODELS[model_type]
+    check_options(options or {}, config_class, "model_options")
+    motion_tokenizer = checkpoint_in(motion_tokenizer)
     vq_model = MotionVQModel.from_pretrained(motion_tokenizer, use_safetensors=True)
     encoder: PreTrainedModel = merged(load_text_encoder(text_encoder))
     encoder.config.architectures = [type(encoder).__name__]

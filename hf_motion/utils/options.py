@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import difflib
+import inspect
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 
@@ -54,3 +56,40 @@ def parse_assignments(texts: Sequence[str], option: str) -> dict[str, Any]:
         except json.JSONDecodeError:
             parsed[name] = value
     return parsed
+
+
+def check_options(options: Mapping[str, Any], taken_by: type, option: str) -> None:
+    """Find out whether a class takes all options of a mapping; configurations of transformers keep any without a word.
+
+    Args:
+        options (`Mapping`): Options.
+        taken_by (`type`): The class, whose constructor names what it takes.
+        option (`str`): The training's option, for the error.
+
+    Raises:
+        ValueError: If one is unknown; the message names the nearest.
+
+    Example:
+        >>> from hf_motion import MotionVQConfig
+        >>> check_options({"hiden_size": 64}, MotionVQConfig, "model_options")
+        Traceback (most recent call last):
+        ...
+        ValueError: model_options: MotionVQConfig has no 'hiden_size'; is 'hidden_size' meant?
+    """
+    known = [name for name in inspect.signature(taken_by).parameters if name not in ("self", "args", "kwargs")]
+    for name in options:
+        if name not in known:
+            hint = meant(name, known) or f". There are: {', '.join(known)}."
+            raise ValueError(f"{option}: {taken_by.__name__} has no {name!r}{hint}")
+
+
+def meant(name: str, known: Sequence[str], dashes: str = "") -> str:
+    """The end of a sentence about an unknown option: which known one it resembles; empty where it resembles none.
+
+    Args:
+        name (`str`): What was written.
+        known (`list[str]`): Names of all options.
+        dashes (`str`): What stands before names on a command line.
+    """
+    close = [option for option in known if option.startswith(name)][:3] or difflib.get_close_matches(name, known, 1)
+    return f"; is {' or '.join(repr(dashes + option) for option in close)} meant?" if close else ""

@@ -1,0 +1,99 @@
+"""Which writer makes which kind of file: what is behind `Motion.save` and `Motion.to_bytes`."""
+
+from __future__ import annotations
+
+import io
+import os
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+
+from ..motion import Motion
+from ..utils.faults import NoRoomError
+from ..utils.files import atomic_path
+from .amass import write_amass
+from .bvh import write_bvh
+from .glb import write_glb
+from .tables import write_csv
+from .web import write_json
+
+
+def save_motion(motion: Motion, target: str | os.PathLike | BinaryIO, format: str | None = None, **options: Any) -> Path | None:
+    """Write a motion to a file, or into a file object that is open for bytes; see `Motion.save`."""
+    if isinstance(target, (str, os.PathLike)):
+        path = Path(target)
+        suffix = path.suffix.lower()
+        if suffix not in _WRITERS:
+            raise ValueError(f"Cannot save a motion as {path.suffix or path.name!r}. Use one of: {', '.join(_WRITERS)}.")
+        if format is not None and _suffix(format) != suffix:
+            raise ValueError(f"{str(path)!r} names a format already, other than format={format!r}. Leave it out, or change the suffix.")
+        _write(motion, path, **options)
+        return path
+    if isinstance(target, io.TextIOBase) or not hasattr(target, "write"):
+        raise ValueError(
+            f"Cannot save a motion into {target!r}. Give a path, or a file object that takes bytes: open(path, 'wb'), io.BytesIO()."
+        )
+    if format is None:
+        raise ValueError(f"A file object does not say what to write: pass format=, one of {', '.join(name[1:] for name in _WRITERS)}.")
+    target.write(motion_bytes(motion, format, **options))
+    return None
+
+
+def motion_bytes(motion: Motion, format: str, **options: Any) -> bytes:
+    """What a file of that format would hold; see `Motion.to_bytes`."""
+    # PyAV and NumPy write what they can seek in, and every writer is made for paths.
+    with tempfile.TemporaryDirectory(prefix="hf_motion-") as folder:
+        path = Path(folder) / f"motion{_suffix(format)}"
+        _write(motion, path, **options)
+        return path.read_bytes()
+
+
+def _suffix(format: str) -> str:
+    suffix = f".{str(format).lower().removeprefix('.')}"
+    if suffix not in _WRITERS:
+        raise ValueError(f"Unknown format {format!r}. Use one of: {', '.join(name[1:] for name in _WRITERS)}.")
+    return suffix
+
+
+def _write(motion: Motion, path: Path, **options: Any) -> None:
+    try:
+        _WRITERS[path.suffix.lower()](motion, path, **options)
+    except OSError as error:
+        if error.strerror is None or isinstance(error, NoRoomError):
+            raise
+        raise OSError(
+            f"Cannot write {str(path)!r}: {error.strerror}. Nothing half-written was left; make room or choose another folder."
+        ) from error
+
+
+def _write_npz(motion: Motion, path: Path, *, layout: str = "hf_motion", **options: Any) -> None:
+    if layout == "amass":
+        write_amass(motion, path, **options)
+        return
+    if layout != "hf_motion" or options:
+        given = f"layout={layout!r}" if layout != "hf_motion" else ", ".join(options)
+        raise ValueError(f"Cannot write .npz with {given}: layout is 'hf_motion' (joints, no options) or 'amass' (SMPL-H poses).")
+    skeleton = motion.skeleton
+    with atomic_path(path) as temporary:
+        np.savez_compressed(
+            temporary, joints=motion.joints, fps=motion.fps, skeleton=skeleton.name, joint_names=np.array(skeleton.joint_names),
+            parents=np.array(skeleton.parents), text=motion.text or "",
+        )  # fmt: skip
+
+
+def _drawn(name: str) -> Callable[..., None]:
+    def write(motion: Motion, path: Path, **options: Any) -> None:
+        from .. import rendering
+
+        getattr(rendering, name)(motion, path, **options)
+
+    return write
+
+
+_WRITERS: dict[str, Callable[..., Any]] = {
+    ".bvh": write_bvh, ".npz": _write_npz, ".mp4": _drawn("save_video"), ".gif": _drawn("save_video"),
+    ".png": _drawn("save_contact_sheet"), ".html": _drawn("save_player"), ".glb": write_glb, ".csv": write_csv, ".json": write_json,
+}  # fmt: skip

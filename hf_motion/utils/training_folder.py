@@ -1,0 +1,81 @@
+"""Finding the checkpoint in the folder that a training wrote."""
+
+from __future__ import annotations
+
+import functools
+import json
+import logging
+import os
+from pathlib import Path
+
+from .files import write_json
+
+logger = logging.getLogger("hf_motion")
+
+FINISHED = ("pipeline", "model")
+"""Folders that our trainings put their finished checkpoints into."""
+
+
+def checkpoint_in(name: str | os.PathLike) -> str | os.PathLike:
+    """The checkpoint that a name means: in a training's output folder the finished one in it, otherwise what the name says.
+
+    Where nothing is finished yet, the newest of the training's states is taken if it is a checkpoint of its own, as those of token models
+    are. One line says what was taken.
+
+    Args:
+        name (`str` or `os.PathLike`): Folder or Hub repository.
+
+    Raises:
+        OSError: If the folder is that of a training that has nothing to load yet.
+
+    Example:
+        >>> from hf_motion.checkpoints import EMBEDDED
+        >>> checkpoint_in(EMBEDDED) == EMBEDDED, checkpoint_in("org/model")
+        (True, 'org/model')
+    """
+    folder = Path(name)
+    if not folder.is_dir() or _is_checkpoint(folder):
+        return name
+    finished = [folder / part for part in FINISHED if _is_checkpoint(folder / part)]
+    if finished:
+        newest = max(finished, key=lambda path: (path / "config.json").stat().st_mtime)
+        _say(f"{str(folder)!r} is the folder of a training; its finished checkpoint is taken: {str(newest)!r}.")
+        return newest
+    states = [path for path in folder.glob("checkpoint-*") if path.name.rpartition("-")[2].isdigit()]
+    states.sort(key=lambda path: int(path.name.rpartition("-")[2]))
+    whole = [path for path in states if _is_checkpoint(path) and (path / "preprocessor_config.json").is_file()]
+    if whole:
+        _say(f"{str(folder)!r} is the folder of a training that is not finished; its newest state is taken: {str(whole[-1])!r}.")
+        return whole[-1]
+    if states or (folder / "trainer_state.json").is_file():
+        newest = states[-1] if states else folder
+        raise OSError(
+            f"{str(folder)!r} is the folder of a training that is not finished: {str(newest)!r} is a state to go on from, not a checkpoint "
+            "to load. Run the training's command again, with fewer --max_steps if need be; at its end it saves one."
+        )
+    return name
+
+
+def leave_sign(folder: Path, checkpoint: Path) -> None:
+    """Let `transformers` find a finished checkpoint of a generator by the training's folder, as `checkpoint_in` does.
+
+    `pipeline("text-to-motion", model=folder)` reads a `config.json` before anything of ours is asked.
+
+    Args:
+        folder (`pathlib.Path`): The training's.
+        checkpoint (`pathlib.Path`): In it; elsewhere, nothing is left.
+    """
+    if checkpoint.resolve().parent != folder.resolve():
+        return
+    config = json.loads((checkpoint / "config.json").read_text(encoding="utf-8"))
+    config.pop("auto_map", None)  # leads to a file beside it
+    write_json(folder / "config.json", config)
+
+
+def _is_checkpoint(folder: Path) -> bool:
+    return (folder / "model_index.json").is_file() or ((folder / "config.json").is_file() and any(folder.glob("*.safetensors")))
+
+
+@functools.cache
+def _say(line: str) -> None:
+    logger.warning(line)
