@@ -7,6 +7,7 @@ looks the base classes up in the same module, so they are here too.
 from diffusers import ConfigMixin, ModelMixin, SchedulerMixin
 from transformers import FeatureExtractionMixin, PreTrainedModel, PreTrainedTokenizerBase
 
+from .models.known_actions.modeling_known_actions import KnownActions
 from .models.mdm.modeling_mdm import MDMDenoiser
 from .models.tmr.modeling_tmr import TMRTextEncoder
 from .representation.feature_extractor import MotionFeatureExtractor
@@ -14,6 +15,7 @@ from .representation.feature_extractor import MotionFeatureExtractor
 __all__ = [
     "ConfigMixin",
     "FeatureExtractionMixin",
+    "KnownActions",
     "MDMDenoiser",
     "ModelMixin",
     "MotionFeatureExtractor",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import logging
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -12,6 +13,9 @@ from diffusers.schedulers import SchedulerMixin
 from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from ..cleanup import lock_feet
+from ..data.floor import settle_on_floor
+from ..models.known_actions import KnownActions
 from ..models.mdm import MDMDenoiser
 from ..motion import Motion
 from ..representation import MotionFeatureExtractor
@@ -21,6 +25,8 @@ from ..utils.text import check_prompts, warn_of_unread
 from .constraints import KeptMotion
 from .editing import plan_edits
 from .motion_diffusion import MotionDiffusionPipeline, MotionPipelineOutput, spawn_generators
+
+logger = logging.getLogger("hf_motion")
 
 _OUTPUT_TYPES = ("motion", "features", "latent")
 
@@ -41,6 +47,9 @@ class MDMPipeline(MotionDiffusionPipeline):
         noise_spacing (`float`, defaults to 1.0): Above 1, the steps lie closer together where there is much noise, see
             `spaced_timesteps`; 1 leaves their spacing to the scheduler. One that takes no timesteps, as DDIM or with Karras' spacing, does
             it itself in any case.
+        contact_cleanup (`bool`, defaults to `False`): Whether made motions are settled on the floor and their feet held still while they
+            touch it, unless a call says otherwise: see `settle_on_floor` and `lock_feet`.
+        known_actions (`KnownActions`, *optional*): What the checkpoint learned; a prompt that is far from all of it is warned of.
 
     Example:
         >>> from hf_motion import load_embedded_pipeline
@@ -51,6 +60,7 @@ class MDMPipeline(MotionDiffusionPipeline):
     """
 
     model_cpu_offload_seq = "text_encoder->denoiser"
+    _optional_components = ["known_actions"]
     _callback_tensor_inputs = ["latents"]
 
     def __init__(
@@ -63,14 +73,26 @@ class MDMPipeline(MotionDiffusionPipeline):
         max_text_tokens: int | None = None,
         num_inference_steps: int | None = None,
         noise_spacing: float = 1.0,
+        contact_cleanup: bool = False,
+        known_actions: KnownActions | None = None,
     ) -> None:
         super().__init__()
         if not noise_spacing > 0:
             raise ValueError(f"noise_spacing must be positive (1 leaves the steps to the scheduler), got {noise_spacing}.")
         self.register_modules(
-            denoiser=denoiser, text_encoder=text_encoder, tokenizer=tokenizer, scheduler=scheduler, feature_extractor=feature_extractor
+            denoiser=denoiser,
+            text_encoder=text_encoder,
+            tokenizer=tokenizer,
+            scheduler=scheduler,
+            feature_extractor=feature_extractor,
+            known_actions=known_actions,
         )
-        self.register_to_config(max_text_tokens=max_text_tokens, num_inference_steps=num_inference_steps, noise_spacing=noise_spacing)
+        self.register_to_config(
+            max_text_tokens=max_text_tokens,
+            num_inference_steps=num_inference_steps,
+            noise_spacing=noise_spacing,
+            contact_cleanup=contact_cleanup,
+        )
 
     @property
     def default_steps(self) -> int:
@@ -132,6 +154,7 @@ class MDMPipeline(MotionDiffusionPipeline):
         end_motion: Motion | Sequence[Motion] | None = None,
         seconds: float | Sequence[float] | None = None,
         seed: int | None = None,
+        contact_cleanup: bool | None = None,
     ) -> MotionPipelineOutput:
         """Generate motions, or edit them.
 
@@ -171,6 +194,8 @@ class MDMPipeline(MotionDiffusionPipeline):
                 vertical and moved over the floor to where the made motion arrives. `join_motions` joins whole clips.
             seconds (`float` or `list[float]`, *optional*): In place of `num_frames`.
             seed (`int`, *optional*): In place of `generator`: `seed=0` is `generator=torch.Generator().manual_seed(0)`.
+            contact_cleanup (`bool`, *optional*): Settle motions on the floor and hold feet still while they touch it; as the checkpoint
+                says by default. Edited motions and other outputs than motions are never touched.
 
         Returns:
             `MotionPipelineOutput`: With `motions`; a tuple of them with `return_dict=False`.
@@ -191,6 +216,7 @@ class MDMPipeline(MotionDiffusionPipeline):
         device, frames, guided = self._execution_device, max(lengths), guidance_scale != 1
 
         states, text_mask = self.encode_prompt(prompts)
+        self._warn_of_unknown(prompts, states, text_mask)
         if guided:
             states = torch.cat((torch.zeros_like(states), states))
             text_mask = text_mask.repeat(2, 1) if text_mask is not None else None
@@ -219,7 +245,8 @@ class MDMPipeline(MotionDiffusionPipeline):
             if callback_on_step_end is not None:
                 latents = callback_on_step_end(call, index, timestep, {"latents": latents}).pop("latents", latents)
 
-        motions = self._decode(latents[:, :frames], attention_mask, prompts, output_type, kept)
+        clean = self.config.contact_cleanup if contact_cleanup is None else contact_cleanup
+        motions = self._decode(latents[:, :frames], attention_mask, prompts, output_type, kept, clean)
         self.maybe_free_model_hooks()
         return MotionPipelineOutput(motions) if return_dict else (motions,)
 
@@ -234,8 +261,20 @@ class MDMPipeline(MotionDiffusionPipeline):
     def _step_options(self, generators: list[torch.Generator]) -> dict[str, Any]:
         return {"generator": generators} if "generator" in inspect.signature(self.scheduler.step).parameters else {}
 
+    def _warn_of_unknown(self, prompts: list[str], states: Tensor, mask: Tensor | None) -> None:
+        if self.known_actions is None:
+            return
+        pooled = states if mask is None else (states * mask[..., None]).sum(1) / mask.sum(1, keepdim=True)
+        for text, nearest in self.known_actions.far(pooled, prompts).items():
+            logger.warning(
+                "%r is far from everything that this checkpoint learned, so the motion may show something else; the nearest actions "
+                "that it knows are: %s. `hf-motion generate --list-actions` shows all.",
+                text,
+                ", ".join(nearest),
+            )
+
     def _decode(
-        self, latents: Tensor, attention_mask: Tensor, prompts: list[str], output_type: str, kept: KeptMotion | None
+        self, latents: Tensor, attention_mask: Tensor, prompts: list[str], output_type: str, kept: KeptMotion | None, clean: bool
     ) -> list[Motion] | list[Tensor] | Tensor:
         if kept is not None and output_type == "motion":
             return kept.motions(latents, attention_mask, prompts)
@@ -246,7 +285,8 @@ class MDMPipeline(MotionDiffusionPipeline):
         if output_type == "features":
             features = self.feature_extractor.denormalize(latents)
             return [clip[:length] for clip, length in zip(features, attention_mask.sum(1).tolist(), strict=True)]
-        return self.feature_extractor.decode(latents, attention_mask, prompts)
+        motions = self.feature_extractor.decode(latents, attention_mask, prompts)
+        return [lock_feet(settle_on_floor(made)) for made in motions] if clean else motions
 
 
 def _takes_timesteps(scheduler: SchedulerMixin) -> bool:

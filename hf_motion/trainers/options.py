@@ -11,6 +11,7 @@ from ..utils.extras import require
 from ..utils.options import meant
 
 TrlParser = require("trl", "Training").TrlParser
+yaml = require("yaml", "Training")
 
 
 class TrainingParser(TrlParser):
@@ -54,7 +55,7 @@ class TrainingParser(TrlParser):
 
     def _check_config(self, paths: Sequence[str]) -> None:
         try:
-            content = require("yaml", "Training").safe_load(Path(*paths).read_text(encoding="utf-8")) if paths else None
+            content = yaml.safe_load(Path(*paths).read_text(encoding="utf-8")) if paths else None
         except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
             self.error(f"cannot read --config {paths[0]}: {error}")
         if not isinstance(content, dict):

@@ -17,6 +17,8 @@ class KnownActions(ModelMixin, ConfigMixin):
     A sentence and an action are as near as the cosine between their texts, means over the tokens of the checkpoint's own text encoder from
     which the mean of all known texts is taken off. An action has some places, since it is said in several ways.
 
+    Means over tokens come from `MDMPipeline.encode_prompt`. A pipeline that has this part warns of sentences that are far from all actions.
+
     Args:
         names (`list[str]`): Short names of the actions.
         examples (`list[str]`): A sentence for each.

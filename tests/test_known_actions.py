@@ -1,0 +1,92 @@
+"""What a checkpoint says of sentences that are far from everything it learned."""
+
+import logging
+
+import numpy as np
+import pytest
+import torch
+from tiny import seeded, tiny_pipeline
+
+from hf_motion.models.known_actions import KnownActions
+from hf_motion.pipelines.mdm import MDMPipeline
+
+
+def around(direction: int, count: int = 6) -> torch.Tensor:
+    vectors = 0.1 * torch.randn(count, 8, generator=seeded(direction))
+    vectors[:, direction] += 3
+    return vectors + 5  # all texts have much in common
+
+
+@pytest.fixture
+def actions() -> KnownActions:
+    texts = {name: (f"a person {name}", around(axis)) for axis, name in enumerate(("walks", "runs", "jumps"))}
+    return KnownActions.from_texts(texts, torch.cat([vectors for _, vectors in texts.values()]), threshold=0.0, places=2)
+
+
+def test_the_nearest_action_is_its_own(actions):
+    assert actions.config.places == [2, 2, 2]
+    nearness = actions(torch.cat([around(axis, 3) for axis in range(3)]))
+    assert nearness.argmax(-1).tolist() == [0] * 3 + [1] * 3 + [2] * 3
+    assert nearness.amax(-1).min() > 0.9
+
+
+def test_only_what_is_far_is_told_with_its_nearest_actions(actions):
+    far = torch.full((1, 8), 5.0)
+    far[0, 7] += 3
+    far[0, 1] += 1
+    told = actions.far(torch.cat((around(0, 1), far)), ["walking", "plays the tuba"], count=2)
+    assert list(told) == ["plays the tuba"]
+    assert told["plays the tuba"][0] == "runs"
+    assert len(told["plays the tuba"]) == 2
+
+
+def test_the_threshold_lets_a_share_of_the_known_count_as_far():
+    texts = {"walks": ("a person walks", around(0, 40))}
+    strict = KnownActions.from_texts(texts, around(0, 40), threshold=0.25, places=1)
+    assert len(strict.far(around(0, 40), [str(index) for index in range(40)])) == 10
+
+
+def test_lists_that_do_not_fit_are_refused():
+    with pytest.raises(ValueError, match="1 names, 2 examples and 1 places"):
+        KnownActions(["walk"], ["a", "b"], [1], 8)
+    with pytest.raises(ValueError, match="every action have a place"):
+        KnownActions(["walk"], ["a"], [0], 8)
+
+
+def test_a_pipeline_warns_once_and_keeps_what_it_knows(tmp_path, caplog):
+    pipe = tiny_pipeline("distilbert")
+    assert pipe.known_actions is None
+    known = ["a person walks", "a person runs", "a person waves"]
+
+    def pooled(texts: list[str]) -> torch.Tensor:
+        states, mask = pipe.encode_prompt(texts)
+        return ((states * mask[..., None]).sum(1) / mask.sum(1, keepdim=True)).detach()
+
+    texts = {text.split()[-1]: (text, pooled([text])) for text in known}
+    pipe.register_modules(known_actions=KnownActions.from_texts(texts, pooled(known)))
+    pipe.save_pretrained(tmp_path)
+    loaded = MDMPipeline.from_pretrained(tmp_path)
+    assert loaded.known_actions.config.names == ["walks", "runs", "waves"]
+    torch.testing.assert_close(loaded.known_actions.embeddings, pipe.known_actions.embeddings)
+    with caplog.at_level(logging.WARNING, "hf_motion"):
+        loaded(known, num_frames=4, generator=seeded())
+        assert "far from everything" not in caplog.text
+        loaded(["plays the tuba in a cathedral"] * 2, num_frames=4, generator=seeded())
+    assert caplog.text.count("'plays the tuba in a cathedral' is far from everything that this checkpoint learned") == 1
+    assert "--list-actions" in caplog.text
+
+
+def test_contact_cleanup_is_the_checkpoints_or_the_calls(tmp_path):
+    pipe = tiny_pipeline()
+    plain = pipe("a", num_frames=12, generator=seeded()).motions[0]
+    cleaned = pipe("a", num_frames=12, generator=seeded(), contact_cleanup=True).motions[0]
+    assert abs(plain.joints - cleaned.joints).max() > 1e-2
+    pipe.register_to_config(contact_cleanup=True)
+    pipe.save_pretrained(tmp_path)
+    loaded = MDMPipeline.from_pretrained(tmp_path)
+    again = loaded("a", num_frames=12, generator=seeded()).motions[0].joints
+    np.testing.assert_allclose(again, cleaned.joints, atol=1e-4)
+    off = loaded("a", num_frames=12, generator=seeded(), contact_cleanup=False).motions[0].joints
+    np.testing.assert_allclose(off, plain.joints, atol=1e-4)
+    features = [one("a", num_frames=12, generator=seeded(), output_type="features").motions[0] for one in (tiny_pipeline(), loaded)]
+    torch.testing.assert_close(*features)
