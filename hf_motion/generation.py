@@ -243,7 +243,7 @@ def _check_length(request: GenerationRequest) -> None:
         )
     if request.num_frames is not None and not 1 <= request.num_frames <= limit:
         raise ValueError(
-            f"--num-frames must be whole numbers from 1 to {limit}, got {request.num_frames}: up to {most:g} s at {fps:g} per second."
+            f"--num-frames must be whole numbers from 1 to {limit}, got {request.num_frames}; at {fps:g} per second, {most:g} s at most."
         )
 
 
