@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from .checkpoints import EMBEDDED
 from .finishing import Finish
+from .utils.faults import reading
 from .utils.files import output_folder
 from .utils.text import check_prompts, read_lines, say_once, tidy_text
 
@@ -245,6 +246,31 @@ def _check_length(request: GenerationRequest) -> None:
         raise ValueError(
             f"--num-frames must be whole numbers from 1 to {limit}, got {request.num_frames}; at {fps:g} per second, {most:g} s at most."
         )
+
+
+def list_actions(model: str | None) -> list[tuple[str, str]]:
+    """Short names of the actions that a checkpoint knows, each with a sentence.
+
+    Args:
+        model (`str`, *optional*): Folder or repository; the checkpoint inside the package by default.
+
+    Raises:
+        OSError: If there is no such checkpoint.
+        ValueError: If it does not say what it knows.
+    """
+    from .utils.training_folder import checkpoint_in
+
+    folder = Path(checkpoint_in(model or EMBEDDED))
+    if not folder.is_dir():
+        from huggingface_hub import snapshot_download
+
+        folder = Path(snapshot_download(str(folder), allow_patterns="known_actions/config.json"))
+    path = folder / "known_actions" / "config.json"
+    if not path.is_file():
+        raise ValueError(f"{str(model or EMBEDDED)!r} does not say what it knows; its card may. Trainings with --known_actions true do.")
+    with reading(path, "a list of actions"):
+        actions = json.loads(path.read_text(encoding="utf-8"))
+        return list(zip(actions["names"], actions["examples"], strict=True))
 
 
 def _frames(request: GenerationRequest, pipe: TextToMotionPipeline) -> int | None:

@@ -6,9 +6,13 @@ import numpy as np
 import pytest
 import torch
 from tiny import seeded, tiny_pipeline
+from typer.testing import CliRunner
 
+from hf_motion.cli import app
+from hf_motion.data.paraphrases import Paraphrases
 from hf_motion.models.known_actions import KnownActions
 from hf_motion.pipelines.mdm import MDMPipeline
+from hf_motion.trainers.known_actions import learn_known_actions, pooled_texts
 
 
 def around(direction: int, count: int = 6) -> torch.Tensor:
@@ -90,3 +94,30 @@ def test_contact_cleanup_is_the_checkpoints_or_the_calls(tmp_path):
     np.testing.assert_allclose(off, plain.joints, atol=1e-4)
     features = [one("a", num_frames=12, generator=seeded(), output_type="features").motions[0] for one in (tiny_pipeline(), loaded)]
     torch.testing.assert_close(*features)
+
+
+def test_the_command_line_lists_them(tmp_path):
+    texts = {"walk": ("a person walks", around(0)), "jump high": ("someone jumps high", around(1))}
+    KnownActions.from_texts(texts, around(0)).save_pretrained(tmp_path / "known_actions")
+    result = CliRunner().invoke(app, ["generate", "--list-actions", "--model", str(tmp_path)])
+    assert result.exit_code == 0
+    assert result.output.splitlines() == ["walk       a person walks", "jump high  someone jumps high"]
+    (tmp_path / "empty").mkdir()
+    result = CliRunner().invoke(app, ["generate", "--list-actions", "--model", str(tmp_path / "empty")])
+    assert result.exit_code == 1
+    assert "does not say what it knows" in result.stderr
+
+
+def test_they_are_learned_from_wordings():
+    pipe = tiny_pipeline("distilbert")
+    say = Paraphrases({"tiny.yaml": {"actions": [
+        {"name": "walk", "example": "a person walks", "captions": ["a person walks"], "wordings": ["/walk", "a walk"]},
+        {"name": "bow", "example": "a person bows", "captions": ["a person bows"], "wordings": ["/bow", "a bow"]},
+    ]}})  # fmt: skip
+    learn_known_actions(pipe, say, ["a person walks", "a person bows"], share=0.0)
+    assert pipe.known_actions.config.names == ["bow", "walk"]
+    nearness = pipe.known_actions(pooled_texts(pipe, ["he bows", "she walks"]))
+    assert nearness.shape == (2, 2)
+    assert pipe.known_actions.config.threshold == pytest.approx(
+        float(pipe.known_actions(pooled_texts(pipe, ["a person walks", "a person bows"])).amax(-1).min()), abs=1e-5
+    )

@@ -22,6 +22,7 @@ from hf_motion.pipelines.motion_diffusion import MotionDiffusionPipeline, pipeli
 from hf_motion.trainers.averaging import trained_parameters
 from hf_motion.trainers.callbacks import EvaluateMotionsCallback, SampleMotionsCallback
 from hf_motion.trainers.diffusion import DiffusionTrainer, DiffusionTrainingArguments
+from hf_motion.trainers.known_actions import learn_known_actions
 from hf_motion.trainers.motion_text import say_finished
 from hf_motion.trainers.new_pipeline import new_mdm_pipeline, refine_noise
 from hf_motion.trainers.options import TrainingParser
@@ -47,6 +48,10 @@ class ScriptArguments:
     )
     paraphrase_share: float = field(default=0.5, metadata={"help": "Probability of replacing a caption by another wording of it."})
     pipeline: str | None = field(default=None, metadata={"help": "Go on from this pipeline rather than from random weights."})
+    known_actions: bool = field(
+        default=False,
+        metadata={"help": "Let the pipeline warn of what is in no paraphrase; the captions of score_split say how far is far."},
+    )
     noise_levels: int | None = field(default=None, metadata={"help": "Of a pipeline to go on from: more noise levels, see refine_noise."})
     pipeline_class: str = field(default="MDMPipeline", metadata={"help": "Of a new pipeline: MDMPipeline or AdaQFPipeline."})
     denoiser: dict[str, Any] | str | None = field(default=None, metadata={"help": "Options of a new denoiser."})
@@ -65,11 +70,14 @@ def main(script: ScriptArguments, args: DiffusionTrainingArguments) -> None:
     check_writable(args.output_dir)
     set_seed(args.seed)
     push, args.push_to_hub = args.push_to_hub, False  # Trainer would push its raw states
+    if script.known_actions and not script.paraphrases:
+        raise ValueError("known_actions are learned from other wordings: pass --paraphrases too.")
     if script.noise_levels and not script.pipeline:
         raise ValueError("noise_levels refines a trained pipeline: pass --pipeline, or scheduler={num_train_timesteps: ...} for a new one.")
     with args.main_process_first(desc="reading the data set"):
         rows = take_rows(load_motion_rows(script.dataset, script.split), script.max_train_samples)
-        score_rows = load_motion_rows(script.dataset, script.score_split) if script.score_steps else None
+        score_rows = load_motion_rows(script.dataset, script.score_split) if script.score_steps or script.known_actions else None
+    held_out = sorted({caption["text"] for captions in score_rows["captions"] for caption in captions}) if script.known_actions else []
     pipeline = MotionDiffusionPipeline.load(script.pipeline) if script.pipeline else None
     if script.noise_levels:
         refine_noise(pipeline, script.noise_levels)
@@ -84,7 +92,7 @@ def main(script: ScriptArguments, args: DiffusionTrainingArguments) -> None:
         kind = pipeline_class(script.pipeline_class)
         pipeline = new_mdm_pipeline(captions, extractor, *parts, script.max_text_tokens, kind)
     callbacks = [SampleMotionsCallback(pipeline, script.sample_prompts, script.sample_steps)]
-    if score_rows is not None:
+    if script.score_steps:
         options = script.score_steps, script.score_clips, script.score_inference_steps
         callbacks.append(EvaluateMotionsCallback(pipeline, score_rows, *options, show_progress=False))
     trainer = DiffusionTrainer(pipeline, args, dataset, callbacks=callbacks)
@@ -95,6 +103,8 @@ def main(script: ScriptArguments, args: DiffusionTrainingArguments) -> None:
             captions = {text for texts in dataset.captions for text in texts}
             print(f"{len(dataset.wordings)} of {len(captions)} captions have other wordings, {len(dataset.texts())} texts in all")
     trainer.train_or_resume()
+    if script.known_actions:
+        learn_known_actions(pipeline, words, held_out)
     repo_id = (args.hub_model_id or Path(args.output_dir).name) if push else None
     folder = Path(args.output_dir) / "pipeline"
     record = TrainingRecord.of(trainer, script.dataset, script.split, rows, dataset)

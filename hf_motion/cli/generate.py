@@ -79,12 +79,19 @@ def generate(
     in_place: InPlace = False,
     device: Device = None,
     dtype: Precision = DType.float32,
+    list_actions: Annotated[bool, typer.Option("--list-actions", help="Show the actions that the checkpoint knows, and end.")] = False,
 ) -> None:
     """Make motions from sentences and write them to files."""
+    from .. import generation
     from ..finishing import Finish
     from ..generation import GenerationRequest, run
 
     with user_errors():
+        if list_actions:
+            actions = generation.list_actions(model)
+            width = max(len(name) for name, _ in actions)
+            typer.echo("\n".join(f"{name:{width}}  {sentence}" for name, sentence in actions))
+            return
         written = run(
             GenerationRequest(
                 prompts=list(prompts or ()), prompt_file=prompt_file, model=model, outputs=output or ["outputs"],

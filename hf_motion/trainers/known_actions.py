@@ -1,0 +1,45 @@
+"""What a trained pipeline knows, from the wordings that it learned."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from ..data.paraphrases import Paraphrases
+from ..models.known_actions import KnownActions
+from ..pipelines.mdm import MDMPipeline
+
+
+def learn_known_actions(
+    pipeline: MDMPipeline, paraphrases: Paraphrases, captions: Sequence[str], share: float = 0.02, wordings: int = 48, seed: int = 0
+) -> None:
+    """Give a pipeline the actions of its training captions, so that it warns of sentences that are far from all.
+
+    Args:
+        pipeline (`MDMPipeline`): Changed in place.
+        paraphrases (`Paraphrases`): Wordings of the captions that it learned.
+        captions (`list[str]`): Captions that it did not learn, but should know: those of the validation split. They set the threshold.
+        share (`float`, defaults to 0.02): How many of these may count as far.
+        wordings (`int`, defaults to 48): Of each action so many wordings are looked at.
+        seed (`int`, defaults to 0): Which.
+    """
+    draw = random.Random(seed)
+    texts = {}
+    for action in paraphrases.actions():
+        said = paraphrases.of_action(action.name)
+        texts[action.name] = (action.example, pooled_texts(pipeline, draw.sample(said, min(len(said), wordings))))
+    actions = KnownActions.from_texts(texts, pooled_texts(pipeline, captions), share, seed=seed)
+    pipeline.register_modules(known_actions=actions.to(pipeline.device).eval())
+
+
+@torch.no_grad()
+def pooled_texts(pipeline: MDMPipeline, texts: Sequence[str], batch_size: int = 256) -> Tensor:
+    """Means over the tokens of texts, (texts, dim) float32, as a pipeline reads them."""
+    rows = []
+    for start in range(0, len(texts), batch_size):
+        states, mask = pipeline.encode_prompt(texts[start : start + batch_size])
+        rows.append(states if mask is None else (states * mask[..., None]).sum(1) / mask.sum(1, keepdim=True))
+    return torch.cat(rows).float()
