@@ -43,7 +43,7 @@ def shrink_bert(
         max_tokens (`int`): Longest text, special tokens included.
 
     Returns:
-        `tuple[BertModel, PreTrainedTokenizerBase]`: New ones; the encoder without pooler.
+        `tuple[BertModel, PreTrainedTokenizerBase]`: New ones.
 
     Raises:
         ValueError: If there are not so many layers or tokens, or the texts and single characters need more.
@@ -65,7 +65,7 @@ def shrink_bert(
 
     config = copy.deepcopy(encoder.config)
     config.vocab_size, config.num_hidden_layers, config.max_position_embeddings = len(kept), num_layers, max_tokens
-    small = BertModel(config, add_pooling_layer=False).to(encoder.dtype)
+    small = BertModel(config, add_pooling_layer=encoder.pooler is not None).to(encoder.dtype)
     state = encoder.state_dict()
     rows = torch.tensor([index for _, index in kept])
     state["embeddings.word_embeddings.weight"] = state["embeddings.word_embeddings.weight"][rows]
