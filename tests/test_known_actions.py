@@ -24,7 +24,7 @@ def around(direction: int, count: int = 6) -> torch.Tensor:
 @pytest.fixture
 def actions() -> KnownActions:
     texts = {name: (f"a person {name}", around(axis)) for axis, name in enumerate(("walks", "runs", "jumps"))}
-    return KnownActions.from_texts(texts, torch.cat([vectors for _, vectors in texts.values()]), threshold=0.0, places=2)
+    return KnownActions.from_texts(texts, torch.cat([vectors for _, vectors in texts.values()]), around(6), places=2)
 
 
 def test_the_nearest_action_is_its_own(actions):
@@ -44,10 +44,11 @@ def test_only_what_is_far_is_told_with_its_nearest_actions(actions):
     assert len(told["plays the tuba"]) == 2
 
 
-def test_the_threshold_lets_a_share_of_the_known_count_as_far():
-    texts = {"walks": ("a person walks", around(0, 40))}
-    strict = KnownActions.from_texts(texts, around(0, 40), threshold=0.25, places=1)
-    assert len(strict.far(around(0, 40), [str(index) for index in range(40)])) == 10
+def test_the_threshold_lies_between_what_is_known_and_what_is_not(actions):
+    near = torch.quantile(actions(torch.cat([around(axis) for axis in range(3)])).amax(-1), 0.02)
+    far = actions(around(6)).amax(-1).median()
+    assert far < actions.config.threshold < near
+    assert actions.config.threshold == pytest.approx(float(near + far) / 2)
 
 
 def test_lists_that_do_not_fit_are_refused():
@@ -67,7 +68,7 @@ def test_a_pipeline_warns_once_and_keeps_what_it_knows(tmp_path, caplog):
         return ((states * mask[..., None]).sum(1) / mask.sum(1, keepdim=True)).detach()
 
     texts = {text.split()[-1]: (text, pooled([text])) for text in known}
-    pipe.register_modules(known_actions=KnownActions.from_texts(texts, pooled(known)))
+    pipe.register_modules(known_actions=KnownActions.from_texts(texts, pooled(known), pooled(["zzz qqq xxx", "tuba cathedral"])))
     pipe.save_pretrained(tmp_path)
     loaded = MDMPipeline.from_pretrained(tmp_path)
     assert loaded.known_actions.config.names == ["walks", "runs", "waves"]
@@ -98,7 +99,7 @@ def test_contact_cleanup_is_the_checkpoints_or_the_calls(tmp_path):
 
 def test_the_command_line_lists_them(tmp_path):
     texts = {"walk": ("a person walks", around(0)), "jump high": ("someone jumps high", around(1))}
-    KnownActions.from_texts(texts, around(0)).save_pretrained(tmp_path / "known_actions")
+    KnownActions.from_texts(texts, around(0), around(6)).save_pretrained(tmp_path / "known_actions")
     result = CliRunner().invoke(app, ["generate", "--list-actions", "--model", str(tmp_path)])
     assert result.exit_code == 0
     assert result.output.splitlines() == ["walk       a person walks", "jump high  someone jumps high"]
@@ -116,8 +117,7 @@ def test_they_are_learned_from_wordings():
     ]}})  # fmt: skip
     learn_known_actions(pipe, say, ["a person walks", "a person bows"], share=0.0)
     assert pipe.known_actions.config.names == ["bow", "walk"]
-    nearness = pipe.known_actions(pooled_texts(pipe, ["he bows", "she walks"]))
-    assert nearness.shape == (2, 2)
-    assert pipe.known_actions.config.threshold == pytest.approx(
-        float(pipe.known_actions(pooled_texts(pipe, ["a person walks", "a person bows"])).amax(-1).min()), abs=1e-5
-    )
+    assert pipe.known_actions.config.examples == ["a person bows", "a person walks"]
+    nearness = pipe.known_actions(pooled_texts(pipe, ["a person bows", "a person walks"]))
+    assert nearness.argmax(-1).tolist() == [0, 1]
+    assert pipe.known_actions.config.threshold < nearness.amax(-1).min()

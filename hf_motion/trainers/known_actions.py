@@ -21,8 +21,9 @@ def learn_known_actions(
     Args:
         pipeline (`MDMPipeline`): Changed in place.
         paraphrases (`Paraphrases`): Wordings of the captions that it learned.
-        captions (`list[str]`): Captions that it did not learn, but should know: those of the validation split. They set the threshold.
-        share (`float`, defaults to 0.02): How many of these may count as far.
+        captions (`list[str]`): Captions that it did not learn, but should know: those of the validation split. With sentences of random
+            words they say how far is far.
+        share (`float`, defaults to 0.02): Share of these captions that is left out of account, see `KnownActions.from_texts`.
         wordings (`int`, defaults to 48): Of each action so many wordings are looked at.
         seed (`int`, defaults to 0): Which.
     """
@@ -31,7 +32,9 @@ def learn_known_actions(
     for action in paraphrases.actions():
         said = paraphrases.of_action(action.name)
         texts[action.name] = (action.example, pooled_texts(pipeline, draw.sample(said, min(len(said), wordings))))
-    actions = KnownActions.from_texts(texts, pooled_texts(pipeline, captions), share, seed=seed)
+    words = sorted(word for word in pipeline.tokenizer.get_vocab() if word.isascii() and word.isalpha() and len(word) > 3)
+    nonsense = [" ".join(draw.choices(words, k=5)) for _ in range(256)]
+    actions = KnownActions.from_texts(texts, pooled_texts(pipeline, captions), pooled_texts(pipeline, nonsense), share, seed=seed)
     pipeline.register_modules(known_actions=actions.to(pipeline.device).eval())
 
 

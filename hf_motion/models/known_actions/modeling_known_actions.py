@@ -46,15 +46,17 @@ class KnownActions(ModelMixin, ConfigMixin):
 
     @classmethod
     def from_texts(
-        cls, texts: dict[str, tuple[str, Tensor]], known: Tensor, threshold: float = 0.0, places: int = 4, seed: int = 0
+        cls, texts: dict[str, tuple[str, Tensor]], known: Tensor, unknown: Tensor, share: float = 0.02, places: int = 4, seed: int = 0
     ) -> KnownActions:
         """Find the places of actions.
 
         Args:
             texts (`dict[str, tuple[str, torch.Tensor]]`): By name of the action an example sentence, and the embeddings of its wordings,
                 (wordings, dim).
-            known (`torch.Tensor`): Embeddings of sentences that are known, of which the threshold is set, (sentences, dim).
-            threshold (`float`, defaults to 0.0): This share of `known` may count as far.
+            known (`torch.Tensor`): Embeddings of sentences that should count as known, (sentences, dim).
+            unknown (`torch.Tensor`): Embeddings of sentences that say nothing of the kind, (sentences, dim).
+            share (`float`, defaults to 0.02): The threshold lies half-way between how near the median of `unknown` is and how near all but
+                this share of `known` are.
             places (`int`, defaults to 4): Most places of an action, found by k-means over its wordings.
             seed (`int`, defaults to 0): For k-means.
 
@@ -66,8 +68,8 @@ class KnownActions(ModelMixin, ConfigMixin):
         actions = cls(list(texts), [example for example, _ in texts.values()], [len(one) for one in found], len(center))
         actions.center.copy_(center)
         actions.embeddings.copy_(F.normalize(torch.cat(found), dim=-1))
-        nearness = actions(known).amax(-1)
-        actions.register_to_config(threshold=float(torch.quantile(nearness, threshold)))
+        near, far = torch.quantile(actions(known).amax(-1), share), actions(unknown).amax(-1).median()
+        actions.register_to_config(threshold=float((near + far) / 2))
         return actions
 
     def forward(self, embeddings: Tensor) -> Tensor:
