@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from .cleanup import foot_slide, lock_feet
 from .export.rigs import RIGS
 from .motion import Motion, check_fps
 
@@ -62,6 +61,7 @@ class Finish:
 
 
 def _cleaned(motion: Motion) -> tuple[Motion, str]:
+    from .cleanup import foot_slide, lock_feet
     from .metrics.skating import skating_ratio
 
     cleaned = lock_feet(motion)

@@ -9,7 +9,7 @@ import re
 import secrets
 import string
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,6 +20,7 @@ from .finishing import Finish
 from .utils.faults import reading
 from .utils.files import output_folder
 from .utils.text import check_prompts, read_lines, say_once, tidy_text
+from .utils.training_folder import checkpoint_in
 
 # torch, transformers and diffusers take seconds to import: what is wrong with a request is said before.
 if TYPE_CHECKING:
@@ -48,6 +49,7 @@ class GenerationRequest:
         batch_size (`int`): Motions at once.
         device (`str`, *optional*): Device.
         dtype (`str`): `"float32"`, `"bfloat16"` or `"float16"`.
+        own_cleanup (`bool`): Whether the model may settle motions and hold their feet, as some checkpoints do.
         finish (`Finish`): What is done to motions before they are written.
     """
 
@@ -65,6 +67,7 @@ class GenerationRequest:
     batch_size: int = 16
     device: str | None = None
     dtype: str = "float32"
+    own_cleanup: bool = True
     finish: Finish = field(default_factory=Finish)
 
 
@@ -118,12 +121,14 @@ def _generate(request: GenerationRequest, prompts: list[str], targets: list[list
     from .pipelines.motion_diffusion import spawn_generators
 
     pipe = _load(request, many=len(prompts) > 1)
-    frames = _frames(request, pipe)
+    frames, options = _frames(request, pipe), _sampling(request)
+    if not request.own_cleanup and "contact_cleanup" in getattr(getattr(pipe.model, "pipeline", None), "config", ()):
+        options["contact_cleanup"] = False
     generators = spawn_generators(torch.Generator().manual_seed(seed), len(prompts), pipe.model.device)
     written = []
     for start in tqdm(range(0, len(prompts), request.batch_size), desc="Generating", disable=len(prompts) == 1):
         part = slice(start, start + request.batch_size)
-        motions = pipe(prompts[part], frames, generator=generators[part], batch_size=request.batch_size, **_sampling(request))
+        motions = pipe(prompts[part], frames, generator=generators[part], batch_size=request.batch_size, **options)
         for motion, paths in zip(motions, targets[part], strict=True):
             written += _write(motion, paths, request.finish)
     return written
@@ -230,10 +235,8 @@ def _check_length(request: GenerationRequest) -> None:
         raise ValueError("Give the length with --seconds or with --num-frames, not both.")
     if request.seconds is not None and not (math.isfinite(request.seconds) and request.seconds > 0):
         raise ValueError(f"--seconds must be a positive number, got {request.seconds}.")
-    known = Path(request.model or EMBEDDED) / "feature_extractor" / "preprocessor_config.json"
-    settings = json.loads(known.read_text(encoding="utf-8")) if known.is_file() else {}
-    limit, fps = settings.get("max_frames"), settings.get("fps")
-    if not isinstance(limit, int) or not isinstance(fps, (int, float)):
+    limit, fps = _made_at_once(Path(checkpoint_in(request.model or EMBEDDED)))
+    if not limit or not fps:
         return
     most = limit / fps
     if request.seconds is not None and round(request.seconds * fps) > limit:
@@ -258,8 +261,6 @@ def list_actions(model: str | None) -> list[tuple[str, str]]:
         OSError: If there is no such checkpoint.
         ValueError: If it does not say what it knows.
     """
-    from .utils.training_folder import checkpoint_in
-
     folder = Path(checkpoint_in(model or EMBEDDED))
     if not folder.is_dir():
         from huggingface_hub import snapshot_download
@@ -273,10 +274,21 @@ def list_actions(model: str | None) -> list[tuple[str, str]]:
         return list(zip(actions["names"], actions["examples"], strict=True))
 
 
-def _frames(request: GenerationRequest, pipe: TextToMotionPipeline) -> int | None:
-    if request.seconds is None:
-        return request.num_frames
-    return max(1, round(request.seconds * pipe.model.feature_extractor.fps))
+def _made_at_once(folder: Path) -> tuple[int, float]:
+    """Most frames and frame rate of a checkpoint; zeros where its files are not at hand or do not say."""
+    for file in (folder / part / "preprocessor_config.json" for part in ("feature_extractor", "")):
+        if file.is_file():
+            with reading(file, "a JSON object"):
+                settings = dict(json.loads(file.read_text(encoding="utf-8")))
+            limit, fps = settings.get("max_frames"), settings.get("fps")
+            return (limit, fps) if isinstance(limit, int) and isinstance(fps, (int, float)) else (0, 0.0)
+    return 0, 0.0
+
+
+def _frames(request: GenerationRequest, pipe: TextToMotionPipeline) -> int | Sequence[int] | None:
+    from .utils.asked import asked_frames
+
+    return asked_frames(request.num_frames, request.seconds, pipe.model.feature_extractor.fps)
 
 
 def _sampling(request: GenerationRequest) -> dict[str, Any]:
@@ -351,7 +363,6 @@ def _load(request: GenerationRequest, many: bool) -> TextToMotionPipeline:
     from transformers.utils import logging
 
     from .utils.device import choose_device
-    from .utils.training_folder import checkpoint_in
 
     logging.disable_progress_bar()
     device = choose_device(request.device)

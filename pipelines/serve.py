@@ -23,6 +23,7 @@ from pydantic import BaseModel, Field
 from transformers import pipeline
 
 from hf_motion.pipelines.motion_diffusion import spawn_generators
+from hf_motion.utils.device import choose_device
 from hf_motion.utils.training_folder import checkpoint_in
 
 MEDIA_TYPES = {"glb": "model/gltf-binary", "json": "application/json", "html": "text/html"}
@@ -142,9 +143,10 @@ if __name__ == "__main__":
 
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", help="folder or Hub repository; the checkpoint inside hf_motion by default")
-    parser.add_argument("--device", help="cpu, cuda, ...")
+    parser.add_argument("--device", help="cpu, cuda, ...; the fastest there is by default")
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=8000)
     arguments = parser.parse_args()
     model = None if arguments.model is None else str(checkpoint_in(arguments.model))
-    uvicorn.run(make_app(pipeline("text-to-motion", model=model, device=arguments.device)), host=arguments.host, port=arguments.port)
+    text_to_motion = pipeline("text-to-motion", model=model, device=choose_device(arguments.device))
+    uvicorn.run(make_app(text_to_motion), host=arguments.host, port=arguments.port)

@@ -1,6 +1,7 @@
 """`hf-motion`."""
 
 import re
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -163,6 +164,15 @@ def test_finish_of_made_motions(model: str, tmp_path: Path) -> None:
     np.testing.assert_allclose(made.joints[:, 0, [0, 2]], 0, atol=1e-6)
     np.testing.assert_allclose(made.joints[::2, 0, 1], plain.joints[:, 0, 1], atol=1e-5)
     assert "LeftUpLeg" in (tmp_path / "a.bvh").read_text()
+
+
+def test_what_cannot_be_made_is_said_before_the_model_is_loaded(model: str, tmp_path: Path) -> None:
+    training = tmp_path / "run"
+    shutil.copytree(model, training / "pipeline")
+    long = ["a", "--model", training, "-o", tmp_path / "a.bvh", "--seconds", 60]
+    assert "--seconds 60 is more than the" in run(*long, code=1)
+    (training / "pipeline" / "feature_extractor" / "preprocessor_config.json").write_text('["max_frames"]')
+    assert "preprocessor_config.json' is not a JSON object" in run(*long, code=1)
 
 
 def test_version() -> None:

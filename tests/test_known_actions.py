@@ -8,6 +8,7 @@ import torch
 from tiny import seeded, tiny_pipeline
 from typer.testing import CliRunner
 
+from hf_motion import Motion
 from hf_motion.cli import app
 from hf_motion.data.paraphrases import Paraphrases
 from hf_motion.models.known_actions import KnownActions
@@ -93,6 +94,11 @@ def test_contact_cleanup_is_the_checkpoints_or_the_calls(tmp_path):
     np.testing.assert_allclose(again, cleaned.joints, atol=1e-4)
     off = loaded("a", num_frames=12, generator=seeded(), contact_cleanup=False).motions[0].joints
     np.testing.assert_allclose(off, plain.joints, atol=1e-4)
+    command = ["generate", "a", "--model", str(tmp_path), "--num-frames", "12", "--seed", "3", "-o"]
+    for flag, differs in (("--no-contact-cleanup", True), ("--contact-cleanup", False)):
+        made = [CliRunner().invoke(app, [*command, str(tmp_path / name), *more]) for name, more in (("a.npz", [flag]), ("b.npz", []))]
+        assert [one.exit_code for one in made] == [0, 0]
+        assert (abs(Motion.load(tmp_path / "a.npz").joints - Motion.load(tmp_path / "b.npz").joints).max() > 1e-2) == differs
     features = [one("a", num_frames=12, generator=seeded(), output_type="features").motions[0] for one in (tiny_pipeline(), loaded)]
     torch.testing.assert_close(*features)
 

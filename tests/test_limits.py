@@ -128,11 +128,12 @@ def test_millions_of_empty_lines(tmp_path: Path, name: str) -> None:
         read(path)
 
 
-def test_text_files_of_gigabytes(tmp_path: Path) -> None:
-    path = tmp_path / "a.bvh"
+@pytest.mark.parametrize("name", ["a.bvh", "a.json"])
+def test_text_files_of_gigabytes(tmp_path: Path, name: str) -> None:
+    path = tmp_path / name
     with path.open("wb") as file:
         file.truncate(2**31)
-    with quick_and_small(), pytest.raises(ValueError, match=r"a.bvh' holds 2.0 GiB, and at most 256 MiB are read of one file"):
+    with quick_and_small(), pytest.raises(ValueError, match=rf"{name}' holds 2.0 GiB, and at most 256 MiB are read of one file"):
         read_motion(path)
 
 

@@ -22,6 +22,7 @@ from hf_motion.trainers.motion_text import last_checkpoint
 from hf_motion.trainers.options import TrainingParser
 from hf_motion.trainers.text_transplant import TextTransplant, WordingCollator, WordingDataset, collect_queries, shrink_bert
 from hf_motion.utils.files import check_writable
+from hf_motion.utils.text import read_text, tidy_text
 
 
 @dataclass
@@ -51,12 +52,12 @@ def main(script: ScriptArguments, args: TrainingArguments) -> None:
     teacher = MotionDiffusionPipeline.load(script.pipeline)
     teacher.denoiser.requires_grad_(False)
     rows = load_motion_rows(script.dataset, script.split)
-    captions = sorted({caption["text"].strip() for captions in rows["captions"] for caption in captions if caption["text"].strip()})
+    captions = sorted({text for captions in rows["captions"] for caption in captions if (text := tidy_text(caption["text"]))})
     paraphrases = load_paraphrases(script.paraphrases)
     texts = [text for caption in captions for text in (caption, *paraphrases(caption))]
-    texts += [*map(mirror_text, texts), *(Path(script.more_words).read_text(encoding="utf-8").split() if script.more_words else ())]
+    texts += [*map(mirror_text, texts), *(read_text(script.more_words).split() if script.more_words else ())]
     encoder, tokenizer = shrink_bert(
-        BertModel.from_pretrained(script.text_encoder),
+        BertModel.from_pretrained(script.text_encoder, use_safetensors=True),
         AutoTokenizer.from_pretrained(script.text_encoder),
         script.num_layers,
         texts,

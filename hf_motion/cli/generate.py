@@ -75,7 +75,9 @@ def generate(
     batch_size: BatchSize = 16,
     rig: Rig = None,
     fps: Fps = None,
-    contact_cleanup: ContactCleanup = False,
+    contact_cleanup: Annotated[
+        bool | None, typer.Option(help="Hold feet still while they touch the floor; as the model does by itself by default.")
+    ] = None,
     in_place: InPlace = False,
     device: Device = None,
     dtype: Precision = DType.float32,
@@ -98,7 +100,7 @@ def generate(
                 formats=[item.value for item in formats or ()], seconds=seconds, num_frames=num_frames, seed=seed,
                 guidance_scale=guidance_scale, num_inference_steps=num_inference_steps, num_samples=num_samples,
                 batch_size=batch_size, device=device, dtype=dtype.value,
-                finish=Finish(rig, fps, contact_cleanup, in_place),
+                own_cleanup=contact_cleanup is not False, finish=Finish(rig, fps, contact_cleanup is True, in_place),
             )
         )  # fmt: skip
     for path in written:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ..utils.extras import require
+from ..utils.text import read_text
 
 _SUBJECTS = (
     "a person", "the person", "someone", "somebody", "he", "she", "they", "a man", "the man", "a woman", "the woman", "a guy", "the guy",
@@ -158,9 +159,10 @@ def load_paraphrases(folder: str | Path) -> Paraphrases:
 
 def _read(file: Path) -> Any:
     yaml = require("yaml", "Reading paraphrases")
+    text = read_text(file)
     try:
-        return yaml.load(file.read_text(encoding="utf-8"), getattr(yaml, "CSafeLoader", yaml.SafeLoader))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        return yaml.load(text, getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+    except yaml.YAMLError as error:
         raise ValueError(f"{str(file)!r} is not YAML: {error}") from error
 
 

@@ -12,6 +12,7 @@ import numpy as np
 from ..motion import Motion
 from ..skeletons import Skeleton, known_skeleton
 from ..utils.files import atomic_path
+from ..utils.limits import read_bytes
 from .solved import solve
 
 _FORMAT, _VERSION = "hf_motion", 1
@@ -78,12 +79,14 @@ def read_json(path: str | os.PathLike) -> Motion:
     """Read the positions of a file that `write_json` wrote.
 
     Raises:
-        ValueError: If the file is no JSON, of another layout or version, or its parts do not fit together; the message names it.
+        ValueError: If the file is no JSON, too long (`hf_motion.utils.limits`), of another layout or version, or its parts do not fit
+            together; the message names it.
         FileNotFoundError: If there is no such file.
     """
     path = Path(path)
+    data = read_bytes(path)
     try:
-        content = json.loads(path.read_bytes())
+        content = json.loads(data)
     except (ValueError, RecursionError) as error:
         raise ValueError(f"{str(path)!r} is not a readable JSON file (truncated or another format): {error}.") from error
     kind = (content.get("format"), content.get("version")) if isinstance(content, dict) else None

@@ -7,6 +7,8 @@ the size of the body or the frame rate. Every function takes a `Motion` on a ske
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 
 from ..motion import Motion
@@ -18,20 +20,19 @@ _LIFTED = 0.05
 
 def leg_length(motion: Motion) -> float:
     """Thigh and shin, the mean of both legs, metres. At least 1 mm, so that it can divide."""
-    bones = [
-        np.linalg.norm(_joint(motion, f"{side}_{lower}") - _joint(motion, f"{side}_{upper}"), axis=-1)
-        for side in SIDES
-        for upper, lower in (("hip", "knee"), ("knee", "ankle"))
-    ]
-    return max(float(np.median(np.sum(bones, axis=0)) / 2), 1e-3)
+    return _limb_length(motion, "hip", "knee", "ankle")
 
 
 def arm_length(motion: Motion) -> float:
     """Upper arm and forearm, the mean of both arms, metres. At least 1 mm."""
+    return _limb_length(motion, "shoulder", "elbow", "wrist")
+
+
+def _limb_length(motion: Motion, *joints: str) -> float:
     bones = [
         np.linalg.norm(_joint(motion, f"{side}_{lower}") - _joint(motion, f"{side}_{upper}"), axis=-1)
         for side in SIDES
-        for upper, lower in (("shoulder", "elbow"), ("elbow", "wrist"))
+        for upper, lower in pairwise(joints)
     ]
     return max(float(np.median(np.sum(bones, axis=0)) / 2), 1e-3)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import logging
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -21,12 +20,10 @@ from ..motion import Motion
 from ..representation import MotionFeatureExtractor
 from ..text_encoders import pooled_text, token_limit
 from ..utils.asked import asked_frames, asked_generator
-from ..utils.text import check_prompts, warn_of_unread
+from ..utils.text import check_prompts, say, warn_of_unread
 from .constraints import KeptMotion
 from .editing import plan_edits
 from .motion_diffusion import MotionDiffusionPipeline, MotionPipelineOutput, spawn_generators
-
-logger = logging.getLogger("hf_motion")
 
 _OUTPUT_TYPES = ("motion", "features", "latent")
 
@@ -266,11 +263,10 @@ class MDMPipeline(MotionDiffusionPipeline):
             return
         pooled = states if mask is None else (states * mask[..., None]).sum(1) / mask.sum(1, keepdim=True)
         for text, nearest in self.known_actions.far(pooled, prompts).items():
-            logger.warning(
-                "%r is far from everything that this checkpoint learned, so the motion may show something else; the nearest actions "
-                "that it knows are: %s. `hf-motion generate --list-actions` shows all.",
-                text,
-                ", ".join(nearest),
+            say(
+                f"{text!r} is far from everything that this checkpoint learned, so the motion may show something else; the nearest actions "
+                f"that it knows are: {', '.join(nearest)}. `hf-motion generate --list-actions` shows all.",
+                "were far from everything that the checkpoint learned",
             )
 
     def _decode(

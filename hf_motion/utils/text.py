@@ -98,7 +98,7 @@ def tidy_text(text: str) -> str:
         if dropped:
             text = "".join(character for character in text if character not in dropped)
             names = ", ".join(f"U+{ord(character):04X} ({_kind(character)})" for character in dropped)
-            _say(f"Left out of {_short(' '.join(text.split()))}: {names}.", "had characters that were left out")
+            say(f"Left out of {_short(' '.join(text.split()))}: {names}.", "had characters that were left out")
         text = unicodedata.normalize("NFC", text)
     return " ".join(text.split())
 
@@ -128,7 +128,13 @@ def say_once() -> Iterator[None]:
                 logger.warning("%d more sentences %s.", len(messages) - _SHOWN, kind)
 
 
-def _say(message: str, kind: str) -> None:
+def say(message: str, kind: str) -> None:
+    """Warn, within `say_once` not twice of the same.
+
+    Args:
+        message (`str`): The warning.
+        kind (`str`): What many sentences with such warnings have in common, as in "6 more sentences <kind>."
+    """
     with say_once():
         messages = _said.get().setdefault(kind, [])
         if message not in messages:
@@ -156,13 +162,13 @@ def warn_of_unread(
             else:
                 (cut, unknown), unit = _unread(text, tokenizer, limit), "tokens"
             if cut:
-                _say(
+                say(
                     f"These words were left out of {_short(text)}: {_short(cut, 300)}. The model reads {limit} {unit} at most.",
                     "were longer than the model reads, and were cut",
                 )
             if unknown:
                 shown = ", ".join(unknown[:20]) + (f" and {len(unknown) - 20} more" if len(unknown) > 20 else "")
-                _say(
+                say(
                     f"The model does not know {shown} in {_short(text)}: what that means is lost, and what follows may be. Use the words "
                     "that it learned, which are plain English for most models.",
                     "had words or letters that the model does not know",

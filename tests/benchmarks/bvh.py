@@ -23,13 +23,13 @@ from hf_motion.kinematics import constant_bone_lengths
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--dataset", default=str(Path(__file__).parents[1] / "fixtures" / "clips.parquet"))
-    parser.add_argument("--rotations-only", action="store_true", help="no position channels but the root's")
+    parser.add_argument("--rotations-only", action="store_true", help="no position channels but the root's, as files have by default")
     arguments = parser.parse_args()
     errors: dict[tuple[str, str], list[np.ndarray]] = defaultdict(list)
     with tempfile.TemporaryDirectory() as folder:
         for row in tqdm(load_motion_rows(arguments.dataset)):
             motion, _ = read_row(row, "humanml3d-22")
-            options = {"tolerance": None} if arguments.rotations_only else {}
+            options = {} if arguments.rotations_only else {"keep_proportions": True}
             again = Motion.load(motion.save(Path(folder) / "clip.bvh", **options)).joints
             constant = constant_bone_lengths(torch.from_numpy(motion.joints).double(), motion.skeleton).numpy()
             for name, joints in (("constant bones", constant), ("as recorded", motion.joints)):
