@@ -106,8 +106,8 @@ def change(folder: Path, file: str, **values: Any) -> Path:
         ("feature_extractor/preprocessor_config.json", {"max_frames": 10**9}, "at most 100,000 are taken"),
         ("feature_extractor/preprocessor_config.json", {"fps": 1e9}, "fps must be from 0.001 to 10,000"),
         ("model_index.json", {"scheduler": 3}, "must give library and class of 'scheduler'"),
-        ("model_index.json", {"_class_name": None}, "no pipeline class None"),
-        ("model_index.json", {"denoiser": ["hf_motion.components", "Nothing"]}, "damaged"),
+        ("model_index.json", {"_class_name": None}, "names the pipeline class None"),
+        ("model_index.json", {"denoiser": ["hf_motion.components", "Nothing"]}, "no part that this installation has"),
     ],
 )
 def test_sizes_are_looked_at_before_anything_is_built(saved: dict[str, Path], tmp_path: Path, file: str, values: dict, words: str) -> None:

@@ -1,7 +1,6 @@
 """Rendering: what is drawn, on which side, in which files, and what is refused."""
 
 import base64
-import builtins
 import html
 import json
 import re
@@ -315,14 +314,8 @@ def test_bad_arguments_name_the_value_and_the_way_out(call, message, tmp_path):
 
 @pytest.mark.parametrize(("missing", "name"), [("av", "walk.mp4"), ("PIL", "walk.gif"), ("PIL", "walk.png")])
 def test_missing_packages_are_named_with_the_extra(missing, name, tmp_path, monkeypatch):
-    real = builtins.__import__
-
-    def without(module, *args, **kwargs):
-        if module.split(".")[0] == missing:
-            raise ImportError(f"No module named {module!r}")
-        return real(module, *args, **kwargs)
-
-    monkeypatch.setattr(builtins, "__import__", without)
+    for module in (missing, *(name for name in sys.modules if name.startswith(f"{missing}."))):
+        monkeypatch.setitem(sys.modules, module, None)  # importing it fails
     with pytest.raises(ImportError, match=re.escape("pip install 'hf-motion[render]'")):
         walking(2).save(tmp_path / name)
 

@@ -145,7 +145,8 @@ class MotionDiffusionPipeline(TextEncoderLoraMixin, DiffusionPipeline):
                 index_file = folder / "model_index.json"
                 with reading(index_file, "the index of a pipeline"):
                     index = cls.load_config(folder)
-                parts = [name for name in cls._get_signature_keys(cls)[0] if name not in kwargs]
+                left_out = [name for name in cls._optional_components if not any(index.get(name) or ())]
+                parts = [name for name in cls._get_signature_keys(cls)[0] if name not in (*kwargs, *left_out)]
                 for part in parts:
                     value = index.get(part)
                     if not (isinstance(value, (list, tuple)) and len(value) == 2 and all(isinstance(word, str) for word in value)):
