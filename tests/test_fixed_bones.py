@@ -15,7 +15,7 @@ from hf_motion.skeletons import HUMANML3D_22
 ROWS = load_motion_rows(str(Path(__file__).parent / "fixtures" / "clips.parquet"))
 CLIPS = [read_row(row, "humanml3d-22")[0] for row in ROWS]
 LENGTHS = torch.tensor(HUMANML3D_22.rest_lengths, dtype=torch.float64)
-FEET, TOES, WRISTS = list(HUMANML3D_22.feet), [10, 11], [20, 21]
+FEET, ANKLES, TOES, SHOULDERS, WRISTS = list(HUMANML3D_22.feet), [7, 8], [10, 11], [16, 17], [20, 21]
 
 
 def lengths(joints: torch.Tensor) -> torch.Tensor:
@@ -43,7 +43,34 @@ def test_decoded_bones_have_one_length_and_feet_and_hands_stay(extractor: Motion
     moved = (decoded - raw).norm(dim=-1)
     assert moved[:, FEET].mean() < 0.015
     assert moved[:, TOES].mean() < 0.003
-    assert moved[:, WRISTS].mean() < 0.02
+    assert moved[:, WRISTS].mean() < 0.005
+    assert moved[:, SHOULDERS].mean() < 0.03
+
+
+@pytest.mark.parametrize("clip", range(len(CLIPS)))
+def test_hands_and_feet_stay_in_noise_and_shake_no_more(extractor: MotionFeatureExtractor, clip: int) -> None:
+    """Each joint 2 cm off in every direction, on its own in each frame: bones change by 3 to 4 cm, arms get out of reach."""
+    raw = extractor.features.canonicalize(torch.from_numpy(CLIPS[clip].joints)).double()
+    raw = raw + 0.02 * noise(len(raw))
+    placed = fixed_bones(raw)
+    moved = (placed - raw).norm(dim=-1)
+    assert moved[:, WRISTS].mean() < 0.012
+    assert moved[:, ANKLES].mean() < 0.04
+    assert moved[:, TOES].mean() < 0.015
+    shaken, before = (joints[:, WRISTS].diff(n=2, dim=0).norm(dim=-1).mean() for joints in (placed, raw))
+    assert shaken < 1.05 * before
+
+
+def test_hands_that_arms_reach_stay_exactly() -> None:
+    """Collars 3 cm longer than the body's, as far as shoulders go: arms that are bent still end where they did."""
+    joints = torch.from_numpy(HUMANML3D_22.body_joints)[None].repeat(2, 1, 1)
+    for shoulder, elbow, wrist, out in ((16, 18, 20, 1.0), (17, 19, 21, -1.0)):
+        joints[:, [shoulder, elbow, wrist], 0] += 0.03 * out
+        joints[:, wrist] = joints[:, elbow] + torch.tensor([0.0, 0.1, 0.2], dtype=torch.float64)
+    placed = fixed_bones(joints)
+    assert (lengths(placed) - LENGTHS).abs().max() < 1e-6
+    assert (placed - joints)[:, WRISTS].norm(dim=-1).max() < 1e-6
+    assert (placed - joints)[:, SHOULDERS].norm(dim=-1).max() > 0.02
 
 
 def test_what_is_on_the_body_already_stays() -> None:
@@ -62,6 +89,7 @@ def test_a_real_clip_on_its_own_bones_moves_by_the_shape_of_its_pelvis_only(extr
         placed = fixed_bones(canonical)
         moved = (placed - canonical).norm(dim=-1)
         assert moved[:, FEET].mean() < 1e-3
+        assert moved[:, WRISTS].mean() < 0.005
         assert (fixed_bones(placed) - placed).abs().max() < 1e-6
 
 

@@ -9,7 +9,9 @@ from torch import Tensor
 
 from ..skeletons import Skeleton, get_skeleton
 
-_FOLLOW = 0.25
+_AIM = 0.5
+"""How much of what a bone's base was moved by its far end makes up for, by turning."""
+
 _STARTS = ("left_hip", "right_hip", "left_shoulder", "right_shoulder")
 _MIDDLES = ("left_knee", "right_knee", "left_elbow", "right_elbow")
 _ENDS = ("left_ankle", "right_ankle", "left_wrist", "right_wrist")
@@ -18,10 +20,10 @@ _ENDS = ("left_ankle", "right_ankle", "left_wrist", "right_wrist")
 def fixed_bones(joints: Tensor, skeleton: str | Skeleton = "humanml3d-22") -> Tensor:
     """The motion on the reference body of a skeleton (`Skeleton.body_offsets`), hands and feet where they were. Differentiable.
 
-    Pelvis and chest are rigid and turned as the joints around them are; hips keep their middle, and the spine its directions. Legs reach
-    for the ankles by two-bone inverse kinematics in the plane that they bend in, so that toes stay where they are, arms for the wrists.
-    A limb that is too short is straightened. Every frame is looked at on its own: the result depends neither on other frames nor on other
-    clips of a batch, bit for bit.
+    Pelvis and chest are rigid and turned as the joints around them are, and hips keep their middle. Spine, head and shoulders point half
+    as they pointed, half to where they were. Legs reach for the ankles by two-bone inverse kinematics in the plane that they bend in, so
+    that toes stay where they are, arms for the wrists. A limb that is too short is straightened. Every frame is looked at on its own: the
+    result depends neither on other frames nor on other clips of a batch, bit for bit.
 
     Args:
         joints (`torch.Tensor`): Positions, (..., joints, 3), Y up, in the skeleton's unit.
@@ -101,7 +103,7 @@ def _torso(was: dict[str, Tensor], rest: dict[str, Tensor], length: dict[str, Te
         new[name] = new["pelvis"] + pelvis(rest[name] - rest["pelvis"])
 
     def directed(name: str, base: str) -> None:
-        new[name] = new[base] + length[name] * _unit(was[name] - was[base])
+        new[name] = new[base] + length[name] * _unit(was[name] - was[base] - _AIM * (new[base] - was[base]))
 
     directed("spine2", "spine1")
     directed("spine3", "spine2")
@@ -117,9 +119,8 @@ def _torso(was: dict[str, Tensor], rest: dict[str, Tensor], length: dict[str, Te
 def _limbs(was: dict[str, Tensor], new: dict[str, Tensor], length: dict[str, Tensor]) -> None:
     """Arms and legs, all four at once; feet by their direction, ankles where that leaves the toes."""
     soles = {side: length[f"{side}_foot"] * _unit(was[f"{side}_foot"] - was[f"{side}_ankle"]) for side in ("left", "right")}
-    # Hands go a part of the way with their shoulders: they touch the body too, and elbows are spared.
     ankles = [was[f"{side}_foot"] - soles[side] for side in ("left", "right")]
-    wrists = [was[f"{side}_wrist"] + _FOLLOW * (new[f"{side}_shoulder"] - was[f"{side}_shoulder"]) for side in ("left", "right")]
+    wrists = [was["left_wrist"], was["right_wrist"]]
     # Straight knees bend to where the toes point, straight elbows to the back.
     left, up = new["left_shoulder"] - new["right_shoulder"], new["neck"] - new["spine3"]
     back = _cross(up, left)
