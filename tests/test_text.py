@@ -177,7 +177,6 @@ SAID = {
     "中文": "'一个人向前走'",
     "日本語": "'人が歩く'",
     "emoji": "'👩‍🚀🏃💨'",
-    "a word of other letters": "'relax,'",
 }
 
 
@@ -191,11 +190,10 @@ def test_the_embedded_checkpoint_takes_any_sentence(caplog: pytest.LogCaptureFix
     messages = said(caplog)
     for name, words in SAID.items():
         assert any(f"does not know {words} in '{ODD[name]}'" in message for message in messages), messages
-    assert [message[:54] for message in messages if "left out" in message] == [
-        "These words were left out of 'человек идёт вперёд': 'в",
-        "These words were left out of 'a person walks and turns",
-    ]
-    assert len(messages) == len(SAID) + 2
+    assert sum("does not know" in message for message in messages) == len(SAID)
+    assert ["turns a person" in message for message in messages if "left out" in message] == [True]
+    assert any(f"'{ODD['emoji']}' is far from everything that this checkpoint learned" in message for message in messages)
+    assert not any("a person stands still" in message for message in messages)
 
 
 def test_prompt_files(tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ from ..motion import Motion
 from ..representation import MotionFeatureExtractor
 from ..text_encoders import pooled_text, token_limit
 from ..utils.asked import asked_frames, asked_generator
-from ..utils.text import check_prompts, say, warn_of_unread
+from ..utils.text import check_prompts, quoted, say, warn_of_unread
 from .constraints import KeptMotion
 from .editing import plan_edits
 from .motion_diffusion import MotionDiffusionPipeline, MotionPipelineOutput, spawn_generators
@@ -264,8 +264,8 @@ class MDMPipeline(MotionDiffusionPipeline):
         pooled = states if mask is None else (states * mask[..., None]).sum(1) / mask.sum(1, keepdim=True)
         for text, nearest in self.known_actions.far(pooled, prompts).items():
             say(
-                f"{text!r} is far from everything that this checkpoint learned, so the motion may show something else; the nearest actions "
-                f"that it knows are: {', '.join(nearest)}. `hf-motion generate --list-actions` shows all.",
+                f"{quoted(text)} is far from everything that this checkpoint learned, so the motion may show something else; the nearest "
+                f"actions that it knows are: {', '.join(nearest)}. `hf-motion generate --list-actions` shows all.",
                 "were far from everything that the checkpoint learned",
             )
 

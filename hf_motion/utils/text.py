@@ -98,7 +98,7 @@ def tidy_text(text: str) -> str:
         if dropped:
             text = "".join(character for character in text if character not in dropped)
             names = ", ".join(f"U+{ord(character):04X} ({_kind(character)})" for character in dropped)
-            say(f"Left out of {_short(' '.join(text.split()))}: {names}.", "had characters that were left out")
+            say(f"Left out of {quoted(' '.join(text.split()))}: {names}.", "had characters that were left out")
         text = unicodedata.normalize("NFC", text)
     return " ".join(text.split())
 
@@ -163,13 +163,13 @@ def warn_of_unread(
                 (cut, unknown), unit = _unread(text, tokenizer, limit), "tokens"
             if cut:
                 say(
-                    f"These words were left out of {_short(text)}: {_short(cut, 300)}. The model reads {limit} {unit} at most.",
+                    f"These words were left out of {quoted(text)}: {quoted(cut, 300)}. The model reads {limit} {unit} at most.",
                     "were longer than the model reads, and were cut",
                 )
             if unknown:
                 shown = ", ".join(unknown[:20]) + (f" and {len(unknown) - 20} more" if len(unknown) > 20 else "")
                 say(
-                    f"The model does not know {shown} in {_short(text)}: what that means is lost, and what follows may be. Use the words "
+                    f"The model does not know {shown} in {quoted(text)}: what that means is lost, and what follows may be. Use the words "
                     "that it learned, which are plain English for most models.",
                     "had words or letters that the model does not know",
                 )
@@ -199,7 +199,7 @@ def _unread(text: str, tokenizer: PreTrainedTokenizerBase, limit: int | None) ->
     return text[cut:] if long else "", list(unknown)
 
 
-def _short(text: str, most: int = 60) -> str:
+def quoted(text: str, most: int = 60) -> str:
     """Its quotation, the middle left out where it is long."""
     return f"'{text if len(text) <= most else f'{text[: most - 20]} ... {text[-15:]}'}'"
 

@@ -48,7 +48,8 @@ def published_size(steps: int) -> MDMPipeline:
     torch.manual_seed(0)
     small = load_embedded_pipeline()
     options = {"hidden_size": 512, "intermediate_size": 2048, "num_hidden_layers": 12, "num_attention_heads": 8}
-    encoder = CLIPTextModelWithProjection(CLIPTextConfig(vocab_size=len(small.tokenizer), projection_dim=512, **options)).eval()
+    ends = {"eos_token_id": small.tokenizer.sep_token_id, "pad_token_id": small.tokenizer.pad_token_id}
+    encoder = CLIPTextModelWithProjection(CLIPTextConfig(vocab_size=len(small.tokenizer), projection_dim=512, **options, **ends)).eval()
     return MDMPipeline(MDMDenoiser().eval(), encoder, small.tokenizer, mdm_scheduler(steps), small.feature_extractor, max_text_tokens=22)
 
 
