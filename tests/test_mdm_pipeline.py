@@ -45,6 +45,21 @@ def test_encoder_without_a_pooled_output_gives_the_mean_of_its_tokens(encoder: s
     assert len(pipe("turn", num_frames=6).motions[0]) == 6
 
 
+@pytest.mark.parametrize(("encoder", "limit"), [("clip", 22), ("distilbert", 64), ("t5", None)])
+def test_below_float32_a_prompt_is_as_wide_as_any_other(encoder: str, limit: int | None) -> None:
+    """Products of other widths round otherwise: centimetres after all steps."""
+    pipe = tiny_pipeline(encoder).to(torch.bfloat16)
+    pipe.register_to_config(max_text_tokens=limit)
+    widths = []
+    pipe.text_encoder.register_forward_pre_hook(lambda _, __, inputs: widths.append(inputs["input_ids"].shape[1]), with_kwargs=True)
+    alone = pipe.encode_prompt(["turn"])
+    together = pipe.encode_prompt(["turn", "a person walks forward"])
+    assert widths == [min(32, limit or 32)] * 2
+    assert torch.equal(alone[0][0], together[0][0])
+    pipe.encode_prompt(["a person walks " * 50])
+    assert widths[-1] % 32 == 0 or widths[-1] == limit
+
+
 def test_offloaded_weights() -> None:
     expected = tiny_pipeline("distilbert")("a", num_frames=6, generator=seeded()).motions[0]
     pipe = tiny_pipeline("distilbert")

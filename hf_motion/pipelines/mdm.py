@@ -26,6 +26,7 @@ from .editing import plan_edits
 from .motion_diffusion import MotionDiffusionPipeline, MotionPipelineOutput, spawn_generators
 
 _OUTPUT_TYPES = ("motion", "features", "latent")
+_TEXT_STEP = 32
 
 
 class MDMPipeline(MotionDiffusionPipeline):
@@ -122,9 +123,18 @@ class MDMPipeline(MotionDiffusionPipeline):
         return pooled_text(self.text_encoder, output, attention_mask), None
 
     def encode_prompt(self, prompts: Sequence[str]) -> tuple[Tensor, Tensor | None]:
-        """Encode each distinct prompt once; see `encode_tokens` for what comes back."""
+        """Encode each distinct prompt once; see `encode_tokens` for what comes back.
+
+        Below float32, products of another width round otherwise, and sampling makes centimetres of that. There, tokens are padded to full
+        steps of 32, or to the encoder's limit, so that a prompt is read alike whatever the longest of its batch is.
+        """
         distinct = list(dict.fromkeys(prompts))
-        tokens = {name: value.to(self._execution_device) for name, value in self.tokenize(distinct).items()}
+        tokens = self.tokenize(distinct)
+        if self.denoiser.dtype != torch.float32:
+            longest, limit = tokens["input_ids"].shape[1], token_limit(self.text_encoder, self.config.max_text_tokens)
+            width = -(-longest // _TEXT_STEP) * _TEXT_STEP
+            tokens = self.tokenizer.pad(tokens, padding="max_length", max_length=min(width, limit or width), return_tensors="pt")
+        tokens = {name: value.to(self._execution_device) for name, value in tokens.items()}
         states, mask = self.encode_tokens(**tokens)
         rows = torch.tensor([distinct.index(prompt) for prompt in prompts], device=states.device)
         return states[rows], mask[rows] if mask is not None else None
