@@ -117,7 +117,7 @@ class MotionDiffusionPipeline(TextEncoderLoraMixin, DiffusionPipeline):
         extractor = pipeline.feature_extractor
         if "feature_extractor" not in kwargs and (extractor.mean is None or extractor.std is None):
             raise ValueError(
-                f"The feature extractor of {str(pretrained_model_name_or_path)!r} has no mean and std: its numbers cannot be turned "
+                f"{str(folder / 'feature_extractor' / 'preprocessor_config.json')!r} has no mean and std: its numbers cannot be turned "
                 "into joints. Pass feature_extractor=MotionFeatureExtractor(mean=..., std=...) with those that it was trained with."
             )
         if "text_encoder" not in kwargs and (folder / LORA_FOLDER / ADAPTER_CONFIG).is_file():
