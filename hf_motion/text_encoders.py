@@ -119,8 +119,13 @@ def pooled_text(encoder: PreTrainedModel, output: Any, attention_mask: Tensor) -
         return output.text_embeds
     if encoder.config.model_type.startswith("clip"):
         return output.pooler_output
-    mask = attention_mask[..., None].to(output.last_hidden_state.dtype)
-    return (output.last_hidden_state * mask).sum(1) / mask.sum(1)
+    return mean_over_tokens(output.last_hidden_state, attention_mask)
+
+
+def mean_over_tokens(states: Tensor, attention_mask: Tensor) -> Tensor:
+    """Means of (batch, tokens, width) over the real tokens, 1 in a mask (batch, tokens): (batch, width)."""
+    mask = attention_mask[..., None].to(states.dtype)
+    return (states * mask).sum(1) / mask.sum(1)
 
 
 def token_limit(encoder: PreTrainedModel, wanted: int | None = None) -> int | None:

@@ -18,7 +18,7 @@ from ..models.known_actions import KnownActions
 from ..models.mdm import MDMDenoiser
 from ..motion import Motion
 from ..representation import MotionFeatureExtractor
-from ..text_encoders import pooled_text, token_limit
+from ..text_encoders import mean_over_tokens, pooled_text, token_limit
 from ..utils.asked import asked_frames, asked_generator
 from ..utils.text import check_prompts, quoted, say, warn_of_unread
 from .constraints import KeptMotion
@@ -271,7 +271,7 @@ class MDMPipeline(MotionDiffusionPipeline):
     def _warn_of_unknown(self, prompts: list[str], states: Tensor, mask: Tensor | None) -> None:
         if self.known_actions is None:
             return
-        pooled = states if mask is None else (states * mask[..., None]).sum(1) / mask.sum(1, keepdim=True)
+        pooled = states if mask is None else mean_over_tokens(states, mask)
         for text, nearest in self.known_actions.far(pooled, prompts).items():
             say(
                 f"{quoted(text)} is far from everything that this checkpoint learned, so the motion may show something else; the nearest "

@@ -11,6 +11,7 @@ from torch import Tensor
 from ..data.paraphrases import Paraphrases
 from ..models.known_actions import KnownActions
 from ..pipelines.mdm import MDMPipeline
+from ..text_encoders import mean_over_tokens
 
 
 def learn_known_actions(
@@ -44,5 +45,5 @@ def pooled_texts(pipeline: MDMPipeline, texts: Sequence[str], batch_size: int = 
     rows = []
     for start in range(0, len(texts), batch_size):
         states, mask = pipeline.encode_prompt(texts[start : start + batch_size])
-        rows.append(states if mask is None else (states * mask[..., None]).sum(1) / mask.sum(1, keepdim=True))
+        rows.append(states if mask is None else mean_over_tokens(states, mask))
     return torch.cat(rows).float()
