@@ -13,6 +13,7 @@ from . import registration
 __version__ = "0.1.0.dev0"
 
 _PUBLIC = {
+    "AutoMotionModel": "models.motion_language.auto",
     "AdaQFExtractors": "models.adaqf_extractors.modeling_adaqf_extractors",
     "AdaQFExtractorsConfig": "models.adaqf_extractors.configuration_adaqf_extractors",
     "AdaQFPipeline": "pipelines.adaqf",
@@ -24,6 +25,8 @@ _PUBLIC = {
     "MotionVQConfig": "models.motion_vq.configuration_motion_vq",
     "MotionVQModel": "models.motion_vq.modeling_motion_vq",
     "MotionTokenizer": "tokenization.motion_tokenizer",
+    "MotionLanguageModel": "models.motion_language.modeling_motion_language",
+    "MotionToTextPipeline": "pipelines.motion_to_text",
     "MotionSystem": "models.motion_system.modeling_motion_system",
     "MotionSystemConfig": "models.motion_system.configuration_motion_system",
     "MotionTextEmbedder": "retrieval.embedder",
@@ -57,6 +60,8 @@ if TYPE_CHECKING:
     from .models.mdm import MDMDenoiser as MDMDenoiser
     from .models.momask.configuration_momask import MoMaskConfig as MoMaskConfig
     from .models.momask.modeling_momask import MoMask as MoMask
+    from .models.motion_language.auto import AutoMotionModel as AutoMotionModel
+    from .models.motion_language.modeling_motion_language import MotionLanguageModel as MotionLanguageModel
     from .models.motion_system.configuration_motion_system import MotionSystemConfig as MotionSystemConfig
     from .models.motion_system.modeling_motion_system import MotionSystem as MotionSystem
     from .models.motion_vq.configuration_motion_vq import MotionVQConfig as MotionVQConfig
@@ -73,6 +78,7 @@ if TYPE_CHECKING:
     from .pipelines.editing import edit_mask as edit_mask
     from .pipelines.editing import join_motions as join_motions
     from .pipelines.mdm import MDMPipeline as MDMPipeline
+    from .pipelines.motion_to_text import MotionToTextPipeline as MotionToTextPipeline
     from .pipelines.text_to_motion import TextToMotionPipeline as TextToMotionPipeline
     from .representation import HumanML3DRepresentation as HumanML3DRepresentation
     from .representation import MotionFeatureExtractor as MotionFeatureExtractor

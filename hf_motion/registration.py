@@ -88,9 +88,16 @@ def _register_tasks(module: ModuleType) -> None:
         module.PIPELINE_REGISTRY.register_pipeline(
             "text-to-motion",
             pipeline_class=_lazy_class("pipelines.text_to_motion", "TextToMotionPipeline"),
-            pt_model=module.AutoModel,
+            pt_model=_lazy_class("models.motion_language.auto", "AutoMotionModel"),
             default={"model": (str(EMBEDDED), None)},
             type="text",
+        )
+    if "motion-to-text" not in module.PIPELINE_REGISTRY.supported_tasks:
+        module.PIPELINE_REGISTRY.register_pipeline(
+            "motion-to-text",
+            pipeline_class=_lazy_class("pipelines.motion_to_text", "MotionToTextPipeline"),
+            pt_model=_lazy_class("models.motion_language.auto", "AutoMotionModel"),
+            type="multimodal",
         )
 
 

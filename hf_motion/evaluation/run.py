@@ -13,13 +13,14 @@ from typing import Any
 
 import torch
 from accelerate import PartialState
-from transformers import AutoModel, PreTrainedModel
+from transformers import PreTrainedModel
 from transformers.utils import logging
 
 from .. import __version__
 from ..checkpoints import EMBEDDED, EMBEDDED_EVALUATOR, EMBEDDED_TMR
 from ..data.motion_text import load_motion_rows
 from ..hub.loading import load_part
+from ..models.motion_language.auto import AutoMotionModel
 from ..representation import MotionFeatureExtractor
 from ..retrieval.embedder import MotionTextEmbedder, checkpoint_folder, fingerprint
 from ..utils.device import choose_device
@@ -176,7 +177,7 @@ def _generation(request: EvaluationRequest, protocol: Protocol, device: str) -> 
 
 
 def _system(folder: Path, request: EvaluationRequest, device: str) -> PreTrainedModel:
-    system = load_part(AutoModel, folder, "model", dtype=getattr(torch, request.dtype))
+    system = load_part(AutoMotionModel, folder, "model", dtype=getattr(torch, request.dtype))
     if not hasattr(system, "generate_motion"):
         raise ValueError(f"{str(folder)!r} holds a {type(system).__name__}, which makes no motion from text. Is the mode right?")
     if hasattr(system, "pipeline"):

@@ -11,10 +11,12 @@ from huggingface_hub import ModelCard, ModelCardData
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
+    from ..models.motion_language.modeling_motion_language import MotionLanguageModel
     from ..representation import MotionFeatureExtractor
 
 _TEMPLATE = Path(__file__).parent / "card_template.md"
 _ADAPTER_TEMPLATE = Path(__file__).parent / "adapter_card_template.md"
+_LANGUAGE_TEMPLATE = Path(__file__).parent / "language_card_template.md"
 _GENERATOR_TEMPLATE = Path(__file__).parent / "generator_card_template.md"
 _RETRIEVAL_TEMPLATE = Path(__file__).parent / "retrieval_card_template.md"
 _TOKENIZER_TEMPLATE = Path(__file__).parent / "tokenizer_card_template.md"
@@ -145,6 +147,46 @@ def write_generator_card(folder: Path, model: PreTrainedModel, repo_id: str | No
         skeleton=model.feature_extractor.skeleton,
         representation=model.feature_extractor.representation,
         fps=f"{model.feature_extractor.fps:g}",
+        max_frames=model.max_frames,
+        repository=repo_id or "<this repository>",
+    ).save(path)
+
+
+def write_language_card(folder: Path, model: MotionLanguageModel, repo_id: str | None = None) -> None:
+    """Write `README.md` for a saved motion language model, unless it has one.
+
+    Args:
+        folder (`pathlib.Path`): Where the model is.
+        model (`MotionLanguageModel`): The model; of one with adapters, only these are there.
+        repo_id (`str`, *optional*): Where it is going to be, for the examples.
+    """
+    path = folder / "README.md"
+    if path.exists():
+        return
+    settings, extractor, base = model.config.motion, model.feature_extractor, None
+    if model.has_adapters:
+        base = next(iter(model.language_model.peft_config.values())).base_model_name_or_path
+    architecture = (model.config.architectures or ["language model"])[0]
+    data = ModelCardData(
+        library_name="peft" if base else "transformers",
+        pipeline_tag="text-to-motion",
+        base_model=base,
+        tags=["text-to-motion", "motion-to-text", "human-motion", "hf_motion", type(model).__name__],
+    )
+    plain = f'Plain transformers answers with motion tokens as text: `pipeline("text-generation", model="{repo_id or "<this repository>"}")`.'
+    codes = f"{settings['codebook_size']}, {settings['num_quantizers']} a token of {model.vq_model.config.frames_per_token} frames"
+    ModelCard.from_template(
+        data,
+        template_path=str(_LANGUAGE_TEMPLATE),
+        title=type(model).__name__,
+        architecture=architecture,
+        base_line=f"These are adapters of `{base}`, which has all the rest." if base else "Motion tokens are words of its vocabulary.",
+        plain_line="" if model.config.is_encoder_decoder else plain,
+        format=f"`{settings['format']}`, such as `{model.motion_text([[0]] * settings['num_quantizers'])}`",
+        codes=codes,
+        skeleton=extractor.skeleton,
+        representation=extractor.representation,
+        fps=f"{extractor.fps:g}",
         max_frames=model.max_frames,
         repository=repo_id or "<this repository>",
     ).save(path)

@@ -31,6 +31,21 @@ def write_model_door(folder: Path, model_class: str) -> None:
         temporary.write_text(_DOOR.replace("MotionSystem, MotionSystemConfig, TextToMotionPipeline", names), encoding="utf-8")
 
 
+def write_language_door(folder: Path) -> None:
+    """The same for a language model with a motion tokenizer: with `trust_remote_code=True`, `AutoModel` makes a `MotionLanguageModel` of it.
+
+    Everything else, and everybody who does not trust, gets the architecture that `config.json` names.
+
+    Args:
+        folder (`pathlib.Path`): A folder with the language model's `config.json`.
+    """
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    config["auto_map"] = {"AutoModel": "hf_motion_remote.MotionLanguageModel"}
+    write_json(folder / "config.json", config)
+    with atomic_path(folder / "hf_motion_remote.py") as temporary:
+        temporary.write_text(_DOOR.replace("MotionSystem, MotionSystemConfig", "MotionLanguageModel"), encoding="utf-8")
+
+
 def forget_origin(path: Path) -> None:
     """Drop from a JSON file where its content, or a part of it, was loaded from: often a path of somebody's machine."""
     content = json.loads(path.read_text(encoding="utf-8"))

@@ -21,12 +21,12 @@ from ..utils.faults import writing
 from ..utils.text import check_prompts, warn_of_unread
 from ..utils.training_folder import checkpoint_in
 from .checked_model import CheckedModel
+from .motion_decoding import decode_codes, token_counts
 from .motion_vq.configuration_motion_vq import MotionVQConfig
-from .motion_vq.modeling_motion_vq import MotionVQModel, pad_codes
+from .motion_vq.modeling_motion_vq import MotionVQModel
 from .text_motion_config import TextMotionConfig
 
 _HUB_OPTIONS = ("cache_dir", "force_download", "local_files_only", "revision", "token", "subfolder")
-_OUTPUT_TYPES = ("motion", "features", "codes")
 
 
 class TextMotionModel(CheckedModel):
@@ -150,16 +150,7 @@ class TextMotionModel(CheckedModel):
         Raises:
             ValueError: If a length is not a whole number in range, or there are not as many as texts.
         """
-        if num_frames is None:
-            return None
-        unit, limit = self.config.vq_config.frames_per_token, self.max_frames
-        if isinstance(num_frames, (list, tuple)) and len(num_frames) != texts:
-            raise ValueError(f"num_frames has {len(num_frames)} entries for {texts} prompts; pass one number, or one per prompt.")
-        lengths = list(num_frames) if isinstance(num_frames, (list, tuple)) else [num_frames] * texts
-        for length in lengths:
-            if isinstance(length, bool) or not isinstance(length, int) or not 1 <= length <= limit:
-                raise ValueError(f"num_frames must be whole numbers from 1 to {limit}, got {length!r}.")
-        return [-(-length // unit) for length in lengths]
+        return token_counts(num_frames, texts, self.config.vq_config.frames_per_token, self.max_frames)
 
     @property
     def max_frames(self) -> int:
@@ -180,19 +171,7 @@ class TextMotionModel(CheckedModel):
         Raises:
             ValueError: If the output type is unknown, or the model has no feature extractor.
         """
-        if output_type not in _OUTPUT_TYPES:
-            raise ValueError(f"output_type must be one of {', '.join(map(repr, _OUTPUT_TYPES))}, got {output_type!r}.")
-        if output_type == "codes":
-            return list(codes)
-        if self.feature_extractor is None:
-            raise ValueError("This model has no feature extractor. Load it with from_pretrained, or set model.feature_extractor.")
-        features = self.vq_model.decode(pad_codes(codes).to(self.device)).float()
-        unit = self.config.vq_config.frames_per_token
-        wanted = lengths or [clip.shape[1] * unit for clip in codes]
-        if output_type == "features":
-            return [self.feature_extractor.denormalize(clip[:length]) for clip, length in zip(features, wanted, strict=True)]
-        frames = torch.arange(features.shape[1], device=features.device) < torch.tensor(wanted, device=features.device)[:, None]
-        return self.feature_extractor.decode(features, frames.long(), list(texts))
+        return decode_codes(self.vq_model, self.feature_extractor, codes, texts, lengths, output_type)
 
 
 def _check_books(found: MotionVQConfig, wanted: MotionVQConfig) -> None:

@@ -38,6 +38,10 @@ class TextToMotionPipeline(Pipeline):
     _load_video_processor = False
     _pipeline_calls_generate = False
 
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        check_model(self.model, "generate_motion")
+
     def __call__(
         self,
         texts: str | Sequence[str],
@@ -127,3 +131,29 @@ class TextToMotionPipeline(Pipeline):
     def postprocess(self, model_outputs: Any, **parameters: Any) -> Any:
         """Not needed: the model gives motions."""
         return model_outputs
+
+
+def check_model(model: Any, method: str) -> None:
+    """Refuse a model that cannot do it, with the reason.
+
+    When a checkpoint of a language model does not load as one with motion tokens, `transformers.pipeline` swallows why and takes the plain
+    language model instead.
+
+    Args:
+        model (`PreTrainedModel`): What was loaded.
+        method (`str`): What it has to answer.
+
+    Raises:
+        ValueError: If it does not, or does not load.
+    """
+    if hasattr(model, method):
+        return
+    name = getattr(model, "name_or_path", "")
+    if name and not type(model).__module__.startswith("hf_motion"):
+        from ..models.motion_language.auto import AutoMotionModel
+
+        try:
+            AutoMotionModel.from_pretrained(name)
+        except OSError as error:
+            raise ValueError(str(error)) from error
+    raise ValueError(f"{name!r} holds a {type(model).__name__}, which has no {method}. Name a checkpoint of another model.")

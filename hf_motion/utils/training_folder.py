@@ -38,7 +38,7 @@ def checkpoint_in(name: str | os.PathLike) -> str | os.PathLike:
         return name
     finished = [folder / part for part in FINISHED if _is_checkpoint(folder / part)]
     if finished:
-        newest = max(finished, key=lambda path: (path / "config.json").stat().st_mtime)
+        newest = max(finished, key=lambda path: max(file.stat().st_mtime for file in path.glob("*config.json")))
         _say(f"{str(folder)!r} is the folder of a training; its finished checkpoint is taken: {str(newest)!r}.")
         return newest
     states = [path for path in folder.glob("checkpoint-*") if path.name.rpartition("-")[2].isdigit()]
@@ -73,7 +73,8 @@ def leave_sign(folder: Path, checkpoint: Path) -> None:
 
 
 def _is_checkpoint(folder: Path) -> bool:
-    return (folder / "model_index.json").is_file() or ((folder / "config.json").is_file() and any(folder.glob("*.safetensors")))
+    described = any((folder / name).is_file() for name in ("config.json", "adapter_config.json"))
+    return (folder / "model_index.json").is_file() or (described and any(folder.glob("*.safetensors")))
 
 
 @functools.cache

@@ -1,0 +1,158 @@
+"""Captioned motion as questions and answers, for language models."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from collections.abc import Mapping
+from itertools import accumulate
+from typing import Any, NamedTuple
+
+from torch import Tensor
+from tqdm.auto import tqdm
+
+from ..models.motion_language.instructions import TASKS
+from ..models.motion_language.modeling_motion_language import MotionLanguageModel, length_values
+from ..utils.extras import require
+from .tokens import TokenDataset
+
+MIXTURE = {"text_to_motion": 0.6, "motion_to_text": 0.2, "prediction": 0.1, "in_between": 0.1}
+"""Shares of the tasks, if nothing else is said."""
+
+_SAY = 0.5  # how often an optional thing, such as the length, is said
+_SHORTEST = {"prediction": 2, "in_between": 3}
+
+
+class Example(NamedTuple):
+    """A question and its answer.
+
+    Args:
+        task (`str`): One of `TASKS`.
+        question (`str`): Text.
+        words (`str`, *optional*): The answer, if it is a sentence.
+        codes (`torch.Tensor`, *optional*): The answer, (quantizers, tokens), if it is a motion.
+    """
+
+    task: str
+    question: str
+    words: str | None = None
+    codes: Tensor | None = None
+
+
+def make_example(model: MotionLanguageModel, task: str, codes: Tensor, caption: str, draw: random.Random) -> Example:
+    """Ask and answer something about a clip.
+
+    Args:
+        model (`MotionLanguageModel`): Its wordings, and how it writes motions.
+        task (`str`): One of `TASKS`; of a clip that is too short for it, `"text_to_motion"` is made instead.
+        codes (`torch.Tensor`): (quantizers, tokens).
+        caption (`str`): What the clip shows.
+        draw (`random.Random`): All chance.
+    """
+    count = codes.shape[1]
+    if count < _SHORTEST.get(task, 1):
+        task = "text_to_motion"
+    if task == "motion_to_text":
+        return Example(task, model.instructions(task, draw, motion=model.motion_text(codes)), words=caption)
+    if task == "text_to_motion":
+        first, behind, values = 0, count, {"text": caption}
+    elif task == "prediction":
+        first, behind = draw.randint(1, count - 1), count
+        values = {"motion": model.motion_text(codes[:, :first])}
+    else:
+        first, behind = sorted(draw.sample(range(1, count), 2))
+        values = {"start": model.motion_text(codes[:, :first]), "end": model.motion_text(codes[:, behind:])}
+    if draw.random() < _SAY:
+        frames = (behind - first) * model.vq_model.config.frames_per_token
+        values |= length_values(frames, model.feature_extractor.fps)
+    if task != "text_to_motion" and draw.random() < _SAY:
+        values["text"] = caption
+    return Example(task, model.instructions(task, draw, **values), codes=codes[:, first:behind])
+
+
+def instruction_rows(
+    model: MotionLanguageModel,
+    dataset: TokenDataset,
+    count: int,
+    mixture: Mapping[str, float] | None = None,
+    seed: int = 0,
+    balance: float = 0.0,
+    max_length: int | None = None,
+    show_progress: bool = True,
+) -> Any:
+    """Draw questions and answers from clips: a data set that trainers of language models take as it is.
+
+    Row `i` depends on the seed and `i` alone. Where captions have other wordings, see `MotionTextDataset`, these are said as often as
+    that data set says them.
+
+    Args:
+        model (`MotionLanguageModel`): The model that is to be trained.
+        dataset (`TokenDataset`): Clips as codes.
+        count (`int`): How many rows.
+        mixture (`Mapping[str, float]`, *optional*): Share of each task, `MIXTURE` by default.
+        seed (`int`, defaults to 0): All chance.
+        balance (`float`, defaults to 0.0): How much to lift rare actions, see `MotionTextDataset.balanced_weights`.
+        max_length (`int`, *optional*): Leave rows out that have more tokens.
+        show_progress (`bool`, defaults to `True`): Show a progress bar.
+
+    Returns:
+        `datasets.Dataset`: `input_ids` and `labels` (-100 on the question; of an encoder-decoder the answer alone), `task`, and `clip`,
+        the place in the data set.
+
+    Raises:
+        ValueError: If a task is unknown, shares are no shares, or no row is short enough.
+    """
+    tasks, shares = _checked_mixture(MIXTURE if mixture is None else mixture)
+    weights = list(accumulate(dataset.balanced_weights(balance)))
+    columns: dict[str, list[Any]] = {"input_ids": [], "labels": [], "task": [], "clip": []}
+    left_out: Counter[str] = Counter()
+    for place in tqdm(range(count), desc="Writing questions", disable=not show_progress):
+        draw = random.Random(seed * 1_000_003 + place)
+        clip = draw.choices(range(len(weights)), cum_weights=weights)[0]
+        item = dataset[clip, draw.getrandbits(62)]
+        caption = _reworded(dataset, item["caption"], draw)
+        example = make_example(model, draw.choices(tasks, shares)[0], item["codes"], caption, draw)
+        ids, labels = tokenize(model, example)
+        if max_length is not None and max(len(ids), len(labels)) > max_length:
+            left_out[example.task] += 1
+            continue
+        for name, value in (("input_ids", ids), ("labels", labels), ("task", example.task), ("clip", clip)):
+            columns[name].append(value)
+    if not columns["clip"]:
+        raise ValueError(f"None of {count} questions and answers has at most {max_length} tokens; raise max_length.")
+    if left_out:
+        tqdm.write(f"{sum(left_out.values())} of {count} rows have more than {max_length} tokens and were left out: {dict(left_out)}.")
+    return require("datasets", "Training").Dataset.from_dict(columns)
+
+
+def tokenize(model: MotionLanguageModel, example: Example) -> tuple[list[int], list[int]]:
+    """`input_ids` and `labels` of an example.
+
+    Args:
+        model (`MotionLanguageModel`): The model.
+        example (`Example`): Question and answer.
+    """
+    question = model.prompts.question(example.question)
+    if example.words is not None:
+        answer = model.prompts.answer(example.words)
+    elif model.vocabulary is not None:
+        answer = model.prompts.answer(ids=model.vocabulary.ids(example.codes))
+    else:
+        answer = model.prompts.answer(model.motion_text(example.codes))
+    if model.config.is_encoder_decoder:
+        return question, answer
+    return [*question, *answer], [*([-100] * len(question)), *answer]
+
+
+def _reworded(dataset: TokenDataset, caption: str, draw: random.Random) -> str:
+    wordings = dataset.clips.wordings.get(caption)
+    return draw.choice(wordings) if wordings and draw.random() < dataset.clips.paraphrase_share else caption
+
+
+def _checked_mixture(mixture: Mapping[str, float]) -> tuple[list[str], list[float]]:
+    if unknown := sorted(set(mixture) - set(TASKS)):
+        raise ValueError(f"Unknown task {unknown[0]!r} in the mixture; tasks are {', '.join(map(repr, TASKS))}.")
+    shares = {task: float(share) for task, share in mixture.items() if share}
+    if not shares or not all(share > 0 for share in shares.values()):
+        raise ValueError(f"The mixture gives tasks their shares, such as {MIXTURE}; got {dict(mixture)}.")
+    return list(shares), list(shares.values())

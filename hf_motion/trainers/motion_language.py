@@ -1,0 +1,246 @@
+"""Supervised training of motion language models, by TRL where it can."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from huggingface_hub import create_repo, upload_folder
+from torch import Tensor, nn
+from transformers import (
+    AutoConfig,
+    AutoFeatureExtractor,
+    AutoModelForCausalLM,
+    AutoModelForSeq2SeqLM,
+    AutoTokenizer,
+    DataCollatorForSeq2Seq,
+    Trainer,
+)
+from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
+
+from ..hub.loading import load_part
+from ..hub.training_card import TrainingRecord
+from ..models.motion_language.instructions import Instructions
+from ..models.motion_language.modeling_motion_language import MotionLanguageModel
+from ..models.motion_language.new_tokens import cut_layers, keep_own_head
+from ..models.motion_vq.modeling_motion_vq import MotionVQModel
+from ..tokenization.motion_tokenizer import MotionTokenizer
+from ..utils.device import choose_device
+from ..utils.extras import require
+from ..utils.training_folder import checkpoint_in, leave_sign
+from .motion_text import last_checkpoint
+
+trl = require("trl", "Training language models")
+_Collator = require("trl.trainer.sft_trainer", "Training language models").DataCollatorForLanguageModeling
+
+
+@dataclass
+class MotionSFTConfig(trl.SFTConfig):
+    """`trl.SFTConfig` that runs on a CPU where there is no accelerator, and leaves rows as they are: these are tokens already."""
+
+    def __post_init__(self) -> None:
+        # transformers takes bf16 for a wish for a GPU unless told otherwise.
+        self.use_cpu = self.use_cpu or choose_device() == "cpu"
+        super().__post_init__()
+        self.remove_unused_columns = False
+        self.dataset_kwargs = {"skip_prepare_dataset": True, **(self.dataset_kwargs or {})}
+
+
+class _WithClips:
+    """A collator's batches with the numbers of their clips."""
+
+    def __init__(self, collator: Any) -> None:
+        self.collator = collator
+
+    def __call__(self, rows: Sequence[dict[str, Any]]) -> dict[str, Tensor]:
+        batch = self.collator([{"input_ids": row["input_ids"], "labels": row["labels"]} for row in rows])
+        return {**batch, "clips": torch.tensor([row["clip"] for row in rows])}
+
+
+class _FiniteLoss(Trainer):
+    """Stops at a loss that is no number, before the weights are touched, with the names of the batch's clips."""
+
+    clip_names: Sequence[str] = ()
+
+    def training_step(self, model: nn.Module, inputs: dict[str, Any], *args: Any, **kwargs: Any) -> Tensor:
+        """One step.
+
+        Raises:
+            FloatingPointError: If the loss is not finite.
+        """
+        clips = inputs.pop("clips")
+        loss = super().training_step(model, inputs, *args, **kwargs)
+        if not torch.isfinite(loss):
+            names = ", ".join(self.clip_names[clip] for clip in clips.tolist())
+            raise FloatingPointError(
+                f"The loss of step {self.state.global_step + 1} is {float(loss)}. Its clips: {names}. Look at these (hf-motion data "
+                f"check), or lower the learning rate; the last good checkpoint is {last_checkpoint(self.args.output_dir)}."
+            )
+        return loss
+
+    def train_or_resume(self) -> None:
+        """Train to the end, from the last checkpoint in the output folder if there is one.
+
+        Raises:
+            SystemExit: On Ctrl-C, with a message that says where to go on from.
+        """
+        checkpoint = last_checkpoint(self.args.output_dir)
+        if checkpoint is not None and 0 < self.args.max_steps <= int(checkpoint.name.removeprefix(f"{PREFIX_CHECKPOINT_DIR}-")):
+            self._load_from_checkpoint(str(checkpoint))
+            self.state.global_step = json.loads((checkpoint / "trainer_state.json").read_text())["global_step"]
+            return
+        try:
+            self.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+        except KeyboardInterrupt:
+            found = last_checkpoint(self.args.output_dir)
+            raise SystemExit(f"Stopped. The last checkpoint is {found}; the same command goes on from there.") from None
+
+
+class _CausalTrainer(_FiniteLoss, trl.SFTTrainer):
+    """TRL's trainer, for causal language models."""
+
+
+class _Seq2SeqTrainer(_FiniteLoss):
+    """transformers' trainer, for encoder-decoders, which TRL's does not take."""
+
+
+def sft_trainer(model: MotionLanguageModel, args: MotionSFTConfig, rows: Any, clip_names: Sequence[str], **kwargs: Any) -> _FiniteLoss:
+    """A trainer of the model's language model: of all its weights, or of its adapters if it has some.
+
+    Args:
+        model (`MotionLanguageModel`): The model.
+        args (`MotionSFTConfig`): Settings.
+        rows (`datasets.Dataset`): See `hf_motion.trainers.instructions.instruction_rows`.
+        clip_names (`Sequence[str]`): Names of clips, for errors.
+        **kwargs: As for `transformers.Trainer`.
+    """
+    language_model, tokenizer = model.language_model, model.tokenizer
+    if model.config.is_encoder_decoder:
+        collator = _WithClips(DataCollatorForSeq2Seq(tokenizer, language_model))
+        trainer: _FiniteLoss = _Seq2SeqTrainer(
+            language_model, args, data_collator=collator, train_dataset=rows, processing_class=tokenizer, **kwargs
+        )
+    else:
+        collator = _WithClips(_Collator(pad_token_id=model.prompts.pad))
+        trainer = _CausalTrainer(language_model, args, data_collator=collator, train_dataset=rows, processing_class=tokenizer, **kwargs)
+        head = model.language_model.get_output_embeddings()
+        if not hasattr(head, "bias"):
+            head.bias = None  # what peft puts around a head has none, and TRL's head reads it
+    trainer.clip_names = clip_names
+    return trainer
+
+
+def add_adapters(model: MotionLanguageModel, rank: int, alpha: int | None = None, dropout: float = 0.0) -> None:
+    """Put LoRA on all linear layers, and let the rows of the motion tokens learn.
+
+    Args:
+        model (`MotionLanguageModel`): Loaded from a whole repository, which the adapters will name as their base; it is changed.
+        rank (`int`): Rank.
+        alpha (`int`, *optional*): Strength, twice the rank by default.
+        dropout (`float`, defaults to 0.0): Dropout.
+    """
+    from peft import LoraConfig, get_peft_model
+
+    language_model, rows = model.language_model, None
+    keep_own_head(language_model)
+    if model.vocabulary is not None:
+        ids = list(range(model.vocabulary.first, model.vocabulary.first + model.vocabulary.size))
+        table, head = language_model.get_input_embeddings(), language_model.get_output_embeddings()
+        rows = ids if head.weight is table.weight else {_name(language_model, table): ids, _name(language_model, head): ids}
+    task = "SEQ_2_SEQ_LM" if model.config.is_encoder_decoder else "CAUSAL_LM"
+    config = LoraConfig(
+        r=rank, lora_alpha=alpha or 2 * rank, lora_dropout=dropout, target_modules="all-linear", trainable_token_indices=rows, task_type=task
+    )
+    model.language_model = get_peft_model(language_model, config)
+
+
+def new_motion_language_model(
+    base: str,
+    motion_tokenizer: str,
+    format: str = "motion",
+    chat: bool | None = None,
+    instructions: str | None = None,
+    max_layers: int | None = None,
+    max_tokens: int = 49,
+    seed: int = 0,
+) -> MotionLanguageModel:
+    """Build a motion language model to train.
+
+    Args:
+        base (`str`): Folder or repository of a causal language model or a T5.
+        motion_tokenizer (`str`): The same of a `MotionVQModel`.
+        format (`str`, defaults to `"motion"`): How motions are written.
+        chat (`bool`, *optional*): Put questions into the chat template; by default if there is one.
+        instructions (`str`, *optional*): YAML file of wordings; those of the package by default.
+        max_layers (`int`, *optional*): Keep the first layers only.
+        max_tokens (`int`, defaults to 49): Longest motion, in time steps.
+        seed (`int`, defaults to 0): Of the new rows.
+
+    Returns:
+        `MotionLanguageModel`: In float32, to be trained.
+
+    Raises:
+        OSError: If something is not there.
+        ValueError: If something does not fit.
+    """
+    place = checkpoint_in(motion_tokenizer)
+    vq_model = MotionVQModel.from_pretrained(place)
+    extractor = load_part(AutoFeatureExtractor, place, "feature_extractor")
+    config = load_part(AutoConfig, base, "config")
+    auto = AutoModelForSeq2SeqLM if config.is_encoder_decoder else AutoModelForCausalLM
+    language_model = load_part(auto, base, "model", dtype=torch.float32)
+    keep_own_head(language_model)
+    if max_layers is not None:
+        cut_layers(language_model, max_layers)
+    return MotionLanguageModel.from_base(
+        language_model,
+        load_part(AutoTokenizer, base, "tokenizer"),
+        vq_model,
+        MotionTokenizer(vq_model.config.codebook_size, vq_model.config.num_quantizers),
+        extractor,
+        format=format,
+        chat=chat,
+        instructions=Instructions.from_file(instructions),
+        max_tokens=max_tokens,
+        generator=torch.Generator().manual_seed(seed),
+    )
+
+
+def save_trained(
+    trainer: _FiniteLoss, model: MotionLanguageModel, merge: bool, record: TrainingRecord | None = None, repo_id: str | None = None
+) -> Path:
+    """Save the finished model into the training's folder: whole, or as adapters.
+
+    Args:
+        trainer (`Trainer`): At its end; its main process saves.
+        model (`MotionLanguageModel`): What it trained.
+        merge (`bool`): Add adapters to the weights first.
+        record (`TrainingRecord`, *optional*): What its card tells of the training.
+        repo_id (`str`, *optional*): Push it to the Hub too.
+
+    Returns:
+        `pathlib.Path`: Where it is.
+    """
+    folder = Path(trainer.args.output_dir) / "model"
+    if trainer.is_world_process_zero():
+        model.eval()
+        if model.has_adapters and merge:
+            model.merge_adapters()
+        model.save_pretrained(folder)
+        if record is not None:
+            record.write(folder, repo_id)
+        if not model.has_adapters:
+            leave_sign(Path(trainer.args.output_dir), folder)
+        if repo_id is not None:
+            repository = create_repo(repo_id, token=trainer.args.hub_token, exist_ok=True).repo_id
+            upload_folder(repo_id=repository, folder_path=folder, token=trainer.args.hub_token, commit_message="Upload MotionLanguageModel")
+    return folder
+
+
+def _name(model: nn.Module, part: nn.Module) -> str:
+    """Last part of a module's name, which is how peft finds it."""
+    return next(name for name, module in model.named_modules() if module is part).rpartition(".")[2]

@@ -1,0 +1,101 @@
+"""Teach a language model to read and write motion: supervised training with TRL.
+
+    python training/train_sft.py --config training/configs/motion_lm_smollm2.yaml --base path/to/SmolLM2-135M-Instruct \
+        --motion_tokenizer runs/vq --dataset org/my-motions --output_dir runs/motion_lm
+    accelerate launch --config_file training/accelerate/gpu_multi.yaml training/train_sft.py --config ...
+
+The base is any causal language model of transformers, or a T5; the motion tokenizer comes from `train_tokenizer.py`. Every option of the
+YAML file can be given on the command line too. Run the same command again to go on from the last checkpoint.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import set_seed
+
+from hf_motion import MotionFeatureExtractor, MotionLanguageModel
+from hf_motion.data.motion_text import MotionTextDataset, load_motion_rows, take_rows
+from hf_motion.data.paraphrases import load_paraphrases
+from hf_motion.hub.training_card import TrainingRecord
+from hf_motion.trainers.instructions import instruction_rows
+from hf_motion.trainers.motion_language import MotionSFTConfig, add_adapters, new_motion_language_model, save_trained, sft_trainer
+from hf_motion.trainers.motion_text import say_finished
+from hf_motion.trainers.options import TrainingParser
+from hf_motion.trainers.tokens import TokenDataset
+from hf_motion.utils.files import check_writable
+from hf_motion.utils.options import as_mapping
+
+_WHOLE = 10**9
+
+
+@dataclass
+class ScriptArguments:
+    """What to train, and on what."""
+
+    dataset: str = field(metadata={"help": "Parquet file, folder of them, or data set on the Hub."})
+    base: str | None = field(default=None, metadata={"help": "Language model to begin with."})
+    motion_tokenizer: str | None = field(default=None, metadata={"help": "Motion tokenizer that its new words come from."})
+    model: str | None = field(default=None, metadata={"help": "Go on from this motion language model instead."})
+    split: str = field(default="train", metadata={"help": "Split to train on."})
+    mirror: bool = field(default=True, metadata={"help": "Also train on every clip mirrored, with sides exchanged in its captions."})
+    min_frames: int = field(default=24, metadata={"help": "Leave shorter clips out."})
+    strict: bool = field(default=True, metadata={"help": "Stop at an unreadable row rather than skip and count it."})
+    max_train_samples: int | None = field(default=None, metadata={"help": "Train on so many clips, drawn once; fewer are part of more."})
+    paraphrases: str | None = field(default=None, metadata={"help": "Folder of other wordings of captions."})
+    paraphrase_share: float = field(default=0.5, metadata={"help": "How often a caption is replaced by one of them."})
+    format: str = field(default="motion", metadata={"help": "How motions are written: motion, motiongpt, integers or list."})
+    chat: bool | None = field(default=None, metadata={"help": "Put questions into the chat template; by default if the base has one."})
+    instructions: str | None = field(default=None, metadata={"help": "YAML file of questions; that of the package by default."})
+    mixture: dict[str, float] | str | None = field(default=None, metadata={"help": "Shares of tasks, such as {text_to_motion: 1}."})
+    rows: int = field(default=20000, metadata={"help": "Questions and answers that are drawn from the clips."})
+    balance: float = field(default=0.0, metadata={"help": "How much to lift rare actions: 0 not at all, 1 fully."})
+    offsets: bool = field(default=True, metadata={"help": "Cut clips from any frame rather than from whole tokens only."})
+    max_layers: int | None = field(default=None, metadata={"help": "Keep the first layers of the base only."})
+    max_tokens: int = field(default=49, metadata={"help": "Longest motion, in time steps of the motion tokenizer."})
+    lora_rank: int = field(default=0, metadata={"help": "Train adapters of this rank and the new rows; 0 trains all weights."})
+    lora_alpha: int | None = field(default=None, metadata={"help": "Strength of adapters, twice their rank by default."})
+    lora_dropout: float = field(default=0.0, metadata={"help": "Dropout of adapters."})
+    merge: bool = field(default=True, metadata={"help": "Add adapters to the weights at the end rather than save them alone."})
+
+
+def main(script: ScriptArguments, args: MotionSFTConfig) -> None:
+    check_writable(args.output_dir)
+    set_seed(args.seed)
+    push, args.push_to_hub = args.push_to_hub, False  # Trainer would push its raw states
+    start = Path(args.output_dir) / "base"
+    with args.main_process_first(desc="making the base"):
+        if script.model is None and not (start / "motion_tokenizer" / "config.json").is_file():
+            if script.base is None or script.motion_tokenizer is None:
+                raise ValueError("Name what to begin with: --base and --motion_tokenizer, or --model.")
+            parts = (script.base, script.motion_tokenizer, script.format, script.chat, script.instructions, script.max_layers)
+            new_motion_language_model(*parts, script.max_tokens, args.seed).save_pretrained(start)
+        rows = take_rows(load_motion_rows(script.dataset, script.split), script.max_train_samples)
+    model = MotionLanguageModel.from_pretrained(script.model or start, dtype=torch.float32)
+    if model.has_adapters:
+        model.merge_adapters()
+    whole = MotionFeatureExtractor(**{**model.feature_extractor.to_dict(), "max_frames": _WHOLE})
+    words = load_paraphrases(script.paraphrases) if script.paraphrases else None
+    options = {"paraphrases": words, "paraphrase_share": script.paraphrase_share}
+    clips = MotionTextDataset(rows, whole, script.mirror, script.min_frames, script.strict, not args.disable_tqdm, **options)
+    dataset = TokenDataset(clips, model.vq_model.to(args.device), model.max_tokens, script.offsets, not args.disable_tqdm)
+    mixture, show = as_mapping(script.mixture), not args.disable_tqdm
+    questions = instruction_rows(model, dataset, script.rows, mixture, args.seed, script.balance, args.max_length, show)
+    if script.lora_rank:
+        add_adapters(model, script.lora_rank, script.lora_alpha, script.lora_dropout)
+    trainer = sft_trainer(model, args, questions, clips.ids)
+    if trainer.is_world_process_zero():
+        size = sum(parameter.numel() for parameter in model.language_model.parameters() if parameter.requires_grad)
+        print(f"{len(clips)} clips (left out: {dict(clips.skipped) or 'none'}), {len(questions)} questions, {size / 1e6:.1f} M trained")
+    trainer.train_or_resume()
+    repo_id = (args.hub_model_id or Path(args.output_dir).name) if push else None
+    record = TrainingRecord.of(trainer, script.dataset, script.split, rows, clips)
+    folder = save_trained(trainer, model, script.merge, record, repo_id)
+    say_finished(trainer, folder, 'hf-motion generate "a person walks forward" --model {}')
+
+
+if __name__ == "__main__":
+    main(*TrainingParser((ScriptArguments, MotionSFTConfig)).parse())
