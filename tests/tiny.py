@@ -5,7 +5,17 @@ from typing import Any
 
 import pandas as pd
 import torch
-from transformers import CLIPTextConfig, CLIPTextModel, DistilBertConfig, DistilBertModel, T5Config, T5EncoderModel
+from transformers import (
+    CLIPTextConfig,
+    CLIPTextModel,
+    DistilBertConfig,
+    DistilBertModel,
+    LlamaConfig,
+    LlamaForCausalLM,
+    T5Config,
+    T5EncoderModel,
+    T5ForConditionalGeneration,
+)
 
 from hf_motion import (
     T2MGPT,
@@ -14,6 +24,7 @@ from hf_motion import (
     MoMask,
     MoMaskConfig,
     MotionFeatureExtractor,
+    MotionLanguageModel,
     MotionVQConfig,
     MotionVQModel,
     T2MGPTConfig,
@@ -100,3 +111,27 @@ def tiny_generator(kind: str, **options: Any) -> TextMotionModel:
     model.tokenizer = tokenizer
     model.feature_extractor = MotionFeatureExtractor(mean=[0.1] * 263, std=[0.5] * 263, max_frames=48)
     return model.eval()
+
+
+def tiny_language_model(
+    kind: str = "llama", format: str = "motion", quantizers: int = 1, tied: bool = True, context: int = 256, chat: bool = False
+) -> MotionLanguageModel:
+    """A motion language model of a few thousand weights (`"llama"` or `"t5"`), always the same."""
+    torch.manual_seed(0)
+    tokenizer = train_clip_tokenizer(CAPTIONS, 600)
+    tokenizer.model_max_length = 512
+    if chat:
+        tokenizer.chat_template = "{% for m in messages %}{{ m['role'] + ': ' + m['content'] + ' ' }}{% endfor %}answer: "
+    ids = {"eos_token_id": tokenizer.eos_token_id, "pad_token_id": tokenizer.pad_token_id}
+    if kind == "t5":
+        sizes = {"d_model": 16, "d_kv": 8, "d_ff": 32, "num_layers": 2, "num_heads": 2}
+        config = T5Config(vocab_size=len(tokenizer), decoder_start_token_id=ids["pad_token_id"], dropout_rate=0.0, **sizes, **ids)
+        config.tie_word_embeddings = tied
+        language_model: Any = T5ForConditionalGeneration(config)
+    else:
+        sizes = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2}
+        config = LlamaConfig(vocab_size=len(tokenizer), max_position_embeddings=context, tie_word_embeddings=tied, **sizes, **ids)
+        language_model = LlamaForCausalLM(config)
+    extractor = MotionFeatureExtractor(mean=[0.1] * 263, std=[0.5] * 263, max_frames=48)
+    options = {"format": format, "max_tokens": 12, "generator": seeded()}
+    return MotionLanguageModel.from_base(language_model, tokenizer, tiny_vq(num_quantizers=quantizers), None, extractor, **options)

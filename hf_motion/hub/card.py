@@ -173,7 +173,9 @@ def write_language_card(folder: Path, model: MotionLanguageModel, repo_id: str |
         base_model=base,
         tags=["text-to-motion", "motion-to-text", "human-motion", "hf_motion", type(model).__name__],
     )
-    plain = f'Plain transformers answers with motion tokens as text: `pipeline("text-generation", model="{repo_id or "<this repository>"}")`.'
+    plain = (
+        f'Plain transformers answers with motion tokens as text: `pipeline("text-generation", model="{repo_id or "<this repository>"}")`.'
+    )
     codes = f"{settings['codebook_size']}, {settings['num_quantizers']} a token of {model.vq_model.config.frames_per_token} frames"
     ModelCard.from_template(
         data,

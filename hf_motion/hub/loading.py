@@ -24,7 +24,13 @@ _FEATURES = ("preprocessor_config.json",)
 _TOKENIZER = ("tokenizer_config.json", "tokenizer.json", "special_tokens_map.json", "added_tokens.json", "vocab.json", "merges.txt",
               "vocab.txt", "lexicon.json", "spiece.model")  # fmt: skip
 _WEIGHTS = "*.safetensors"
-_LIBRARY_FILES = {"config": ("config.json",), "model": ("config.json", _WEIGHTS), "tokenizer": _TOKENIZER, "feature_extractor": _FEATURES, "scheduler": _SCHEDULER}
+_LIBRARY_FILES = {
+    "config": ("config.json",),
+    "model": ("config.json", _WEIGHTS),
+    "tokenizer": _TOKENIZER,
+    "feature_extractor": _FEATURES,
+    "scheduler": _SCHEDULER,
+}
 _PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl", "*.tar")
 _LONGEST_HEADER = 100 * 2**20
 

@@ -32,7 +32,7 @@ def write_model_door(folder: Path, model_class: str) -> None:
 
 
 def write_language_door(folder: Path) -> None:
-    """The same for a language model with a motion tokenizer: with `trust_remote_code=True`, `AutoModel` makes a `MotionLanguageModel` of it.
+    """The same for a language model with a motion tokenizer: trusted, `AutoModel` makes a `MotionLanguageModel` of it.
 
     Everything else, and everybody who does not trust, gets the architecture that `config.json` names.
 

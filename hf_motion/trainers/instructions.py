@@ -11,8 +11,9 @@ from typing import Any, NamedTuple
 from torch import Tensor
 from tqdm.auto import tqdm
 
+from ..models.motion_language.answers import length_values
 from ..models.motion_language.instructions import TASKS
-from ..models.motion_language.modeling_motion_language import MotionLanguageModel, length_values
+from ..models.motion_language.modeling_motion_language import MotionLanguageModel
 from ..utils.extras import require
 from .tokens import TokenDataset
 

@@ -153,7 +153,12 @@ def add_adapters(model: MotionLanguageModel, rank: int, alpha: int | None = None
         rows = ids if head.weight is table.weight else {_name(language_model, table): ids, _name(language_model, head): ids}
     task = "SEQ_2_SEQ_LM" if model.config.is_encoder_decoder else "CAUSAL_LM"
     config = LoraConfig(
-        r=rank, lora_alpha=alpha or 2 * rank, lora_dropout=dropout, target_modules="all-linear", trainable_token_indices=rows, task_type=task
+        r=rank,
+        lora_alpha=alpha or 2 * rank,
+        lora_dropout=dropout,
+        target_modules="all-linear",
+        trainable_token_indices=rows,
+        task_type=task,
     )
     model.language_model = get_peft_model(language_model, config)
 

@@ -12,9 +12,7 @@ from ...nn.sampling import GumbelLogitsProcessor
 from .vocabulary import MotionVocabulary
 
 
-def sampling(
-    temperature: float, top_k: int | None, top_p: float | None, generators: Sequence[torch.Generator]
-) -> list[LogitsProcessor]:
+def sampling(temperature: float, top_k: int | None, top_p: float | None, generators: Sequence[torch.Generator]) -> list[LogitsProcessor]:
     """Processors that make greedy decoding a draw, each row with its own generator; none at temperature 0.
 
     Raises:

@@ -49,7 +49,9 @@ def adapter_base(name: str | os.PathLike, **options: Any) -> str | None:
     return base
 
 
-def load_language_model(name: str | os.PathLike, base: str | None, config: PreTrainedConfig | None = None, **options: Any) -> PreTrainedModel:
+def load_language_model(
+    name: str | os.PathLike, base: str | None, config: PreTrainedConfig | None = None, **options: Any
+) -> PreTrainedModel:
     """The language model, with its adapters if there are some.
 
     Args:

@@ -36,5 +36,3 @@ def save_motion_language_model(model: MotionLanguageModel, folder: Path, repo_id
         else:
             (folder / "README.md").unlink(missing_ok=True)  # that of peft, which says nothing
         write_language_card(folder, model, repo_id)
-
-
