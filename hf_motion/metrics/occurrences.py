@@ -207,11 +207,12 @@ def _bow(motion: Motion) -> list[Occurrence]:
     """Leans the trunk forward by more than 20 degrees over legs that stay nearly straight, in place, and comes up again."""
     lean, height = events.trunk_lean(motion), events.pelvis_height(motion)
     wrists = np.maximum(*(events.wrist_height(motion, side) for side in SIDES))
+    knees = np.maximum(*(events.knee_bend(motion, side) for side in SIDES))
     found = []
     for top, span in _peaks(_smooth(lean, motion, 0.2), motion, 15):
         part = slice(span.start, span.end)
         still = np.ptp(height[part]) < 0.2 and height[part].min() > 0.8 and _way(motion, span) < 0.4
-        if lean[top] > 20 and still and wrists[part].max() < 0.3:
+        if lean[top] > 20 and still and knees[part].max() < 50 and wrists[part].max() < 0.3:
             found.append(span)
     return found
 
@@ -257,9 +258,16 @@ def _raised(motion: Motion, side: str) -> list[Occurrence]:
 
 
 def _punch(motion: Motion, side: str = "any") -> list[Occurrence]:
-    """Shoots a fist forward at the height of the chest or above."""
-    found = [span for each in _chosen(side) for span in _kept(events.punching(motion, each), motion, 0, gap=0.1)]
-    return [span for span in found if _way(motion, span) < 0.5 and not events.upside_down(motion)[span.start : span.end].any()]
+    """Shoots a fist forward at the height of the chest, where it ends too: an arm that is raised goes on; on its feet and not running."""
+    speed, inverted, after = _smooth(events.speed(motion), motion, 0.5), events.upside_down(motion), round(0.3 * motion.fps)
+    found = []
+    for each in _chosen(side):
+        up = events.wrist_place(motion, each)[:, 1]
+        for span in _kept(events.punching(motion, each), motion, 0, gap=0.1):
+            around = slice(span.start, span.end + after)
+            if -0.3 < up[around].max() < 0.4 and speed[around].max() < 1.5 and not inverted[around].any():
+                found.append(span)
+    return found
 
 
 def _kick(motion: Motion, side: str = "any") -> list[Occurrence]:

@@ -54,7 +54,9 @@ def measure(real: list[Clip], event: dict[str, Any], every: int, copies: list[in
         recall, accepted = (np.mean(flags) if flags else np.nan for flags in (hits, false))
         precision = recall / (recall + accepted) if recall + accepted > 0 else np.nan
         cells += [f"{precision:.2f}", f"{recall:.2f} of {len(hits)}", f"{accepted:.3f} of {len(false)}"]
-        cells.append(counted([clip for clip in real if clip.train == train and says(clip, event.get("once"))], event, copies, seed))
+        longest = event.get("seconds", np.inf)
+        single = [clip for clip in real if clip.train == train and says(clip, event.get("once")) and clip.motion.duration <= longest]
+        cells.append(counted(single, event, copies, seed))
     name = event["event"] + (f" ({', '.join(options.values())})" if options else "")
     return f"| {name} | {' | '.join(cells)} |", mistaken
 
