@@ -68,8 +68,8 @@ class Verdict:
     def share(self) -> float:
         """How much of it is right, 0 ... 1: finer than `rating`, for when the best of several imperfect motions is wanted.
 
-        The mean over the events of 1 for one that happens, 0 for a missing one and, with a count, 1 / (1 + how far the count is off). For the
-        temporal task, the mean of that and of the share of neighbours that are in order.
+        The mean over the events of 1 for one that happens, 0 for a missing one and, with a count, 1 / (1 + how far the count is off). For
+        the temporal task, the mean of that and of the share of neighbours that are in order.
         """
         parts = [
             0.0 if not count else 1.0 if wanted.count is None else 1 / (1 + abs(wanted.count - count))

@@ -204,7 +204,7 @@ def criteria() -> dict[str, Any]:
 
 
 def instruction(task: str, text: str, form: str = "full") -> str:
-    """What a judge is told besides the pictures.
+    r"""What a judge is told besides the pictures.
 
     Args:
         task (`str`): `"integrity"`, `"temporal"` or `"frequency"`.
@@ -213,7 +213,7 @@ def instruction(task: str, text: str, form: str = "full") -> str:
 
     Example:
     >>> from hf_motion.rewards.vision_judge import instruction
-    >>> print(instruction("frequency", "a person jumps twice")[-302:])
+    >>> print(instruction("frequency", "a person jumps twice").partition("twice\"\n\n")[2])
     Scoring criteria:
     3: The motion is correct and the frequency is accurate.
     2: The motion is present but the frequency is incorrect.
