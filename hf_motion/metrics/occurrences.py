@@ -198,7 +198,7 @@ def _lunge(motion: Motion, side: str = "any", direction: str = "any") -> list[Oc
             elif sign * ahead[top] > 0.45 and min(bent, straight) > 45:
                 shapes.add((each, "forward"))
         wanted = {(each, way) for each, way in shapes if side in (each, "any") and direction in (way, "any")}
-        if wanted and height[top] < 0.88:
+        if wanted and height[top] < 0.92:
             found.append(span)
     return found
 

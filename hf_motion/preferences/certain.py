@@ -132,7 +132,9 @@ def certain_pairs(actions: Sequence[Action], count: int, seed: int = 0, kinds: S
                 break
         else:
             names = ", ".join(f"{action.says} ({len(action.clips)})" for action in actions)
-            raise ValueError(f"The clips do not suffice for {kind!r}: at most {LONGEST:g} s of {names}. Give more actions or shorter clips.")
+            raise ValueError(
+                f"The clips do not suffice for {kind!r}: at most {LONGEST:g} s of {names}. Give more actions or shorter clips."
+            )
         text, specification, better, worse, sources = made
         better, worse = (replace(motion, text=text) for motion in (better, worse))
         pairs.append(Pair(f"{kind.replace(' ', '_')}_{number:05d}", text, better, worse, specification, kind, {"sources": sources}))

@@ -131,7 +131,9 @@ def _pair(row: dict[str, Any]) -> Pair:
     try:
         joints = len(get_skeleton(row["skeleton"]))
         chosen, rejected = (
-            Motion(np.asarray(row[f"{side}_joints"], np.float32).reshape(int(row[f"{side}_frames"]), joints, 3), row["fps"], row["skeleton"])
+            Motion(
+                np.asarray(row[f"{side}_joints"], np.float32).reshape(int(row[f"{side}_frames"]), joints, 3), row["fps"], row["skeleton"]
+            )
             for side in ("chosen", "rejected")
         )
         specification = Specification.from_json(row["specification"]) if row.get("specification") else None
