@@ -9,6 +9,7 @@ from . import data as data
 from . import edit as edit
 from . import evaluate as evaluate
 from . import generate as generate
+from . import prefer as prefer
 from . import tokens as tokens
 from .app import app
 

@@ -63,9 +63,14 @@ def speed(motion: Motion) -> np.ndarray:
 
 def turn(motion: Motion) -> float:
     """Change of the facing from the first frame to the last in degrees, left positive; whole turns count."""
+    turned = heading(motion)
+    return float(turned[-1] - turned[0])
+
+
+def heading(motion: Motion) -> np.ndarray:
+    """Where the body faces as an angle, (frames,), degrees, left positive, without jumps: two whole turns are 720."""
     across = _across(motion)
-    heading = np.degrees(np.unwrap(np.arctan2(across[:, 2], across[:, 0])))
-    return float(heading[0] - heading[-1])
+    return -np.degrees(np.unwrap(np.arctan2(across[:, 2], across[:, 0])))
 
 
 def activity(motion: Motion) -> float:
@@ -139,16 +144,21 @@ def arm_direction(motion: Motion, side: str) -> float | None:
 
 
 def punches(motion: Motion, side: str, fastest: float = 3.0) -> int:
-    """How often a wrist shoots forward from its shoulder faster than `fastest` arm lengths per second.
+    """How often a wrist shoots forward from its shoulder, see `punching`."""
+    return _runs(punching(motion, side, fastest))
 
-    Counted if it gets 0.6 arm lengths ahead of the shoulder within a quarter of a second, not far below it.
+
+def punching(motion: Motion, side: str, fastest: float = 3.0) -> np.ndarray:
+    """Frames in which a wrist shoots forward from its shoulder faster than `fastest` arm lengths per second, (frames,), bool.
+
+    Those count from which it gets 0.6 arm lengths ahead of the shoulder within a quarter of a second, not far below it.
     """
     _, up, forward = wrist_place(motion, side).T
     rate = np.gradient(forward) * motion.fps if len(motion) > 1 else np.zeros(1)
     reached = np.where(up > -0.5, forward, 0)
     for ahead in range(1, 1 + round(motion.fps * 0.25)):
         reached[:-ahead] = np.maximum(reached[:-ahead], forward[ahead:])
-    return _runs((rate > fastest) & (reached > 0.6))
+    return (rate > fastest) & (reached > 0.6)
 
 
 def trunk_lean(motion: Motion) -> np.ndarray:
@@ -223,7 +233,17 @@ def ankle_place(motion: Motion, side: str) -> np.ndarray:
 
 def ankle_speed(motion: Motion, side: str) -> float:
     """Highest speed of an ankle against the pelvis, leg lengths per second."""
-    return float(_speed(_joint(motion, f"{side}_ankle") - _joint(motion, "pelvis"), motion, 0.1).max() / leg_length(motion))
+    return float(ankle_speeds(motion, side).max())
+
+
+def ankle_speeds(motion: Motion, side: str) -> np.ndarray:
+    """Speed of an ankle against the pelvis over a tenth of a second around each frame, (frames,), leg lengths per second."""
+    return _speed(_joint(motion, f"{side}_ankle") - _joint(motion, "pelvis"), motion, 0.1) / leg_length(motion)
+
+
+def ankle_way(motion: Motion, side: str) -> np.ndarray:
+    """Place of an ankle on the floor, (frames, 2) of x and z, leg lengths."""
+    return _joint(motion, f"{side}_ankle")[:, [0, 2]] / leg_length(motion)
 
 
 def feet_apart(motion: Motion) -> tuple[np.ndarray, np.ndarray]:

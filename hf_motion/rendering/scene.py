@@ -92,9 +92,10 @@ class Scene:
         top (`int`, defaults to 0): Rows at the top that stay free of figure and floor.
         centred (`bool`, defaults to `False`): Keep the root in the middle of every frame. Otherwise the camera stands still
             where the whole clip fits well, and glides along where it would have to stand too far away.
+        still (`bool`, defaults to `False`): Let the camera never glide, however far away it has to stand.
     """
 
-    def __init__(self, motion: Motion, size: tuple[int, int], top: int = 0, centred: bool = False) -> None:
+    def __init__(self, motion: Motion, size: tuple[int, int], top: int = 0, centred: bool = False, still: bool = False) -> None:
         origin = np.array([*motion.joints[:, 0].mean(axis=0), floor_height(motion)])[[0, 3, 2]]
         motion = replace(motion, joints=motion.joints - origin)
         self.motion, self.size, self.figure = motion, size, build_figure(motion)
@@ -104,10 +105,10 @@ class Scene:
         if centred:
             self.targets, self.camera = self.path, self._fit(self.path, direction, top, pad)
         else:
-            still, glide = np.broadcast_to(self.path.mean(axis=0), self.path.shape), _smooth(self.path, 0.5 * motion.fps)
-            cameras = [self._fit(targets, direction, top, pad) for targets in (still, glide)]
-            follow = cameras[0].shift[2] > _FOLLOW_RATIO * cameras[1].shift[2]
-            self.targets, self.camera = (glide, cameras[1]) if follow else (still, cameras[0])
+            middle, glide = np.broadcast_to(self.path.mean(axis=0), self.path.shape), _smooth(self.path, 0.5 * motion.fps)
+            cameras = [self._fit(targets, direction, top, pad) for targets in (middle, glide)]
+            follow = not still and cameras[0].shift[2] > _FOLLOW_RATIO * cameras[1].shift[2]
+            self.targets, self.camera = (glide, cameras[1]) if follow else (middle, cameras[0])
         self.moves = bool(np.ptp(self.targets, axis=0).any())
         distance = float(self.camera.shift[2])
         self.reach = max(1.15 * distance, 3.0)
@@ -135,6 +136,21 @@ class Scene:
                 self._paint_trail(batch, self.targets[chosen])
             self._paint_shadow(batch, chosen)
             self._paint_body(batch, chosen)
+
+    def paint_together(self, image: np.ndarray, frames: np.ndarray, faintest: float = 0.35) -> None:
+        """Paint several frames of the motion into one picture, the earlier ones fainter. For scenes that are `still`.
+
+        Args:
+            image (`numpy.ndarray`): (height, width, 3) uint8, overwritten.
+            frames (`numpy.ndarray`): (poses,) int64, which frames, in order of time.
+            faintest (`float`, defaults to 0.35): How opaque the first pose is.
+        """
+        image[:] = self.base
+        for frame, opacity in zip(frames, np.linspace(faintest, 1, len(frames)) if len(frames) > 1 else [1.0], strict=True):
+            drawn, chosen = image[None].copy(), np.array([frame])
+            self._paint_shadow(drawn, chosen)
+            self._paint_body(drawn, chosen)
+            image[:] = (image * (1 - opacity) + drawn[0] * opacity + 0.5).astype(np.uint8)
 
     def _fit(self, targets: np.ndarray, direction: np.ndarray, top: int, pad: float) -> Camera:
         points = self.motion.joints - np.stack([targets[:, 0], np.zeros(len(targets)), targets[:, 1]], axis=-1)[:, None]

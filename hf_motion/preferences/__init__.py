@@ -1,0 +1,28 @@
+"""Preference data (AToM's MotionPrefer): prompts, several motions of each, scores, and pairs of a better and a worse one."""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .accuracy import Agreement as Agreement
+    from .accuracy import accuracy as accuracy
+    from .build import BuildRequest as BuildRequest
+    from .build import build as build
+    from .certain import certain_pairs as certain_pairs
+    from .pairs import Pair as Pair
+    from .pairs import load_pairs as load_pairs
+    from .prompts import Prompt as Prompt
+    from .prompts import make_prompts as make_prompts
+
+_MODULES = {
+    "Agreement": "accuracy", "BuildRequest": "build", "Pair": "pairs", "Prompt": "prompts", "accuracy": "accuracy", "build": "build",
+    "certain_pairs": "certain", "load_pairs": "pairs", "make_prompts": "prompts",
+}  # fmt: skip
+
+__all__ = [*_MODULES]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f".{_MODULES[name]}", __name__), name)
