@@ -61,7 +61,7 @@ class _WithClips:
         return {**batch, "clips": torch.tensor([row["clip"] for row in rows])}
 
 
-class _FiniteLoss(Trainer):
+class FiniteLoss(Trainer):
     """Stops at a loss that is no number, before the weights are touched, with the names of the batch's clips."""
 
     clip_names: Sequence[str] = ()
@@ -100,15 +100,15 @@ class _FiniteLoss(Trainer):
             raise SystemExit(f"Stopped. The last checkpoint is {found}; the same command goes on from there.") from None
 
 
-class _CausalTrainer(_FiniteLoss, trl.SFTTrainer):
+class _CausalTrainer(FiniteLoss, trl.SFTTrainer):
     """TRL's trainer, for causal language models."""
 
 
-class _Seq2SeqTrainer(_FiniteLoss):
+class _Seq2SeqTrainer(FiniteLoss):
     """transformers' trainer, for encoder-decoders, which TRL's does not take."""
 
 
-def sft_trainer(model: MotionLanguageModel, args: MotionSFTConfig, rows: Any, clip_names: Sequence[str], **kwargs: Any) -> _FiniteLoss:
+def sft_trainer(model: MotionLanguageModel, args: MotionSFTConfig, rows: Any, clip_names: Sequence[str], **kwargs: Any) -> FiniteLoss:
     """A trainer of the model's language model: of all its weights, or of its adapters if it has some.
 
     Args:
@@ -121,7 +121,7 @@ def sft_trainer(model: MotionLanguageModel, args: MotionSFTConfig, rows: Any, cl
     language_model, tokenizer = model.language_model, model.tokenizer
     if model.config.is_encoder_decoder:
         collator = _WithClips(DataCollatorForSeq2Seq(tokenizer, language_model))
-        trainer: _FiniteLoss = _Seq2SeqTrainer(
+        trainer: FiniteLoss = _Seq2SeqTrainer(
             language_model, args, data_collator=collator, train_dataset=rows, processing_class=tokenizer, **kwargs
         )
     else:
@@ -216,7 +216,7 @@ def new_motion_language_model(
 
 
 def save_trained(
-    trainer: _FiniteLoss, model: MotionLanguageModel, merge: bool, record: TrainingRecord | None = None, repo_id: str | None = None
+    trainer: FiniteLoss, model: MotionLanguageModel, merge: bool, record: TrainingRecord | None = None, repo_id: str | None = None
 ) -> Path:
     """Save the finished model into the training's folder: whole, or as adapters.
 

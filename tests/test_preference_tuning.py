@@ -1,0 +1,105 @@
+"""Preference tuning: it starts where theory says, moves the right way, stops and goes on, and refuses what it cannot do."""
+
+import math
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from test_training_ends import parser, script
+from tiny import FIXTURES, tiny_language_model, tiny_pipeline
+
+from hf_motion import Motion, MotionLanguageModel
+from hf_motion.data.motion_text import load_motion_rows, read_row, take_rows
+from hf_motion.preferences.pairs import Pair, save_pairs
+from hf_motion.trainers.preference import MotionDPOConfig, preference_rows, preference_trainer
+
+
+def settings(folder: Path, **options) -> MotionDPOConfig:
+    common = {"max_steps": 1, "per_device_train_batch_size": 4, "report_to": "none", "disable_tqdm": True, "use_cpu": True, "bf16": False}
+    return MotionDPOConfig(str(folder), **{**common, "logging_steps": 1, "learning_rate": 5e-3, **options})
+
+
+@pytest.fixture(scope="module")
+def pairs() -> list[Pair]:
+    """Real clips; each is better than the next."""
+    clips = [read_row(row, "humanml3d-22")[0] for row in take_rows(load_motion_rows(str(FIXTURES / "clips.parquet")), 5)]
+    clips = [Motion(clip.joints[:32], clip.fps) for clip in clips]
+    return [Pair(f"pair-{place}", "a person walks", clips[place], clips[place + 1]) for place in range(4)]
+
+
+@pytest.mark.parametrize("kind", ["llama", "t5"])
+@pytest.mark.parametrize(("loss", "start"), [("ipo", 25.0), ("sigmoid", math.log(2))])
+@pytest.mark.parametrize("rank", [4, 0])
+def test_a_model_starts_as_its_reference(kind, loss, start, rank, pairs, tmp_path):
+    model = tiny_language_model(kind, tied=kind == "llama")
+    rows, _ = preference_rows(model, pairs, show_progress=False)
+    args = settings(tmp_path, loss_type=[loss], precompute_ref_log_probs=kind == "llama" and rank == 4)
+    trainer = preference_trainer(model, args, rows, [pair.id for pair in pairs], rank, dropout=0.0)
+    trainer.train()
+    assert trainer.state.log_history[0]["loss"] == pytest.approx(start, rel=1e-4)
+
+
+@pytest.mark.parametrize("kind", ["llama", "t5"])
+def test_better_motions_become_likelier_than_worse_ones(kind, pairs, tmp_path):
+    model = tiny_language_model(kind, tied=False)
+    rows, _ = preference_rows(model, pairs, show_progress=False)
+    trainer = preference_trainer(model, settings(tmp_path, max_steps=40, learning_rate=1e-2), rows, [pair.id for pair in pairs], rank=0)
+    trainer.train()
+    losses = [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
+    assert losses[-1] < 0.6 * losses[0]
+
+
+def test_what_cannot_teach_is_left_out_and_counted(pairs):
+    model = tiny_language_model()
+    same = replace(pairs[0], rejected=pairs[0].chosen)
+    alike = replace(pairs[1], details={"chosen_rating": 2.0, "rejected_rating": 2.0})
+    rows, left_out = preference_rows(model, [*pairs, same, alike], show_progress=False)
+    assert len(rows) == 4
+    assert left_out == {"are the same tokens": 1, "score alike": 1}
+    with pytest.raises(ValueError, match=r"Of 4 pairs none is left to learn from: \{'are too long': 4\}"):
+        preference_rows(model, pairs, max_length=3, show_progress=False)
+
+
+def test_a_loss_that_is_no_number_names_the_pairs(pairs, tmp_path):
+    model = tiny_language_model()
+    rows, _ = preference_rows(model, pairs[:2], show_progress=False)
+    trainer = preference_trainer(model, settings(tmp_path), rows, ["first", "second"])
+    with torch.no_grad():
+        next(weight for name, weight in trainer.model.named_parameters() if "lora_B" in name).fill_(torch.nan)
+    with pytest.raises(FloatingPointError, match=r"Its clips: (first, second|second, first)"):
+        trainer.train()
+
+
+def test_encoder_decoders_have_their_losses(pairs, tmp_path):
+    model = tiny_language_model("t5", tied=False)
+    rows, _ = preference_rows(model, pairs, show_progress=False)
+    with pytest.raises(ValueError, match=r"loss_type of 'ipo', 'sigmoid', got \['hinge'\]"):
+        preference_trainer(model, settings(tmp_path, loss_type=["hinge"]), rows, [])
+
+
+def test_the_script_tunes_goes_on_and_saves_a_whole_model(pairs, tmp_path, monkeypatch, capsys):
+    tiny_language_model().save_pretrained(tmp_path / "model")
+    save_pairs(pairs, tmp_path / "pairs.parquet")
+    monkeypatch.chdir(tmp_path)
+    words = ["--model", "model", "--pairs", "pairs.parquet", "--per_device_train_batch_size", "2", "--max_steps", "2", "--save_steps", "1"]
+    words += ["--use_cpu", "true", "--bf16", "false", "--report_to", "none", "--learning_rate", "1e-2", "--disable_tqdm", "true"]
+
+    def tune(folder: str) -> Motion:
+        monkeypatch.setattr("sys.argv", ["training/train_dpo.py", *words, "--output_dir", folder])
+        script("train_dpo").main(*parser("train_dpo").parse())
+        return MotionLanguageModel.from_pretrained(folder).generate_motion("a person walks", 8, seed=0)[0]
+
+    whole = tune("runs")
+    assert "4 pairs (left out: none)" in capsys.readouterr().out
+    for name in ("checkpoint-2", "model"):
+        for file in sorted(Path("runs", name).rglob("*"), reverse=True):
+            file.unlink() if file.is_file() else file.rmdir()
+    np.testing.assert_array_equal(tune("runs").joints, whole.joints)
+    assert "--pairs pairs.parquet" in Path("runs/model/README.md").read_text()
+
+    tiny_pipeline().save_pretrained("diffusion")
+    monkeypatch.setattr("sys.argv", ["training/train_dpo.py", *words, "--model", "diffusion", "--output_dir", "other"])
+    with pytest.raises(ValueError, match="train_diffusion_dpo"):
+        script("train_dpo").main(*parser("train_dpo").parse())
