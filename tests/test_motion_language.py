@@ -360,7 +360,7 @@ class TestBadInput:
         tiny_language_model(quantizers=2).save_pretrained(tmp_path / "other")
         (tmp_path / "motion_tokenizer").rename(tmp_path / "old")
         (tmp_path / "other" / "motion_tokenizer").rename(tmp_path / "motion_tokenizer")
-        with pytest.raises(ValueError, match="num_quantizers is 2 in the motion tokenizer's model, 2 .* and 1 in"):
+        with pytest.raises(ValueError, match=r"num_quantizers is 2 in the motion tokenizer's model, 2 .* and 1 in"):
             MotionLanguageModel.from_pretrained(tmp_path)
 
     @pytest.mark.parametrize(

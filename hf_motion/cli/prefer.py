@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from .app import app, user_errors
-from .generate import Device
+from .generate import Device, Model
 
 if TYPE_CHECKING:
     from ..rewards import Reward
@@ -70,9 +70,7 @@ Timeout = Annotated[float, _judge("Seconds to wait for an answer.")]
 @prefer_app.command()
 def build(
     output: Annotated[str, typer.Option("--output", "-o", help="Folder of the data set; run again to go on where it stopped.")],
-    model: Annotated[
-        str | None, typer.Option(help="Generator: folder or repository; the checkpoint inside the package by default.")
-    ] = None,
+    model: Model = None,
     integrity: Annotated[int, typer.Option(min=0, help="Prompts of 2 to 5 events, in the paper's shares 250:1500:500:250.")] = 0,
     temporal: Annotated[int, typer.Option(min=0, help="Prompts of 3 events in order.")] = 0,
     frequency: Annotated[int, typer.Option(min=0, help="Prompts of one event, 1 to 5 times.")] = 0,

@@ -119,7 +119,8 @@ def build(request: BuildRequest, reward: Reward) -> dict[str, Any]:
             one.score = score
         pairs, left_out = choose_pairs(candidates, request, reward.name, generator)
         record = {
-            "hf_motion": __version__, "prompts": dict(Counter(one.specification.task for one in prompts)), "prompt_outcomes": dict(outcomes),
+            "hf_motion": __version__, "prompts": dict(Counter(one.specification.task for one in prompts)),
+            "prompt_outcomes": dict(outcomes),
             "motions": len(candidates), "unjudged": sum(math.isnan(score.value) for score in scores), "pairs": len(pairs),
             "prompts_without_pair": dict(left_out), "generator": generator, "reward": reward.settings(), "seed": request.seed,
             "motions_per_prompt": request.motions_per_prompt, "min_gap": request.min_gap, "pairs_rule": request.pairs,
@@ -232,7 +233,12 @@ def _candidates(request: BuildRequest, prompts: Sequence[Prompt], folder: Path) 
 
     def generate(texts: list[str], lengths: list[int] | None, seeds: list[int]) -> list[torch.Tensor]:
         generators = [torch.Generator().manual_seed(seed) for seed in seeds]
-        made = system.generate_motion(texts, lengths, generator=generators, **request.options)
+        try:
+            made = system.generate_motion(texts, lengths, generator=generators, **request.options)
+        except ValueError as error:
+            raise ValueError(
+                f"{name} fails on the prompts {', '.join(map(repr, dict.fromkeys(texts)))} (seeds {seeds}): {error}"
+            ) from error
         return [torch.from_numpy(motion.joints) for motion in made]
 
     settings = {"model": digest, "hf_motion": __version__, "options": request.options}
@@ -252,10 +258,6 @@ def _cost(reward: Reward, price: tuple[float, float]) -> dict[str, Any]:
     counts, tokens = getattr(reward, "counts", None), getattr(reward, "tokens", Counter())
     if counts is None:
         return {}
-    spent = (tokens["prompt"] * price[0] + tokens["completion"] * price[1]) / 1e6
-    return {
-        "outcomes": dict(counts),
-        "prompt_tokens": tokens["prompt"],
-        "completion_tokens": tokens["completion"],
-        "price": round(spent, 6),
-    }
+    read, written = tokens["prompt"], tokens["completion"]
+    spent = (read * price[0] + written * price[1]) / 1e6
+    return {"outcomes": dict(counts), "prompt_tokens": read, "completion_tokens": written, "price": round(spent, 6)}

@@ -27,8 +27,8 @@ LABELS = "preference_labels.jsonl"
 
 _UNSURE = ("skipped", "Negligibly better/unsure")
 _COLUMNS = ("id", "prompt", "chosen_joints", "chosen_frames", "rejected_joints", "rejected_frames", "fps", "skeleton")
-# Nobody is smaller or larger; features that are not in units give such bodies.
-_HEIGHTS = (0.8, 2.6)
+# Metres from the lowest joint to the highest, for most of a clip; features that are not in units give other bodies.
+_HEIGHTS = (0.3, 2.6)
 
 
 @dataclass
@@ -73,10 +73,8 @@ def load_pairs(source: str | os.PathLike, split: str = "train", skipped: Counter
     """
     path = Path(source)
     skipped = Counter() if skipped is None else skipped
-    if path.is_dir() and (path / LABELS).is_file():
-        pairs = list(_annotated(path, skipped))
-    else:
-        pairs = [_pair(row) for row in _rows(path, split)]
+    annotated = path.is_dir() and (path / LABELS).is_file()
+    pairs = list(_annotated(path, skipped)) if annotated else [_pair(row) for row in _rows(path, split)]
     if not pairs:
         raise ValueError(f"{str(source)!r} holds no pair to compare{f'; left out: {dict(skipped)}' if skipped else ''}.")
     return pairs
@@ -169,11 +167,11 @@ def _sample(folder: Path, sample: dict[str, Any]) -> Motion:
     name = sample.get("array") or sample["features"]
     with reading(folder / name, "a readable .npy file"):
         values = np.load(folder / name, allow_pickle=False)
-    values = values[0] if values.ndim in (3, 4) and len(values) == 1 else values
+    values = values[0] if len(values) == 1 and (values.ndim == 4 or values.shape[-1] == 263) else values
     if values.ndim == 2 and values.shape[1] == 263:
         values = HumanML3DRepresentation().decode(torch.from_numpy(values).float()).numpy()
     motion = Motion(values, fps=20)
     height = float(np.median(np.ptp(motion.joints[..., 1], axis=1)))
-    if not _HEIGHTS[0] / 2 < height < _HEIGHTS[1]:
+    if not _HEIGHTS[0] < height < _HEIGHTS[1]:
         raise ValueError(f"{name!r} holds a body {height:.2f} m high: its features may be normalised. Save them in units, or as joints.")
     return motion

@@ -118,8 +118,10 @@ class ChatClient(Chat):
             raise ValueError("HF_HUB_OFFLINE is set, which forbids every connection, also to a server on this machine. Unset it.")
         self.model, self.base_url = model, base_url
         self.max_tokens, self.temperature, self.seed, self.attempts, self.wait = max_tokens, temperature, seed, attempts, wait
-        # False: without it a token of the Hub that lies on this machine would be sent to whoever answers at the address.
-        self._client = InferenceClient(base_url=base_url, token=api_key or False, timeout=timeout)
+        # Without a key of its own the client would send this machine's token of the Hub to whoever answers; an empty header overrides it.
+        self._client = InferenceClient(
+            base_url=base_url, api_key=api_key, timeout=timeout, headers=None if api_key else {"authorization": ""}
+        )  # fmt: skip
 
     def __call__(self, messages: Sequence[Message]) -> Reply:
         """Answer; see `Chat`."""

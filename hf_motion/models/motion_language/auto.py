@@ -8,6 +8,7 @@ from typing import Any
 from transformers import AutoConfig, AutoModel, PreTrainedModel
 
 from ...hub.loading import load_part
+from ...utils.training_folder import checkpoint_in
 from .modeling_motion_language import MotionLanguageModel
 from .repository import adapter_base
 
@@ -32,7 +33,7 @@ class AutoMotionModel:
         """Load a model that answers `generate_motion`.
 
         Args:
-            pretrained_model_name_or_path (`str` or `os.PathLike`): Folder or repository.
+            pretrained_model_name_or_path (`str` or `os.PathLike`): Folder, also that of a training, or repository.
             *args: As for `transformers.AutoModel.from_pretrained`.
             **kwargs: The same.
 
@@ -40,7 +41,7 @@ class AutoMotionModel:
             OSError: If there is no such repository.
             ValueError: If it holds something else, or a part is damaged or does not fit.
         """
-        name = pretrained_model_name_or_path
+        name = checkpoint_in(pretrained_model_name_or_path)
         options = {key: kwargs[key] for key in _HUB_OPTIONS if kwargs.get(key) is not None}
         own_options = {key: value for key, value in options.items() if key != "trust_remote_code"}
         if adapter_base(name, **own_options) is None:

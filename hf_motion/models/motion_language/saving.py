@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from ...hub.card import write_language_card
 from ...hub.remote import forget_origin, write_language_door
 from ...utils.faults import writing
-from .repository import MOTION_FOLDER
+from .repository import ADAPTER_CONFIG, ADAPTER_WEIGHTS, MOTION_FOLDER
 
 if TYPE_CHECKING:
     from .modeling_motion_language import MotionLanguageModel
@@ -33,6 +33,8 @@ def save_motion_language_model(model: MotionLanguageModel, folder: Path, repo_id
                 if path.name != "tokenizer.json":
                     forget_origin(path)
             write_language_door(folder)
+            for name in (ADAPTER_CONFIG, ADAPTER_WEIGHTS):  # of an earlier save, and they would be loaded in place of this
+                (folder / name).unlink(missing_ok=True)
         else:
             (folder / "README.md").unlink(missing_ok=True)  # that of peft, which says nothing
         write_language_card(folder, model, repo_id)
