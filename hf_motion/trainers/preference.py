@@ -125,7 +125,7 @@ def preference_trainer(
         raise ValueError("This model has adapters; the reference would be lost with them. Call model.merge_adapters() first.")
     keep_own_head(model.language_model)
     if model.config.is_encoder_decoder:
-        trainer: FiniteLoss = _Seq2SeqPairTrainer(model, args, rows, _adapters(model, rank, alpha, dropout), **kwargs)
+        trainer: FiniteLoss = _Seq2SeqPairTrainer(model, args, rows, attention_adapters(model, rank, alpha, dropout), **kwargs)
     else:
         reference = None
         if not rank:
@@ -139,14 +139,22 @@ def preference_trainer(
             data_collator=_NamedPairs(_Collator(pad_token_id=model.prompts.pad)),
             train_dataset=rows,
             processing_class=model.tokenizer,
-            peft_config=_adapters(model, rank, alpha, dropout),
+            peft_config=attention_adapters(model, rank, alpha, dropout),
             **kwargs,
         )
     model.language_model, trainer.clip_names = trainer.model, pair_names
     return trainer
 
 
-def _adapters(model: MotionLanguageModel, rank: int, alpha: int, dropout: float) -> Any:
+def attention_adapters(model: MotionLanguageModel, rank: int, alpha: int, dropout: float) -> Any:
+    """Settings of LoRA on the attention's queries and values; None for rank 0, which tunes all weights.
+
+    Args:
+        model (`MotionLanguageModel`): What they are for.
+        rank (`int`): Rank.
+        alpha (`int`): Strength.
+        dropout (`float`): Dropout.
+    """
     if not rank:
         return None
     peft = require("peft", "Preference tuning")
