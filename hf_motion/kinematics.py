@@ -10,6 +10,7 @@ import itertools
 import math
 from collections.abc import Iterator
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -58,7 +59,7 @@ def forward_kinematics(rotations: Tensor, root_positions: Tensor, offsets: Tenso
             f"rotations must be quaternions (..., {len(skeleton)}, 4) or matrices (..., {len(skeleton)}, 3, 3) for the joints of "
             f"skeleton {skeleton.name!r}, got {tuple(rotations.shape)}."
         )
-    leading = torch.broadcast_shapes(matrices.shape[:-3], root_positions.shape[:-1], offsets.shape[:-2])
+    leading = np.broadcast_shapes(matrices.shape[:-3], root_positions.shape[:-1], offsets.shape[:-2])
     globals_, positions = [matrices[..., :1, :, :]], [root_positions.expand(*leading, 3)[..., None, :]]
     for level, parents in _levels(skeleton):
         parent_rotation = globals_[-1][..., parents, :, :]

@@ -26,7 +26,7 @@ from hf_motion.text_encoders import has_lora, without_lora
 from hf_motion.trainers.callbacks import EvaluateMotionsCallback
 from hf_motion.trainers.diffusion import DiffusionTrainer, DiffusionTrainingArguments
 from hf_motion.trainers.feedback import QualityFeedback
-from hf_motion.trainers.motion_text import last_checkpoint
+from hf_motion.trainers.resuming import last_checkpoint
 
 CLIPS = FIXTURES / "clips.parquet"
 ROOT = Path(__file__).parents[1]

@@ -17,7 +17,7 @@ from hf_motion.evaluation.generations import Request, make_or_load
 from hf_motion.evaluation.result import EvaluationResult
 from hf_motion.pipelines.motion_diffusion import MotionDiffusionPipeline
 from hf_motion.text_encoders import add_text_lora, save_text_lora
-from hf_motion.trainers.motion_text import last_checkpoint
+from hf_motion.trainers.resuming import last_checkpoint
 from hf_motion.utils.faults import NoRoomError, out_of_room, writing
 from hf_motion.utils.files import atomic_path
 

@@ -11,7 +11,7 @@ from tiny import tiny_pipeline
 from hf_motion import Motion
 from hf_motion.generation import GenerationRequest, run
 
-SPARE = ("datasets", "pandas", "peft.tuners.lora", "scipy", "sklearn", "torch._dynamo.utils", "torch.distributed.tensor", "trl")
+SPARE = ("datasets", "pandas", "peft.tuners.lora", "scipy", "sklearn", "sympy", "torch._dynamo.utils", "torch.distributed.tensor", "trl")
 CODE = """
 import sys
 from hf_motion.cli import main

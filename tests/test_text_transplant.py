@@ -1,14 +1,20 @@
 """A text encoder that takes another's place, and what is left of a BERT whose words and layers are cut."""
 
+import shutil
+from pathlib import Path
+
 import pytest
 import torch
-from tiny import tiny_pipeline
+from test_full_disk import largest_file
+from test_training_ends import ROOT, parser, script
+from tiny import FIXTURES, tiny_pipeline
 from transformers import BertConfig, BertModel, BertTokenizerFast
 
 from hf_motion.data.motion_text import mirror_text
 from hf_motion.data.paraphrases import Paraphrases
 from hf_motion.pipelines.mdm import MDMPipeline
 from hf_motion.trainers.text_transplant import TextTransplant, WordingCollator, WordingDataset, shrink_bert
+from hf_motion.utils.faults import NoRoomError
 
 LETTERS = [chr(code) for code in range(33, 127) if not chr(code).isupper()]
 WORDS = ["a", "person", "walks", "runs", "left", "right", "turns", "##ing", "walk", "tuba", "cathedral", "the"]
@@ -87,3 +93,33 @@ def test_the_new_encoder_learns_to_be_read_as_the_old_one(bert, tmp_path):
 def test_pooled_texts_are_refused(bert):
     with pytest.raises(ValueError, match="attend to tokens"):
         TextTransplant(tiny_pipeline(), *bert, torch.zeros(2, 4, 16))
+
+
+def test_the_script_stops_goes_on_and_tells_how_the_text_side_came_about(bert, tmp_path, monkeypatch, capsys):
+    tiny_pipeline("distilbert").save_pretrained(tmp_path / "teacher")
+    for part in bert:
+        part.save_pretrained(tmp_path / "bert")
+    words = "num_layers: 2\ntrained_layers: 1\nvocab_size: 150\nmax_text_tokens: 12\nnum_queries: 16\nparaphrases: {}\n"
+    settings = "per_device_train_batch_size: 2\nsave_steps: 1\nuse_cpu: true\nreport_to: none\ndisable_tqdm: true\n"
+    (tmp_path / "tiny.yaml").write_text(words.format(ROOT / "training" / "paraphrases") + settings)
+    places = {"--config": "tiny.yaml", "--pipeline": "teacher", "--text_encoder": "bert", "--dataset": str(FIXTURES / "clips.parquet")}
+    monkeypatch.chdir(tmp_path)
+
+    def train(folder: str, steps: int = 2) -> dict[str, torch.Tensor]:
+        command = [*sum(places.items(), ()), "--output_dir", folder, "--max_steps", str(steps)]
+        monkeypatch.setattr("sys.argv", ["training/train_text_side.py", *command])
+        script("train_text_side").main(*parser("train_text_side").parse())
+        return MDMPipeline.from_pretrained(folder).text_encoder.state_dict()
+
+    whole = train("runs")
+    said = capsys.readouterr().out
+    assert f"Finished: {Path('runs') / 'pipeline'}\nNext: python training/train_diffusion.py --pipeline runs --dataset" in said
+    shutil.rmtree("runs/checkpoint-2")
+    shutil.rmtree("runs/pipeline")
+    assert all(torch.equal(value, whole[name]) for name, value in train("runs").items())
+    card = Path("runs/pipeline/README.md").read_text()
+    assert "| data | `clips.parquet`, split `train` |" in card
+    assert "python training/train_text_side.py --config tiny.yaml" in card
+
+    with largest_file(2_000), pytest.raises(NoRoomError, match="Make room; the same command goes on"):
+        train("full", 1)

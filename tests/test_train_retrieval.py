@@ -12,8 +12,8 @@ from tiny import CAPTIONS, FIXTURES
 
 from hf_motion import MotionFeatureExtractor, MotionTextEmbedder
 from hf_motion.data.motion_text import MotionTextDataset, load_motion_rows
-from hf_motion.trainers.motion_text import last_checkpoint
 from hf_motion.trainers.new_retrieval import new_retrieval_model
+from hf_motion.trainers.resuming import last_checkpoint
 from hf_motion.trainers.retrieval import RetrievalCollator, RetrievalTrainer, RetrievalTrainingArguments, frozen_text_states
 
 CLIPS = FIXTURES / "clips.parquet"

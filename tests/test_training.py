@@ -21,8 +21,8 @@ from hf_motion import MDMPipeline
 from hf_motion.data.motion_text import LengthBucketSampler, MotionTextDataset, load_motion_rows, mirror_text
 from hf_motion.trainers.callbacks import SampleMotionsCallback
 from hf_motion.trainers.diffusion import DiffusionTrainer, DiffusionTrainingArguments
-from hf_motion.trainers.motion_text import last_checkpoint
 from hf_motion.trainers.new_pipeline import refine_noise
+from hf_motion.trainers.resuming import last_checkpoint
 
 CLIPS = FIXTURES / "clips.parquet"
 ROOT = Path(__file__).parents[1]

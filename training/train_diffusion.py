@@ -23,9 +23,9 @@ from hf_motion.trainers.averaging import trained_parameters
 from hf_motion.trainers.callbacks import EvaluateMotionsCallback, SampleMotionsCallback
 from hf_motion.trainers.diffusion import DiffusionTrainer, DiffusionTrainingArguments
 from hf_motion.trainers.known_actions import learn_known_actions
-from hf_motion.trainers.motion_text import say_finished
 from hf_motion.trainers.new_pipeline import new_mdm_pipeline, refine_noise
 from hf_motion.trainers.options import TrainingParser
+from hf_motion.trainers.resuming import say_finished
 from hf_motion.utils.files import check_writable
 from hf_motion.utils.options import as_mapping
 

@@ -18,9 +18,9 @@ from transformers import set_seed
 from hf_motion import MotionFeatureExtractor
 from hf_motion.data.motion_text import MotionTextDataset, load_motion_rows
 from hf_motion.hub.training_card import TrainingRecord
-from hf_motion.trainers.motion_text import say_finished
 from hf_motion.trainers.new_retrieval import load_retrieval_model, new_retrieval_model
 from hf_motion.trainers.options import TrainingParser
+from hf_motion.trainers.resuming import say_finished
 from hf_motion.trainers.retrieval import RetrievalTrainer, RetrievalTrainingArguments
 from hf_motion.utils.files import check_writable
 from hf_motion.utils.options import as_mapping

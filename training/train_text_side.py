@@ -9,18 +9,27 @@ same command again to go on from the last checkpoint.
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
-from transformers import AutoTokenizer, BertModel, Trainer, TrainingArguments, set_seed
+from transformers import AutoTokenizer, BertModel, TrainingArguments, set_seed
 
 from hf_motion.data.motion_text import MotionTextDataset, load_motion_rows, mirror_text, take_rows
 from hf_motion.data.paraphrases import load_paraphrases
+from hf_motion.hub.training_card import TrainingRecord
 from hf_motion.pipelines.motion_diffusion import MotionDiffusionPipeline
-from hf_motion.trainers.motion_text import last_checkpoint
 from hf_motion.trainers.options import TrainingParser
-from hf_motion.trainers.text_transplant import TextTransplant, WordingCollator, WordingDataset, collect_queries, shrink_bert
+from hf_motion.trainers.resuming import say_finished
+from hf_motion.trainers.text_transplant import (
+    TextTransplant,
+    TransplantTrainer,
+    WordingCollator,
+    WordingDataset,
+    collect_queries,
+    shrink_bert,
+)
 from hf_motion.utils.files import check_writable
 from hf_motion.utils.text import read_text, tidy_text
 
@@ -66,7 +75,8 @@ def main(script: ScriptArguments, args: TrainingArguments) -> None:
     )
     encoder.requires_grad_(False)
     encoder.encoder.layer[script.num_layers - script.trained_layers :].requires_grad_(True)
-    clips = MotionTextDataset(take_rows(rows, min(len(rows), script.num_queries)), teacher.feature_extractor, mirror=True)
+    shown = take_rows(rows, min(len(rows), script.num_queries))
+    clips = MotionTextDataset(shown, teacher.feature_extractor, mirror=True)
     transplant = TextTransplant(teacher, encoder, tokenizer, collect_queries(teacher, clips, script.num_queries, args.seed))
     groups = [
         {"params": [weight for weight in encoder.parameters() if weight.requires_grad], "lr": args.learning_rate},
@@ -74,19 +84,17 @@ def main(script: ScriptArguments, args: TrainingArguments) -> None:
     ]
     dataset = WordingDataset(captions, paraphrases, args.max_steps * args.train_batch_size * args.gradient_accumulation_steps, args.seed)
     print(f"{len(captions)} captions of {len(dataset.actions)} actions, {len(paraphrases)} wordings, {len(tokenizer)} words")
-    trainer = Trainer(
+    trainer = TransplantTrainer(
         transplant,
         args,
         train_dataset=dataset,
         data_collator=WordingCollator(transplant),
         optimizers=(torch.optim.AdamW(groups, weight_decay=args.weight_decay), None),
     )
-    checkpoint = last_checkpoint(args.output_dir)
-    trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
-    if trainer.is_world_process_zero():
-        folder = Path(args.output_dir) / "pipeline"
-        transplant.pipeline().save_pretrained(folder)
-        print(f"Saved {folder}. Next: python training/train_diffusion.py --pipeline {folder} --dataset {script.dataset} ...")
+    trainer.train_or_resume()
+    folder = Path(args.output_dir) / "pipeline"
+    trainer.save_pipeline(folder, TrainingRecord.of(trainer, script.dataset, script.split, shown, clips))
+    say_finished(trainer, folder, f"python training/train_diffusion.py --pipeline {{}} --dataset {shlex.quote(script.dataset)} ...")
 
 
 if __name__ == "__main__":

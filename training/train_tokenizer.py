@@ -18,8 +18,9 @@ from transformers import AutoFeatureExtractor, set_seed
 from hf_motion import MotionFeatureExtractor, MotionVQConfig, MotionVQModel
 from hf_motion.data.motion_text import MotionTextDataset, load_motion_rows
 from hf_motion.hub.training_card import TrainingRecord
-from hf_motion.trainers.motion_text import MotionTextTrainingArguments, say_finished
+from hf_motion.trainers.motion_text import MotionTextTrainingArguments
 from hf_motion.trainers.options import TrainingParser
+from hf_motion.trainers.resuming import say_finished
 from hf_motion.trainers.tokenizer import MotionVQTrainer, ReconstructionCallback
 from hf_motion.utils.files import check_writable
 from hf_motion.utils.options import as_mapping, check_options

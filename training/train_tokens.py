@@ -21,8 +21,9 @@ from hf_motion.data.motion_text import MotionTextDataset, load_motion_rows, take
 from hf_motion.hub.training_card import TrainingRecord
 from hf_motion.trainers.averaging import trained_parameters
 from hf_motion.trainers.callbacks import EvaluateMotionsCallback
-from hf_motion.trainers.motion_text import MotionTextTrainingArguments, say_finished
+from hf_motion.trainers.motion_text import MotionTextTrainingArguments
 from hf_motion.trainers.options import TrainingParser
+from hf_motion.trainers.resuming import say_finished
 from hf_motion.trainers.tokens import TokenDataset, TokenTrainer, new_token_model
 from hf_motion.utils.files import check_writable
 from hf_motion.utils.options import as_mapping

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from pathlib import Path
 
-from ..trainers.motion_text import last_checkpoint
+from ..trainers.resuming import last_checkpoint
 from ..utils.files import atomic_path
 from .compare import COLOURS
 from .result import METRICS, metric

@@ -15,7 +15,7 @@ from typing import Any
 from ..utils.faults import reading, reason
 from ..utils.limits import MAX_LAYERS, MAX_MODEL_FRAMES, MAX_NOISE_LEVELS, MAX_TENSOR_SIDE, MAX_UNSEEN_SIDE
 
-LOADING = RLock()
+_LOADING = RLock()
 """Held while weights are loaded: transformers and diffusers build modules without memory by changing what all threads see."""
 
 _CONFIGS = ("config.json", "scheduler_config.json", "preprocessor_config.json")
@@ -45,6 +45,31 @@ _NO_SIDES = ("chunk_size_feed_forward", "max_text_tokens")
 
 
 @contextmanager
+def building() -> Iterator[None]:
+    """Build modules only to fill them from files: one thread at a time, and nothing counted or drawn for tensors without memory.
+
+    Random numbers have no value there, and torch counts both by its symbolic shapes: sympy, a second's import.
+    """
+    import torch
+    from torch.overrides import TorchFunctionMode
+
+    class WithoutMemory(TorchFunctionMode):
+        def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+            kwargs = kwargs or {}
+            if func in (torch.nn.init.normal_, torch.nn.init.uniform_):
+                tensor = args[0] if args else kwargs["tensor"]
+                return tensor if tensor.is_meta else func(*args, **kwargs)
+            if func is torch.empty_like and args[0].is_meta and args[0].is_contiguous():
+                return torch.empty(args[0].shape, **{"dtype": args[0].dtype, "device": "meta", **kwargs})
+            if func is torch.arange and torch.device(kwargs.get("device") or "cpu").type == "meta":
+                return func(*args, **{**kwargs, "device": "cpu"}).to("meta")
+            return func(*args, **kwargs)
+
+    with _LOADING, WithoutMemory():
+        yield
+
+
+@contextmanager
 def loading(name: str | os.PathLike, kind: str = "model", subfolder: str = "") -> Iterator[None]:
     """Load a part of a checkpoint: no other thread loads meanwhile, sizes are looked at first, and every error names the file.
 
@@ -58,7 +83,7 @@ def loading(name: str | os.PathLike, kind: str = "model", subfolder: str = "") -
         ValueError: If a size is beyond all bounds or does not fit the weights, or the block raises because a file is damaged.
     """
     folder = Path(name) / subfolder
-    with LOADING:
+    with building() if kind == "model" else _LOADING:
         if folder.is_dir():
             check_sizes(folder)
             if kind == "model":

@@ -23,7 +23,7 @@ from torch import Tensor, nn
 
 from .. import components
 from ..checkpoints import EMBEDDED, say_licence
-from ..hub.loading import LOADING, blame_part, check_sizes
+from ..hub.loading import blame_part, building, check_sizes
 from ..hub.remote import forget_origin, write_remote_door
 from ..hub.trust import check_model_index
 from ..motion import Motion
@@ -132,7 +132,7 @@ class MotionDiffusionPipeline(TextEncoderLoraMixin, DiffusionPipeline):
         """Diffusers' loader, one thread at a time, with errors that name the file."""
         load = super().from_pretrained
         plain = set(kwargs) <= {"dtype"}
-        with LOADING:
+        with building():
             for part in (folder, *(path for path in sorted(folder.iterdir()) if path.is_dir() and path.name not in kwargs)):
                 check_sizes(part)
             try:

@@ -260,7 +260,7 @@ def _turn(heading: Tensor, vectors: Tensor) -> Tensor:
     w, y = heading[..., 0], heading[..., 2]
     cosine, sine = w * w - y * y, 2 * w * y
     x, height, z = vectors.unbind(-1)
-    return torch.stack((cosine * x + sine * z, height.expand(torch.broadcast_shapes(height.shape, w.shape)), cosine * z - sine * x), dim=-1)
+    return torch.stack(torch.broadcast_tensors(cosine * x + sine * z, height, cosine * z - sine * x), dim=-1)
 
 
 def _horizontal_normal(across: Tensor) -> Tensor:

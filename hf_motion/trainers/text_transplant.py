@@ -12,18 +12,23 @@ import copy
 import json
 import random
 from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any
 
 import torch
 from tokenizers import Tokenizer
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.data import Dataset
-from transformers import BertModel, PreTrainedTokenizerBase
+from transformers import BertModel, PreTrainedTokenizerBase, Trainer
 
 from ..data.motion_text import MotionTextDataset, mirror_text, pad_and_mask
 from ..data.paraphrases import Paraphrases
+from ..hub.training_card import TrainingRecord
 from ..pipelines.mdm import MDMPipeline
 from ..text_encoders import text_width
+from ..utils.training_folder import leave_sign
+from .resuming import Resumable
 
 
 def shrink_bert(
@@ -224,25 +229,25 @@ class WordingDataset(Dataset):
     def __len__(self) -> int:
         return self.size
 
-    def __getitem__(self, index: int) -> dict[str, str]:
+    def __getitem__(self, index: int) -> dict[str, Any]:
         draw = random.Random(f"{self.seed} {index}")
         caption = draw.choice(self.actions[draw.choice(list(self.actions))])
         wordings = self.paraphrases(caption)
         wording = caption if not wordings or draw.random() < self.caption_share else draw.choice(wordings)
         if draw.random() < 0.5:
             caption, wording = mirror_text(caption), mirror_text(wording)
-        return {"caption": caption, "wording": wording}
+        return {"caption": caption, "wording": wording, "index": index}
 
 
 class WordingCollator:
     """Batches of `WordingDataset` as `TextTransplant` takes them."""
 
-    def __init__(self, transplant: TextTransplant, seed: int = 0) -> None:
-        self.transplant, self._generator = transplant, torch.Generator().manual_seed(seed)
+    def __init__(self, transplant: TextTransplant) -> None:
+        self.transplant = transplant
         self._cache: dict[str, Tensor] = {}
 
     @torch.no_grad()
-    def __call__(self, examples: Sequence[dict[str, str]]) -> dict[str, Tensor]:
+    def __call__(self, examples: Sequence[dict[str, Any]]) -> dict[str, Tensor]:
         """Tokenize wordings, and look up or encode what the teacher makes of the captions."""
         teacher, bank = self.transplant.teacher, self.transplant.queries
         for caption in dict.fromkeys(example["caption"] for example in examples):
@@ -252,7 +257,8 @@ class WordingCollator:
         limit = self.transplant.encoder.config.max_position_embeddings
         wordings = [example["wording"] for example in examples]
         tokens = self.transplant.tokenizer(wordings, padding=True, truncation=True, max_length=limit, return_tensors="pt")
-        picks = torch.randint(bank.shape[1], (self.transplant.queries_per_step,), generator=self._generator)
+        generator = torch.Generator().manual_seed(examples[0]["index"])  # of the batch: a run that goes on picks as one that never stopped
+        picks = torch.randint(bank.shape[1], (self.transplant.queries_per_step,), generator=generator)
         return {
             "input_ids": tokens["input_ids"],
             "attention_mask": tokens["attention_mask"],
@@ -260,3 +266,22 @@ class WordingCollator:
             "teacher_mask": mask,
             "picks": picks,
         }
+
+
+class TransplantTrainer(Resumable, Trainer):
+    """`transformers.Trainer` of a `TextTransplant` that ends in a pipeline."""
+
+    def save_pipeline(self, folder: Path, record: TrainingRecord) -> None:
+        """Save the teacher with its new text encoder as a complete checkpoint.
+
+        Args:
+            folder (`pathlib.Path`): Where to.
+            record (`TrainingRecord`): What its card tells of the training.
+
+        Raises:
+            OSError: If there is no room for it.
+        """
+        if self.is_world_process_zero():
+            self.model.pipeline().save_pretrained(folder)
+            record.write(folder)
+            leave_sign(Path(self.args.output_dir), folder)
