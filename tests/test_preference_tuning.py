@@ -12,7 +12,10 @@ from tiny import FIXTURES, tiny_language_model, tiny_pipeline
 
 from hf_motion import Motion, MotionLanguageModel
 from hf_motion.data.motion_text import load_motion_rows, read_row, take_rows
+from hf_motion.preferences import make_prompts
 from hf_motion.preferences.pairs import Pair, save_pairs
+from hf_motion.rewards import Reward, Specification
+from hf_motion.trainers.online_preference import MotionGRPOConfig, MotionGRPOTrainer
 from hf_motion.trainers.preference import MotionDPOConfig, preference_rows, preference_trainer
 
 
@@ -103,3 +106,32 @@ def test_the_script_tunes_goes_on_and_saves_a_whole_model(pairs, tmp_path, monke
     monkeypatch.setattr("sys.argv", ["training/train_dpo.py", *words, "--model", "diffusion", "--output_dir", "other"])
     with pytest.raises(ValueError, match="train_diffusion_dpo"):
         script("train_dpo").main(*parser("train_dpo").parse())
+
+
+class Shorter(Reward):
+    """Likes short motions."""
+
+    name = "shorter"
+
+    def __call__(self, motions, texts, specifications=None):
+        assert all(isinstance(one, Specification) for one in specifications)
+        return [-float(len(motion)) for motion in motions]
+
+
+def test_a_reward_grows_while_the_model_speaks_motions_alone(tmp_path):
+    model = tiny_language_model()
+    options = {"max_steps": 12, "per_device_train_batch_size": 16, "num_generations": 8, "learning_rate": 5e-2, "bf16": False}
+    args = MotionGRPOConfig(str(tmp_path), **options, use_cpu=True, report_to="none", disable_tqdm=True, logging_steps=1, beta=0.0)
+    trainer = MotionGRPOTrainer(model, Shorter(), args, make_prompts("temporal", 8), rank=0)
+    trainer.train_or_resume()
+    rewards = [entry["reward"] for entry in trainer.state.log_history if "reward" in entry]
+    assert sum(rewards[-3:]) > sum(rewards[:3]) + 12
+    assert model.generate_motion("a person walks", seed=0)[0].text == "a person walks"
+
+
+def test_only_causal_models_that_have_words_for_motion_are_tuned_online(tmp_path):
+    args = MotionGRPOConfig(str(tmp_path), use_cpu=True, bf16=False, report_to="none")
+    with pytest.raises(ValueError, match="train_dpo"):
+        MotionGRPOTrainer(tiny_language_model("t5"), Shorter(), args, make_prompts("temporal", 2))
+    with pytest.raises(ValueError, match="spells its motions"):
+        MotionGRPOTrainer(tiny_language_model(format="integers"), Shorter(), args, make_prompts("temporal", 2))

@@ -20,9 +20,9 @@ from hf_motion import MotionLanguageModel
 from hf_motion.hub.training_card import TrainingRecord
 from hf_motion.preferences import load_pairs
 from hf_motion.trainers.motion_language import save_trained
-from hf_motion.trainers.motion_text import say_finished
 from hf_motion.trainers.options import TrainingParser
 from hf_motion.trainers.preference import MotionDPOConfig, preference_rows, preference_trainer
+from hf_motion.trainers.resuming import say_finished
 from hf_motion.utils.files import check_writable
 from hf_motion.utils.training_folder import checkpoint_in
 

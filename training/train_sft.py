@@ -22,8 +22,8 @@ from hf_motion.data.paraphrases import load_paraphrases
 from hf_motion.hub.training_card import TrainingRecord
 from hf_motion.trainers.instructions import instruction_rows
 from hf_motion.trainers.motion_language import MotionSFTConfig, add_adapters, new_motion_language_model, save_trained, sft_trainer
-from hf_motion.trainers.motion_text import say_finished
 from hf_motion.trainers.options import TrainingParser
+from hf_motion.trainers.resuming import say_finished
 from hf_motion.trainers.tokens import TokenDataset
 from hf_motion.utils.files import check_writable
 from hf_motion.utils.options import as_mapping

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +19,6 @@ from transformers import (
     DataCollatorForSeq2Seq,
     Trainer,
 )
-from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
 from ..hub.loading import load_part
 from ..hub.training_card import TrainingRecord
@@ -32,7 +30,7 @@ from ..tokenization.motion_tokenizer import MotionTokenizer
 from ..utils.device import choose_device
 from ..utils.extras import require
 from ..utils.training_folder import checkpoint_in, leave_sign
-from .motion_text import last_checkpoint
+from .resuming import Resumable, last_checkpoint
 
 trl = require("trl", "Training language models")
 _Collator = require("trl.trainer.sft_trainer", "Training language models").DataCollatorForLanguageModeling
@@ -61,7 +59,7 @@ class _WithClips:
         return {**batch, "clips": torch.tensor([row["clip"] for row in rows])}
 
 
-class FiniteLoss(Trainer):
+class FiniteLoss(Resumable, Trainer):
     """Stops at a loss that is no number, before the weights are touched, with the names of the batch's clips."""
 
     clip_names: Sequence[str] = ()
@@ -81,23 +79,6 @@ class FiniteLoss(Trainer):
                 f"check), or lower the learning rate; the last good checkpoint is {last_checkpoint(self.args.output_dir)}."
             )
         return loss
-
-    def train_or_resume(self) -> None:
-        """Train to the end, from the last checkpoint in the output folder if there is one.
-
-        Raises:
-            SystemExit: On Ctrl-C, with a message that says where to go on from.
-        """
-        checkpoint = last_checkpoint(self.args.output_dir)
-        if checkpoint is not None and 0 < self.args.max_steps <= int(checkpoint.name.removeprefix(f"{PREFIX_CHECKPOINT_DIR}-")):
-            self._load_from_checkpoint(str(checkpoint))
-            self.state.global_step = json.loads((checkpoint / "trainer_state.json").read_text())["global_step"]
-            return
-        try:
-            self.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
-        except KeyboardInterrupt:
-            found = last_checkpoint(self.args.output_dir)
-            raise SystemExit(f"Stopped. The last checkpoint is {found}; the same command goes on from there.") from None
 
 
 class _CausalTrainer(FiniteLoss, trl.SFTTrainer):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -21,7 +20,7 @@ from ..rewards.specification import Specification
 from ..utils.device import choose_device
 from ..utils.extras import require
 from .preference import attention_adapters
-from .resuming import last_checkpoint
+from .resuming import Resumable
 
 trl = require("trl", "Preference tuning")
 
@@ -107,7 +106,7 @@ def motion_reward(model: MotionLanguageModel, reward: Reward) -> Callable[..., l
     return score
 
 
-class MotionGRPOTrainer(trl.GRPOTrainer):
+class MotionGRPOTrainer(Resumable, trl.GRPOTrainer):
     """TRL's trainer, whose model says nothing but motions.
 
     Args:
@@ -162,11 +161,3 @@ class MotionGRPOTrainer(trl.GRPOTrainer):
             return generate(*args, logits_processor=LogitsProcessorList([answer]), **kwargs)
 
         speaker.generate = motions_only
-
-    def train_or_resume(self) -> None:
-        """Train, from the last checkpoint in the output folder if there is one."""
-        checkpoint = last_checkpoint(self.args.output_dir)
-        if checkpoint is None or json.loads((checkpoint / "trainer_state.json").read_text())["global_step"] < self.args.max_steps:
-            self.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
-        else:
-            self._load_from_checkpoint(str(checkpoint))
