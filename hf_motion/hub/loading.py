@@ -15,7 +15,7 @@ from typing import Any
 from ..utils.faults import reading, reason
 from ..utils.limits import MAX_LAYERS, MAX_MODEL_FRAMES, MAX_NOISE_LEVELS, MAX_TENSOR_SIDE, MAX_UNSEEN_SIDE
 
-_LOADING = RLock()
+LOADING = RLock()
 """Held while weights are loaded: transformers and diffusers build modules without memory by changing what all threads see."""
 
 _CONFIGS = ("config.json", "scheduler_config.json", "preprocessor_config.json")
@@ -65,7 +65,7 @@ def building() -> Iterator[None]:
                 return func(*args, **{**kwargs, "device": "cpu"}).to("meta")
             return func(*args, **kwargs)
 
-    with _LOADING, WithoutMemory():
+    with LOADING, WithoutMemory():
         yield
 
 
@@ -83,7 +83,7 @@ def loading(name: str | os.PathLike, kind: str = "model", subfolder: str = "") -
         ValueError: If a size is beyond all bounds or does not fit the weights, or the block raises because a file is damaged.
     """
     folder = Path(name) / subfolder
-    with building() if kind == "model" else _LOADING:
+    with building() if kind == "model" else LOADING:
         if folder.is_dir():
             check_sizes(folder)
             if kind == "model":
