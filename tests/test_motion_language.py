@@ -102,6 +102,7 @@ class TestDoors:
         greedy = model.language_model.generate(**ids, max_new_tokens=4, do_sample=False)[0, ids["input_ids"].shape[1] :]
         assert said == model.tokenizer.decode(greedy, skip_special_tokens=True)
 
+    @pytest.mark.slow
     def test_trust_remote_code_without_import(self, tmp_path: Path) -> None:
         tiny_language_model().save_pretrained(tmp_path / "model")
         code = (

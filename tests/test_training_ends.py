@@ -29,7 +29,7 @@ from hf_motion.utils.options import check_options
 from hf_motion.utils.training_folder import checkpoint_in, leave_sign
 
 ROOT = Path(__file__).parents[1]
-SCRIPTS = ("train_diffusion", "train_tokens", "train_tokenizer", "train_retrieval", "train_text_side", "adaqf_study")
+SCRIPTS = ("train_diffusion", "train_tokens", "train_tokenizer", "train_retrieval", "train_sft", "train_text_side", "adaqf_study")
 SETTINGS = {
     "denoiser": {"hidden_size": 16, "num_layers": 1, "num_attention_heads": 2, "intermediate_size": 16},
     "text_encoder": {"vocab_size": 600, "hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2},

@@ -126,8 +126,9 @@ def tiny_language_model(
     if kind == "t5":
         sizes = {"d_model": 16, "d_kv": 8, "d_ff": 32, "num_layers": 2, "num_heads": 2}
         config = T5Config(vocab_size=len(tokenizer), decoder_start_token_id=ids["pad_token_id"], dropout_rate=0.0, **sizes, **ids)
-        config.tie_word_embeddings = tied
         language_model: Any = T5ForConditionalGeneration(config)
+        if not tied:
+            language_model.lm_head.weight = torch.nn.Parameter(torch.randn(language_model.lm_head.weight.shape))
     else:
         sizes = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2}
         config = LlamaConfig(vocab_size=len(tokenizer), max_position_embeddings=context, tie_word_embeddings=tied, **sizes, **ids)

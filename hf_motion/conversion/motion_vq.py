@@ -142,12 +142,35 @@ def convert_motion_vq_checkpoint(
         >>> model, tokenizer, extractor = convert_motion_vq_checkpoint("net_last.pth", mean="mean.npy", std="std.npy")  # doctest: +SKIP
     """
     state_dict = load_weights(path, _KEYS, "weights of a motion tokenizer")
+    return motion_vq_from_state_dict(state_dict, mean, std, dilation_growth, repr(str(path)))
+
+
+def motion_vq_from_state_dict(
+    state_dict: Mapping[str, Tensor],
+    mean: str | os.PathLike | np.ndarray | Sequence[float],
+    std: str | os.PathLike | np.ndarray | Sequence[float],
+    dilation_growth: int = 3,
+    where: str = "the checkpoint",
+) -> tuple[MotionVQModel, MotionTokenizer, MotionFeatureExtractor]:
+    """The same of weights that were read already.
+
+    Args:
+        state_dict (`Mapping[str, torch.Tensor]`): Weights under their published names.
+        mean (`str`, `os.PathLike` or array): Mean of the training features, numbers or an `.npy` file.
+        std (`str`, `os.PathLike` or array): Their standard deviation.
+        dilation_growth (`int`, defaults to 3): The one size that weights do not show.
+        where (`str`, defaults to `"the checkpoint"`): What errors call their file.
+
+    Raises:
+        FileNotFoundError: If a file does not exist.
+        ValueError: If the model is not supported, or the statistics do not fit it.
+    """
     weights = convert_motion_vq_state_dict(state_dict)
     model = MotionVQModel(MotionVQConfig(**motion_vq_config_from_official(state_dict, dilation_growth)))
     try:
         model.load_state_dict(weights)
     except RuntimeError as error:
-        raise ValueError(f"The weights in {str(path)!r} do not fit each other: {error}") from error
+        raise ValueError(f"The weights in {where} do not fit each other: {error}") from error
     config = model.config
     skeleton, _ = _DATASETS[config.num_features]
     extractor = MotionFeatureExtractor(skeleton=skeleton, mean=load_statistics("mean", mean), std=load_statistics("std", std))

@@ -9,7 +9,6 @@ from transformers import AutoConfig, AutoModel, PreTrainedModel
 
 from ...hub.loading import load_part
 from ...utils.training_folder import checkpoint_in
-from .modeling_motion_language import MotionLanguageModel
 from .repository import adapter_base
 
 _HUB_OPTIONS = ("cache_dir", "force_download", "local_files_only", "revision", "token", "subfolder", "trust_remote_code")
@@ -48,6 +47,8 @@ class AutoMotionModel:
             config = kwargs.get("config") or load_part(AutoConfig, name, "config", **options)
             if not _is_language_model(config):
                 return AutoModel.from_pretrained(name, *args, **kwargs)
+        from .modeling_motion_language import MotionLanguageModel
+
         return MotionLanguageModel.from_pretrained(name, **kwargs)
 
 
