@@ -95,8 +95,8 @@ def build(
     price: Annotated[tuple[float, float], _judge("Price of a million tokens read and written, for the report.")] = (0.0, 0.0),
 ) -> None:
     """Make prompts, several motions of each, score them and pair better with worse ones (AToM's MotionPrefer)."""
-    from ..preferences.build import BuildRequest
-    from ..preferences.build import build as run
+    from ..preferences.building import BuildRequest
+    from ..preferences.building import build as run
     from ..utils.options import parse_assignments
 
     with user_errors():
@@ -173,8 +173,8 @@ def accuracy(
     On InstructMotion's 2216 human pairs, AToM (Table 1) publishes 69.77 % for GPT-4V, which was shown both motions (--pairwise), and
     66.11 % for the contrastive evaluator. Skipped and unsure pairs are left out; ties and pairs without a score count as not aligned.
     """
-    from ..preferences.accuracy import accuracy as compare
-    from ..preferences.accuracy import pairwise_accuracy, table
+    from ..preferences.agreement import accuracy as compare
+    from ..preferences.agreement import pairwise_accuracy, table
     from ..preferences.pairs import load_pairs
     from ..utils.files import write_json
 
