@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from .prompts import make_prompts as make_prompts
 
 _MODULES = {
-    "Agreement": "agreement", "BuildRequest": "building", "Pair": "pairs", "Prompt": "prompts", "accuracy": "agreement", "build": "building",
-    "certain_pairs": "certain", "load_pairs": "pairs", "make_prompts": "prompts",
+    "Agreement": "agreement", "BuildRequest": "building", "Pair": "pairs", "Prompt": "prompts", "accuracy": "agreement",
+    "build": "building", "certain_pairs": "certain", "load_pairs": "pairs", "make_prompts": "prompts",
 }  # fmt: skip
 
 __all__ = [*_MODULES]
