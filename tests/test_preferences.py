@@ -286,11 +286,12 @@ def test_a_build_is_a_data_set_that_says_where_everything_comes_from(tmp_path: P
         assert record["cost"]["outcomes"] == {"rated": 4, "nonsense": 2, "asked again": 0}
         assert record["cost"]["price"] == round(6 * (300 * 10 + 20 * 100) / 1e6, 6)
         assert (record["motions"], record["unjudged"], record["pairs"]) == (6, 2, 2)
-        again = build(request, VisionJudge(ChatClient(server.url, "tiny-vlm", wait=0), frames=2, size=(64, 64), attempts=1, workers=1))
-        assert len(server.requests) == 8
-        assert again["cost"]["outcomes"]["asked again"] == 0
-    motions = load_dataset("parquet", data_files=str(tmp_path / "motions" / "train.parquet"), split="train")
-    assert motions[0]["images"][0].size == (400, 240)
+        motions = load_dataset("parquet", data_files=str(tmp_path / "motions" / "train.parquet"), split="train")
+        assert motions[0]["images"][0].size == (400, 240)
+        judge.counts.clear()
+        again = build(replace(request, images=None), judge)
+        assert len(server.requests) == 8  # only what had no score
+        assert again["cost"]["outcomes"] == {"rated": 2, "asked again": 0}
     assert {"rating", "rationale", "seed", "generator", "specification", "labels"} <= set(motions.column_names)
     assert len(set(motions["seed"])) == 6
     pairs = load_pairs(tmp_path)
