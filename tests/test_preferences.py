@@ -246,6 +246,9 @@ def test_scores_survive_a_kill_and_what_has_none_is_asked_for_again(tmp_path: Pa
     assert [one.value for one in score_all(second, motions, texts, asked, tmp_path, show_progress=False)] == [4, 5, 6, 4]
     assert second.asked == 1
     assert len(ScoreFile(tmp_path, reward.settings())) == 3
+    file.path.write_text("no scores\n")
+    with pytest.raises(ValueError, match="is not a file of scores, delete it to score anew"):
+        ScoreFile(tmp_path, reward.settings())
 
 
 def candidates(*scores: float, text: str = "a") -> list[Candidate]:

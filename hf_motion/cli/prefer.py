@@ -147,7 +147,7 @@ def certain(
     from ..preferences.pairs import save_pairs
 
     with user_errors():
-        rows = (row for one in split or [None] for row in load_motion_rows(dataset, one))
+        rows = (row for one in (split or (None,)) for row in load_motion_rows(dataset, one))
         found = find_actions(rows, min_clips=min_clips, **({} if actions is None else {"file": actions}))
         pairs = certain_pairs(found, count, seed)
         save_pairs(pairs, output / "pairs" / "train.parquet")
@@ -215,7 +215,7 @@ def _reward(
 
     if name is RewardName.verifier:
         return VerifierReward(scale.value)
-    if name is not RewardName.vision:
+    if name is not RewardName.vision or judge_model is None:
         kind = ContrastiveReward if name is RewardName.contrastive else TMRReward
         return kind.from_pretrained(model, choose_device(device))
     if base_url is not None:

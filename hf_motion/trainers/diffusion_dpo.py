@@ -130,7 +130,8 @@ class DPOObjective(DiffusionObjective):
     def __init__(self, pipeline: MotionDiffusionPipeline, beta: float, reference: nn.Module | None = None) -> None:
         super().__init__(pipeline, condition_dropout=0.0, train_text_encoder=False)
         self.beta = beta
-        self._reference = [reference]
+        self._reference = [reference]  # in a list, lest it be trained and saved
+        self._in_reference = False
 
     def train(self, mode: bool = True) -> DPOObjective:
         """As usual, but without dropout."""
@@ -185,8 +186,6 @@ class DPOObjective(DiffusionObjective):
         prediction = denoiser(noisy, timesteps, states, text_mask, mask).sample.float()
         error = (prediction - self.target(features, noise, timesteps)).square().mean(-1) * mask
         return error.sum(1) / mask.sum(1)
-
-    _in_reference = False
 
     @contextmanager
     def _as_reference(self) -> Iterator[None]:
