@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -75,32 +76,61 @@ def test_options_that_do_not_fit(arguments: list, message: str) -> None:
     assert message in run(*arguments, code=1)
 
 
+class Judge:
+    """Answers with a new rating each time, but at the third request does what it was told instead."""
+
+    def __init__(self, third: Callable[[], str | int]) -> None:
+        self.third, self.asked = third, []
+
+    def __call__(self, request: dict, number: int) -> str | int:
+        if number == 3:
+            return self.third()
+        image = next(part["image_url"]["url"] for part in request["messages"][0]["content"] if part["type"] == "image_url")
+        self.asked.append(image + text_of(request))
+        return f"Rating: {1 + len(self.asked) % 3}\nRationale: Number {len(self.asked)}."
+
+
+def options(url: str, model: str, folder: Path) -> list:
+    asked = ["build", "--frequency", 1, "--temporal", 1, "--motions-per-prompt", 3, "--model", model, "-o", folder, "--workers", 1]
+    return [*asked, "--reward", "vision", "--base-url", url, "--judge-model", "m", "--frames", 1]
+
+
+def check_that_it_goes_on(judge: Judge, arguments: list, folder: Path) -> None:
+    """The next run makes no motion anew and asks for what is missing alone."""
+    assert not (folder / "pairs").exists()
+    assert len(judge.asked) == 3
+    made = sorted((folder / "work" / "motions").iterdir())
+    stamps = [path.stat().st_mtime_ns for path in made]
+    output = run(*arguments)
+    assert [path.stat().st_mtime_ns for path in sorted((folder / "work" / "motions").iterdir())] == stamps
+    assert "of 6 motions of 2 prompts" in output
+    assert len(judge.asked) == len(set(judge.asked)) == 6
+    assert json.loads((folder / "build.json").read_text())["cost"]["outcomes"]["rated"] == 3
+    assert all(pair.details["chosen_rating"] > pair.details["rejected_rating"] for pair in load_pairs(folder))
+
+
+def test_a_build_goes_on_where_a_server_turned_it_away(tmp_path: Path, model: str) -> None:
+    judge = Judge(lambda: 401)
+    with chat_server(judge) as server:
+        arguments = options(server.url, model, tmp_path)
+        assert "answers 401" in run(*arguments, code=1)
+        check_that_it_goes_on(judge, arguments, tmp_path)
+
+
+@pytest.mark.slow  # another process, which imports everything once more
 def test_a_build_goes_on_after_kill_9_and_pays_for_no_score_twice(tmp_path: Path, model: str) -> None:
-    """The server ends the command itself in the middle of the scores; the next run asks for what is missing alone."""
-    asked: list[str] = []
+    """The server itself ends the command in the middle of the scores."""
     victim: list[subprocess.Popen] = []
 
-    def answer(request: dict, number: int) -> str:
-        if number == 3 and victim:
-            os.kill(victim[0].pid, signal.SIGKILL)
-            return "Rating: 1\nRationale: Nobody hears this."
-        image = next(part["image_url"]["url"] for part in request["messages"][0]["content"] if part["type"] == "image_url")
-        asked.append(image + text_of(request))
-        return f"Rating: {1 + len(asked) % 3}\nRationale: Number {len(asked)}."
+    def kill() -> str:
+        os.kill(victim[0].pid, signal.SIGKILL)
+        return "Rating: 1\nRationale: Nobody hears this."
 
-    with chat_server(answer) as server:
-        options = ["build", "--frequency", 1, "--temporal", 1, "--motions-per-prompt", 3, "--model", model, "-o", tmp_path, "--workers", 1]
-        options += ["--reward", "vision", "--base-url", server.url, "--judge-model", "m", "--frames", 1]
-        command = [sys.executable, "-c", "from hf_motion.cli import main; main()", "prefer", *map(str, options)]
+    judge = Judge(kill)
+    with chat_server(judge) as server:
+        arguments = options(server.url, model, tmp_path)
+        command = [sys.executable, "-c", "from hf_motion.cli import main; main()", "prefer", *map(str, arguments)]
         victim.append(subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE))
         _, errors = victim[0].communicate()
-        assert victim.pop().returncode == -signal.SIGKILL, errors.decode()
-        assert not (tmp_path / "pairs").exists()
-        made = sorted((tmp_path / "work" / "motions").iterdir())
-        stamps = [path.stat().st_mtime_ns for path in made]
-        output = run(*options)
-        assert [path.stat().st_mtime_ns for path in sorted((tmp_path / "work" / "motions").iterdir())] == stamps
-    assert "of 6 motions of 2 prompts" in output
-    assert len(asked) == len(set(asked)) == 6
-    assert json.loads((tmp_path / "build.json").read_text())["cost"]["outcomes"]["rated"] == 3
-    assert all(pair.details["chosen_rating"] > pair.details["rejected_rating"] for pair in load_pairs(tmp_path))
+        assert victim[0].returncode == -signal.SIGKILL, errors.decode()
+        check_that_it_goes_on(judge, arguments, tmp_path)
