@@ -95,16 +95,22 @@ def build(
     price: Annotated[tuple[float, float], _judge("Price of a million tokens read and written, for the report.")] = (0.0, 0.0),
 ) -> None:
     """Make prompts, several motions of each, score them and pair better with worse ones (AToM's MotionPrefer)."""
-    from ..preferences.build import BuildRequest
-    from ..preferences.build import build as run
-    from ..utils.options import parse_assignments
-
     with user_errors():
         tasks = {"integrity": integrity, "temporal": temporal, "frequency": frequency}
         if not any(tasks.values()):
             raise ValueError("Say how many prompts: --integrity, --temporal, --frequency.")
+        if prompt_model is not None and base_url is None:
+            raise ValueError("--prompt-model needs --base-url, the address of the server that has it.")
+        _check_judge(reward, judge_model)
+
+        from ..preferences.building import BuildRequest
+        from ..preferences.building import build as run
+        from ..utils.options import parse_assignments
+
         judged = _reward(reward, reward_model, scale, device, base_url, judge_model, api_key, form, frames, workers, timeout)
-        writer = None if prompt_model is None else _client(base_url, prompt_model, api_key, timeout, temperature=1.0, seed=seed)
+        writer = None
+        if prompt_model is not None and base_url is not None:
+            writer = _client(base_url, prompt_model, api_key, timeout, temperature=1.0, seed=seed)
         request = BuildRequest(
             output=output, tasks=tasks, model=model, motions_per_prompt=motions_per_prompt, min_gap=min_gap, pairs=pairs.value, seed=seed,
             options=parse_assignments(option or [], "--option"), images=images and images.value, prompt_chat=writer, price=price,
@@ -141,7 +147,7 @@ def certain(
     from ..preferences.pairs import save_pairs
 
     with user_errors():
-        rows = (row for one in split or [None] for row in load_motion_rows(dataset, one))
+        rows = (row for one in (split or (None,)) for row in load_motion_rows(dataset, one))
         found = find_actions(rows, min_clips=min_clips, **({} if actions is None else {"file": actions}))
         pairs = certain_pairs(found, count, seed)
         save_pairs(pairs, output / "pairs" / "train.parquet")
@@ -173,11 +179,6 @@ def accuracy(
     On InstructMotion's 2216 human pairs, AToM (Table 1) publishes 69.77 % for GPT-4V, which was shown both motions (--pairwise), and
     66.11 % for the contrastive evaluator. Skipped and unsure pairs are left out; ties and pairs without a score count as not aligned.
     """
-    from ..preferences.accuracy import accuracy as compare
-    from ..preferences.accuracy import pairwise_accuracy, table
-    from ..preferences.pairs import load_pairs
-    from ..utils.files import write_json
-
     with user_errors():
         skipped: Counter[str] = Counter()
         names = list(dict.fromkeys(reward or [RewardName.verifier]))
@@ -185,9 +186,16 @@ def accuracy(
             raise ValueError("--pairwise is for --reward vision alone.")
         if reward_model is not None and len({*names} & {RewardName.contrastive, RewardName.tmr}) != 1:
             raise ValueError("--reward-model is for one of --reward contrastive and --reward tmr.")
-        rewards = [
-            _reward(one, reward_model, scale, device, base_url, judge_model, api_key, form, frames, workers, timeout) for one in names
-        ]
+        for one in names:
+            _check_judge(one, judge_model)
+
+        from ..preferences.agreement import accuracy as compare
+        from ..preferences.agreement import pairwise_accuracy, table
+        from ..preferences.pairs import load_pairs
+        from ..utils.files import write_json
+
+        judged = (base_url, judge_model, api_key, form, frames, workers, timeout)
+        rewards = [_reward(one, reward_model, scale, device, *judged) for one in names]
         loaded = load_pairs(pairs, skipped=skipped)
         count = pairwise_accuracy if pairwise else compare
         results = {one.name: count(loaded, one, show_progress=True) for one in rewards}
@@ -207,11 +215,9 @@ def _reward(
 
     if name is RewardName.verifier:
         return VerifierReward(scale.value)
-    if name is not RewardName.vision:
+    if name is not RewardName.vision or judge_model is None:
         kind = ContrastiveReward if name is RewardName.contrastive else TMRReward
         return kind.from_pretrained(model, choose_device(device))
-    if judge_model is None:
-        raise ValueError("--reward vision needs --judge-model: the name of a model at --base-url, or a folder or repository to run here.")
     if base_url is not None:
         return VisionJudge(_client(base_url, judge_model, api_key, timeout), form=form.value, frames=frames, workers=workers)
     from ..rewards import LocalChat
@@ -219,9 +225,12 @@ def _reward(
     return VisionJudge(LocalChat(judge_model, device), form=form.value, frames=frames)
 
 
-def _client(base_url: str | None, model: str, api_key: str | None, timeout: float, **options: Any) -> Chat:
+def _check_judge(reward: RewardName, judge_model: str | None) -> None:
+    if reward is RewardName.vision and judge_model is None:
+        raise ValueError("--reward vision needs --judge-model: the name of a model at --base-url, or a folder or repository to run here.")
+
+
+def _client(base_url: str, model: str, api_key: str | None, timeout: float, **options: Any) -> Chat:
     from ..rewards import ChatClient
 
-    if base_url is None:
-        raise ValueError("--prompt-model needs --base-url, the address of the server that has it.")
     return ChatClient(base_url, model, api_key, timeout=timeout, **options)

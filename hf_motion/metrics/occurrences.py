@@ -351,11 +351,11 @@ def _heads(motion: Motion, direction: str) -> np.ndarray:
     frames = np.arange(len(root))
     steps = root[(frames + half).clip(max=len(root) - 1)] - root[(frames - half).clip(0)]
     ahead = (steps * events.facing(motion)).sum(-1) / np.linalg.norm(steps, axis=-1).clip(1e-6)
-    return {"any": np.full(len(root), True), "forward": ahead > 0.7, "backward": ahead < -0.7}[direction]
+    return np.asarray({"any": np.full(len(root), True), "forward": ahead > 0.7, "backward": ahead < -0.7}[direction])
 
 
 def _moving(motion: Motion, speed: np.ndarray, direction: str) -> np.ndarray:
-    return (speed > _WALK) & _heads(motion, direction)
+    return np.asarray((speed > _WALK) & _heads(motion, direction))
 
 
 def _alternates(motion: Motion, span: Occurrence, times: int = 1) -> bool:
@@ -376,7 +376,7 @@ def _rate(points: np.ndarray, motion: Motion) -> np.ndarray:
     """Speed of points (frames, dims), (frames,), units per second."""
     if len(points) < 2:
         return np.zeros(len(points))
-    return np.linalg.norm(np.gradient(points, axis=0), axis=-1) * motion.fps
+    return np.asarray(np.linalg.norm(np.gradient(points, axis=0), axis=-1) * motion.fps)
 
 
 def _spans(flags: np.ndarray) -> list[Occurrence]:

@@ -4,10 +4,10 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .accuracy import Agreement as Agreement
-    from .accuracy import accuracy as accuracy
-    from .build import BuildRequest as BuildRequest
-    from .build import build as build
+    from .agreement import Agreement as Agreement
+    from .agreement import accuracy as accuracy
+    from .building import BuildRequest as BuildRequest
+    from .building import build as build
     from .certain import certain_pairs as certain_pairs
     from .pairs import Pair as Pair
     from .pairs import load_pairs as load_pairs
@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from .prompts import make_prompts as make_prompts
 
 _MODULES = {
-    "Agreement": "accuracy", "BuildRequest": "build", "Pair": "pairs", "Prompt": "prompts", "accuracy": "accuracy", "build": "build",
-    "certain_pairs": "certain", "load_pairs": "pairs", "make_prompts": "prompts",
+    "Agreement": "agreement", "BuildRequest": "building", "Pair": "pairs", "Prompt": "prompts", "accuracy": "agreement",
+    "build": "building", "certain_pairs": "certain", "load_pairs": "pairs", "make_prompts": "prompts",
 }  # fmt: skip
 
 __all__ = [*_MODULES]

@@ -256,7 +256,7 @@ def _joined(clips: Sequence[tuple[str, Motion]]) -> Motion:
 def _read(file: Path) -> list[dict[str, Any]]:
     yaml = require("yaml", "Reading the actions")
     try:
-        described = yaml.safe_load(read_text(file))
+        described: list[dict[str, Any]] = yaml.safe_load(read_text(file))
         for one in described:
             Wanted(one["event"], options(one))
             one["pattern"] = re.compile(one["caption"], re.IGNORECASE)

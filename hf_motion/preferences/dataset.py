@@ -16,7 +16,7 @@ from ..utils.files import atomic_path
 from .pairs import Pair, save_pairs
 
 if TYPE_CHECKING:
-    from .build import Candidate
+    from .building import Candidate
 
 _CARD = Path(__file__).with_name("card.md")
 _GROUP = 64

@@ -54,7 +54,7 @@ class Pair:
     details: dict[str, Any] = field(default_factory=dict)
 
 
-def load_pairs(source: str | os.PathLike, split: str = "train", skipped: Counter[str] | None = None) -> list[Pair]:
+def load_pairs(source: str | os.PathLike[str], split: str = "train", skipped: Counter[str] | None = None) -> list[Pair]:
     """Read pairs.
 
     Args:
@@ -80,7 +80,7 @@ def load_pairs(source: str | os.PathLike, split: str = "train", skipped: Counter
     return pairs
 
 
-def save_pairs(pairs: Sequence[Pair], path: str | os.PathLike) -> None:
+def save_pairs(pairs: Sequence[Pair], path: str | os.PathLike[str]) -> None:
     """Write pairs as parquet, whole or not at all.
 
     Args:
@@ -155,11 +155,11 @@ def _annotated(folder: Path, skipped: Counter[str]) -> Iterator[Pair]:
                 skipped[open_one] += 1
                 continue
             other = {"sample_1": "sample_2", "sample_2": "sample_1"}[choice]
-            motions = [_sample(folder, record[side]) for side in (choice, other)]
+            chosen, rejected = (_sample(folder, record[side]) for side in (choice, other))
         except (KeyError, TypeError, IndexError, ValueError, AttributeError) as error:
             raise ValueError(f"{str(folder / LABELS)!r}, line {number}: {reason(error)}") from error
         name = record.get("id", record.get("ID", number))
-        yield Pair(str(name), record["prompt"], *motions, kind=degree or "preferred", details={"annotator": last.get("user")})
+        yield Pair(str(name), record["prompt"], chosen, rejected, kind=degree or "preferred", details={"annotator": last.get("user")})
 
 
 def _sample(folder: Path, sample: dict[str, Any]) -> Motion:

@@ -69,7 +69,7 @@ def make_prompts(task: str, count: int, seed: int = 0) -> list[Prompt]:
     >>> from hf_motion.preferences import make_prompts
     >>> prompt = make_prompts("frequency", 1)[0]
     >>> prompt.text, prompt.specification.to_json()
-    ('a man does a kick four times', '{"events": [{"count": 4, "event": "kick"}], "task": "frequency"}')
+    ('a woman waves with the right hand four times', '{"events": [{"count": 4, "event": "wave", "side": "right"}], "task": "frequency"}')
     """
     if task not in TASKS:
         raise ValueError(f"task must be one of {', '.join(map(repr, TASKS))}, got {task!r}.")

@@ -14,6 +14,7 @@ from tqdm.auto import tqdm
 from ..motion import Motion
 from ..rewards.base import Reward
 from ..rewards.specification import Specification
+from ..utils.faults import reading
 
 _CHUNK = 64
 
@@ -36,6 +37,7 @@ class ScoreFile:
 
     Raises:
         OSError: If it cannot be read or written.
+        ValueError: If it holds something else.
     """
 
     def __init__(self, folder: Path, settings: dict[str, Any]) -> None:
@@ -47,9 +49,10 @@ class ScoreFile:
             return
         content = self.path.read_bytes()
         whole = content[: content.rfind(b"\n") + 1]
-        for line in whole.splitlines():
-            record = json.loads(line)
-            self._known[record["key"]] = Score(record["score"], record["rationale"])
+        with reading(self.path, "a file of scores, delete it to score anew"):
+            for line in whole.splitlines():
+                record = json.loads(line)
+                self._known[record["key"]] = Score(record["score"], record["rationale"])
         if len(whole) < len(content):
             with self.path.open("r+b") as file:
                 file.truncate(len(whole))

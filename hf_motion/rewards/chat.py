@@ -47,11 +47,12 @@ class ChatFailure(OSError):
     Args:
         kind (`str`): `"timeout"`, `"busy"`, `"format"` (an answer that is not in the protocol), `"unreachable"` or `"rejected"`.
         message (`str`): What happened.
+        retry_after (`float`, defaults to 0.0): Seconds that the server asks to wait.
     """
 
-    def __init__(self, kind: str, message: str) -> None:
+    def __init__(self, kind: str, message: str, retry_after: float = 0.0) -> None:
         super().__init__(message)
-        self.kind = kind
+        self.kind, self.retry_after = kind, retry_after
 
     @property
     def passing(self) -> bool:
@@ -132,8 +133,7 @@ class ChatClient(Chat):
             except ChatFailure as failure:
                 if attempt == self.attempts - 1 or failure.kind == "rejected":
                     raise
-                asked = getattr(failure, "retry_after", 0.0)
-                time.sleep(min(_LONGEST_WAIT, max(asked, self.wait * 2**attempt)))
+                time.sleep(min(_LONGEST_WAIT, max(failure.retry_after, self.wait * 2**attempt)))
         raise AssertionError("unreachable")
 
     def _ask(self, messages: list[dict[str, Any]]) -> Reply:
@@ -159,10 +159,9 @@ class ChatClient(Chat):
     def _failure(self, error: Any) -> ChatFailure:
         response = getattr(error, "response", None)
         status = getattr(response, "status_code", 503)
-        failure = ChatFailure("busy" if status in _BUSY else "rejected", f"{self.base_url} answers {status}: {reason(error)}")
-        waits = getattr(response, "headers", {}).get("retry-after", "")
-        failure.retry_after = float(waits) if str(waits).replace(".", "", 1).isdigit() else 0.0  # type: ignore[attr-defined]
-        return failure
+        waits = str(getattr(response, "headers", {}).get("retry-after", ""))
+        seconds = float(waits) if waits.replace(".", "", 1).isdigit() else 0.0
+        return ChatFailure("busy" if status in _BUSY else "rejected", f"{self.base_url} answers {status}: {reason(error)}", seconds)
 
 
 class LocalChat(Chat):
@@ -178,7 +177,7 @@ class LocalChat(Chat):
         ValueError: If it is no vision-language model.
     """
 
-    def __init__(self, model: str | os.PathLike, device: str | None = None, max_tokens: int = 100) -> None:
+    def __init__(self, model: str | os.PathLike[str], device: str | None = None, max_tokens: int = 100) -> None:
         from transformers import pipeline
 
         from ..utils.device import choose_device

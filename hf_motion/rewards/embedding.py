@@ -45,7 +45,7 @@ class EmbeddingReward(Reward):
 
     @classmethod
     def from_pretrained(
-        cls, name: str | os.PathLike | None = None, device: str | torch.device = "cpu", batch_size: int = 64
+        cls, name: str | os.PathLike[str] | None = None, device: str | torch.device = "cpu", batch_size: int = 64
     ) -> EmbeddingReward:
         """Load a retrieval checkpoint.
 
@@ -104,7 +104,7 @@ class ContrastiveReward(EmbeddingReward):
     shortest = 4
 
     def _compare(self, motions: np.ndarray, texts: np.ndarray) -> np.ndarray:
-        return -np.linalg.norm(motions - texts, axis=1)
+        return np.asarray(-np.linalg.norm(motions - texts, axis=1))
 
 
 class TMRReward(EmbeddingReward):

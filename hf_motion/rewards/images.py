@@ -60,7 +60,7 @@ def motion_images(motion: Motion, form: str = "full", *, frames: int = 12, size:
     Scene(motion, (width, height), top=font, centred=True).paint(poses, chosen)
     for number, pose in enumerate(poses, 1):
         paint_mask(pose[None], text_mask(str(number), font), (font // 2, font // 4), INK)
-    return [pillow().Image.fromarray(picture) for picture in (poses if form == "frames" else [_tiled(poses)])]
+    return [pillow().Image.fromarray(picture) for picture in (poses if form == "frames" else [_tiled(list(poses))])]
 
 
 def _tiled(poses: Sequence[np.ndarray]) -> np.ndarray:

@@ -90,7 +90,9 @@ class Specification:
         try:
             events = []
             for one in content["events"]:
-                fields = {"event": one} if isinstance(one, str) else {name: value for name, value in one.items() if value is not None}
+                fields: dict[str, Any] = (
+                    {"event": one} if isinstance(one, str) else {name: value for name, value in one.items() if value is not None}
+                )
                 events.append(Wanted(fields.pop("event"), count=fields.pop("count", None), options=fields))
             return cls(content["task"], tuple(events))
         except (KeyError, TypeError, AttributeError) as error:

@@ -175,7 +175,8 @@ class VerifierReward(Reward):
         """
         check_lengths(motions, texts, specifications)
         given = specifications if specifications is not None else [None] * len(motions)
-        verdicts = [verify(motion, self._specification(*asked)) for motion, *asked in zip(motions, texts, given, strict=True)]
+        asked = [self._specification(text, one) for text, one in zip(texts, given, strict=True)]
+        verdicts = [verify(motion, one) for motion, one in zip(motions, asked, strict=True)]
         return [float(verdict.rating if self.scale == "criteria" else verdict.share) for verdict in verdicts]
 
     def settings(self) -> dict[str, Any]:

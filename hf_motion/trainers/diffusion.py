@@ -192,12 +192,9 @@ class DiffusionObjective(nn.Module):
         states = states * keep.view(-1, *[1] * (states.ndim - 1)).to(states)
         noisy = scheduler.add_noise(motion_features, noise, timesteps)
         prediction = self.denoiser(noisy, timesteps, states, text_mask, attention_mask).sample
-        target = {
-            "sample": lambda: motion_features,
-            "epsilon": lambda: noise,
-            "v_prediction": lambda: scheduler.get_velocity(motion_features, noise, timesteps),
-        }[scheduler.config.prediction_type]()
-        error = ((prediction.float() - target).square() * self.feature_weights).mean(-1) * attention_mask
+        error = ((prediction.float() - self.target(motion_features, noise, timesteps)).square() * self.feature_weights).mean(
+            -1
+        ) * attention_mask
         mse = loss = (error.sum(1) / attention_mask.sum(1)).mean()
         parts: dict[str, Tensor] = {}
         if self.planted_feet is not None:
@@ -208,6 +205,15 @@ class DiffusionObjective(nn.Module):
             consistency = feedback(prediction, motion_features, attention_mask, text["text_embeds"], keep, text.get("real_embeds"))
             loss, parts = loss + feedback.weighted(consistency), {**parts, **consistency}
         return {"loss": loss, "mse": mse, **parts} if parts else {"loss": loss}
+
+    def target(self, features: Tensor, noise: Tensor, timesteps: Tensor) -> Tensor:
+        """What the denoiser is to predict of noisy features, of their shape."""
+        scheduler = self.pipeline.scheduler
+        return {
+            "sample": lambda: features,
+            "epsilon": lambda: noise,
+            "v_prediction": lambda: scheduler.get_velocity(features, noise, timesteps),
+        }[scheduler.config.prediction_type]()
 
     def _draw(self, features: Tensor, attention_mask: Tensor, seeds: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Noise on real frames, diffusion steps, and whether to keep the text, each from its example's seed."""
