@@ -25,7 +25,6 @@ KINDS = {
     "llama with a head of its own": {"kind": "llama", "tied": False},
     "llama, two books": {"kind": "llama", "quantizers": 2},
     "llama, numbers": {"kind": "llama", "format": "integers"},
-    "llama, a list": {"kind": "llama", "format": "list"},
     "t5, as MotionGPT": {"kind": "t5", "format": "motiongpt", "tied": False},
 }
 

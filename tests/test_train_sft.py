@@ -108,7 +108,7 @@ class TestQuestions:
             instruction_rows(model, token_dataset(model), 4, mixture, show_progress=False)
 
 
-@pytest.mark.parametrize("kind", ["llama", "llama with adapters", "t5 with adapters"])
+@pytest.mark.parametrize("kind", [pytest.param("llama", marks=pytest.mark.slow), "llama with adapters", "t5 with adapters"])
 def test_resumed_equals_uninterrupted(tmp_path: Path, kind: str) -> None:
     tiny_language_model(kind[:5].strip(), tied="t5" not in kind).save_pretrained(tmp_path / "base")
 
