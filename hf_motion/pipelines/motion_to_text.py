@@ -9,21 +9,18 @@ from typing import Any
 
 import torch
 from tqdm.auto import tqdm
-from transformers import Pipeline
 
 from ..data.read import read_motion
 from ..motion import Motion
 from ..utils.asked import asked_generator
 from ..utils.text import say_once
 from .motion_diffusion import spawn_generators
-from .text_to_motion import check_model
-
-_BATCH_SIZE = 16
+from .task import MotionPipeline
 
 Source = Motion | str | os.PathLike
 
 
-class MotionToTextPipeline(Pipeline):
+class MotionToTextPipeline(MotionPipeline):
     """Motions to sentences, with any model that answers `caption_motion`.
 
     Example:
@@ -34,16 +31,7 @@ class MotionToTextPipeline(Pipeline):
         [{'generated_text': 'a person walks forward'}]
     """
 
-    _load_tokenizer = False
-    _load_feature_extractor = False
-    _load_image_processor = False
-    _load_processor = False
-    _load_video_processor = False
-    _pipeline_calls_generate = False
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        check_model(self.model, "caption_motion")
+    _method = "caption_motion"
 
     def __call__(
         self,
@@ -75,9 +63,7 @@ class MotionToTextPipeline(Pipeline):
         sources = list(motions) if isinstance(motions, (list, tuple)) else [motions]
         options = {**self._forward_params, **options}
         seed = options.pop("seed", None) if seed is None else seed
-        batch_size = batch_size or self._batch_size or _BATCH_SIZE
-        if batch_size < 1:
-            raise ValueError(f"batch_size must be at least 1, got {batch_size}.")
+        batch_size = self._checked_batch_size(batch_size)
         generators = spawn_generators(asked_generator(generator, seed), len(sources), self.model.device)
         extractor, texts = self.model.feature_extractor, []
         with say_once():
@@ -87,36 +73,5 @@ class MotionToTextPipeline(Pipeline):
             ]
             for start in tqdm(range(0, max(1, len(clips)), batch_size), desc="Describing", disable=not show_progress):
                 part = slice(start, start + batch_size)
-                texts += self._caption(clips[part], generators[part], options)
+                texts += self._answer(clips[part], generator=generators[part], **options)
         return [{"generated_text": text} for text in texts]
-
-    def _caption(self, clips: list[Motion], generators: list[torch.Generator], options: dict[str, Any]) -> list[str]:
-        try:
-            return self.model.caption_motion(clips, generator=generators, **options)
-        except TypeError as error:
-            if "unexpected keyword argument" in str(error):
-                name = type(self.model).__name__
-                raise ValueError(f"{name}: {error}. See help({name}.caption_motion) for its options.") from error
-            raise
-
-    def save_pretrained(self, save_directory: str | os.PathLike, **kwargs: Any) -> None:
-        """Save the model. transformers' own method would add an entry to `config.json` that makes every later load demand trust."""
-        self.model.save_pretrained(save_directory, **kwargs)
-
-    def push_to_hub(self, repo_id: str, **kwargs: Any) -> str:
-        """Push the model to the Hub."""
-        return self.model.push_to_hub(repo_id, **kwargs)
-
-    def _sanitize_parameters(self, **options: Any) -> tuple[dict, dict, dict]:
-        return {}, options, {}
-
-    def preprocess(self, inputs: Any, **parameters: Any) -> Any:
-        """Not needed: the model takes motions."""
-        return inputs
-
-    def _forward(self, inputs: Any, **parameters: Any) -> Any:
-        return self.model.caption_motion(inputs, **parameters)
-
-    def postprocess(self, model_outputs: Any, **parameters: Any) -> Any:
-        """Not needed: the model gives sentences."""
-        return model_outputs

@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from typing import Any
 
 import torch
 from tqdm.auto import tqdm
-from transformers import Pipeline
 
 from ..motion import Motion
 from ..utils.asked import asked_frames, asked_generator
 from ..utils.text import check_prompts, say_once
 from .motion_diffusion import spawn_generators
+from .task import MotionPipeline
 
-_BATCH_SIZE = 16
 _PER_TEXT = ("motion", "end_motion", "mask")
 
 
-class TextToMotionPipeline(Pipeline):
+class TextToMotionPipeline(MotionPipeline):
     """Sentences to motions, with any model that answers `generate_motion`.
 
     Example:
@@ -31,16 +29,7 @@ class TextToMotionPipeline(Pipeline):
         (40, 22, 3)
     """
 
-    _load_tokenizer = False
-    _load_feature_extractor = False
-    _load_image_processor = False
-    _load_processor = False
-    _load_video_processor = False
-    _pipeline_calls_generate = False
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        check_model(self.model, "generate_motion")
+    _method = "generate_motion"
 
     def __call__(
         self,
@@ -79,9 +68,7 @@ class TextToMotionPipeline(Pipeline):
         seconds, seed = options.pop("seconds", None) if seconds is None else seconds, options.pop("seed", None) if seed is None else seed
         num_frames = asked_frames(num_frames, seconds, self.model.feature_extractor.fps) if seconds is not None else num_frames
         generator = asked_generator(generator, seed)
-        batch_size = batch_size or self._batch_size or _BATCH_SIZE
-        if batch_size < 1:
-            raise ValueError(f"batch_size must be at least 1, got {batch_size}.")
+        batch_size = self._checked_batch_size(batch_size)
         per_prompt = isinstance(num_frames, (list, tuple))
         if per_prompt and len(num_frames) != len(prompts):
             raise ValueError(f"num_frames has {len(num_frames)} entries for {len(prompts)} texts; pass one number, or one per text.")
@@ -98,62 +85,5 @@ class TextToMotionPipeline(Pipeline):
                 frames = list(num_frames[part]) if per_prompt else num_frames
                 draws = generators[start * repeats : (start + batch_size) * repeats]
                 options.update({name: values[part] for name, values in lists.items()})
-                motions += self._generate(prompts[part], frames, draws, options)
+                motions += self._answer(prompts[part], frames, generator=draws, **options)
         return motions[0] if isinstance(texts, str) and len(motions) == 1 else motions
-
-    def _generate(self, prompts: list[str], frames: Any, generators: list[torch.Generator], options: dict[str, Any]) -> list[Motion]:
-        try:
-            return self.model.generate_motion(prompts, frames, generator=generators, **options)
-        except TypeError as error:
-            if "unexpected keyword argument" in str(error):
-                name = type(self.model).__name__
-                raise ValueError(f"{name}: {error}. See help({name}.generate_motion) for its options.") from error
-            raise
-
-    def save_pretrained(self, save_directory: str | os.PathLike, **kwargs: Any) -> None:
-        """Save the model. transformers' own method would add an entry to `config.json` that makes every later load demand trust."""
-        self.model.save_pretrained(save_directory, **kwargs)
-
-    def push_to_hub(self, repo_id: str, **kwargs: Any) -> str:
-        """Push the model to the Hub."""
-        return self.model.push_to_hub(repo_id, **kwargs)
-
-    def _sanitize_parameters(self, **options: Any) -> tuple[dict, dict, dict]:
-        return {}, options, {}
-
-    def preprocess(self, inputs: Any, **parameters: Any) -> Any:
-        """Not needed: the model takes texts."""
-        return inputs
-
-    def _forward(self, inputs: Any, **parameters: Any) -> Any:
-        return self.model.generate_motion(inputs, **parameters)
-
-    def postprocess(self, model_outputs: Any, **parameters: Any) -> Any:
-        """Not needed: the model gives motions."""
-        return model_outputs
-
-
-def check_model(model: Any, method: str) -> None:
-    """Refuse a model that cannot do it, with the reason.
-
-    When a checkpoint of a language model does not load as one with motion tokens, `transformers.pipeline` swallows why and takes the plain
-    language model instead.
-
-    Args:
-        model (`PreTrainedModel`): What was loaded.
-        method (`str`): What it has to answer.
-
-    Raises:
-        ValueError: If it does not, or does not load.
-    """
-    if hasattr(model, method):
-        return
-    name = getattr(model, "name_or_path", "")
-    if name and not type(model).__module__.startswith("hf_motion"):
-        from ..models.motion_language.auto import AutoMotionModel
-
-        try:
-            AutoMotionModel.from_pretrained(name)
-        except OSError as error:
-            raise ValueError(str(error)) from error
-    raise ValueError(f"{name!r} holds a {type(model).__name__}, which has no {method}. Name a checkpoint of another model.")
