@@ -15,7 +15,7 @@ from hf_motion import MDMPipeline
 from hf_motion.data.motion_text import load_motion_rows, read_row
 from hf_motion.preferences import Pair
 from hf_motion.trainers.diffusion_dpo import DiffusionDPOArguments, DiffusionDPOTrainer, PreferenceCollator, PreferenceDataset
-from hf_motion.trainers.motion_text import last_checkpoint
+from hf_motion.trainers.resuming import last_checkpoint
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from test_training_ends import parser, script
+from scripts import run_script
 from tiny import FIXTURES, tiny_language_model, tiny_pipeline
 
 from hf_motion import Motion, MotionLanguageModel
@@ -90,8 +90,7 @@ def test_the_script_tunes_goes_on_and_saves_a_whole_model(pairs, tmp_path, monke
     words += ["--use_cpu", "true", "--bf16", "false", "--report_to", "none", "--learning_rate", "1e-2", "--disable_tqdm", "true"]
 
     def tune(folder: str) -> Motion:
-        monkeypatch.setattr("sys.argv", ["training/train_dpo.py", *words, "--output_dir", folder])
-        script("train_dpo").main(*parser("train_dpo").parse())
+        run_script("train_dpo", [*words, "--output_dir", folder])
         return MotionLanguageModel.from_pretrained(folder).generate_motion("a person walks", 8, seed=0)[0]
 
     whole = tune("runs")
@@ -103,9 +102,8 @@ def test_the_script_tunes_goes_on_and_saves_a_whole_model(pairs, tmp_path, monke
     assert "--pairs pairs.parquet" in Path("runs/model/README.md").read_text()
 
     tiny_pipeline().save_pretrained("diffusion")
-    monkeypatch.setattr("sys.argv", ["training/train_dpo.py", *words, "--model", "diffusion", "--output_dir", "other"])
     with pytest.raises(ValueError, match="train_diffusion_dpo"):
-        script("train_dpo").main(*parser("train_dpo").parse())
+        run_script("train_dpo", [*words, "--model", "diffusion", "--output_dir", "other"])
 
 
 class Higher(Reward):

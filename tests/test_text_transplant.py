@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 import torch
+from scripts import ROOT, run_script
 from test_full_disk import largest_file
-from test_training_ends import ROOT, parser, script
 from tiny import FIXTURES, tiny_pipeline
 from transformers import BertConfig, BertModel, BertTokenizerFast
 
@@ -107,8 +107,7 @@ def test_the_script_stops_goes_on_and_tells_how_the_text_side_came_about(bert, t
 
     def train(folder: str, steps: int = 2) -> dict[str, torch.Tensor]:
         command = [*sum(places.items(), ()), "--output_dir", folder, "--max_steps", str(steps)]
-        monkeypatch.setattr("sys.argv", ["training/train_text_side.py", *command])
-        script("train_text_side").main(*parser("train_text_side").parse())
+        run_script("train_text_side", command)
         return MDMPipeline.from_pretrained(folder).text_encoder.state_dict()
 
     whole = train("runs")

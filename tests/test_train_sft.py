@@ -3,13 +3,13 @@
 import json
 import os
 import random
-import runpy
 import subprocess
 import sys
 from collections import Counter
 from pathlib import Path
 
 import pytest
+import scripts
 import torch
 from tiny import FIXTURES, tiny_language_model
 from transformers import AutoModelForCausalLM, pipeline
@@ -19,8 +19,7 @@ from hf_motion.data.motion_text import MotionTextDataset, load_motion_rows
 from hf_motion.data.paraphrases import Paraphrases
 from hf_motion.trainers.instructions import instruction_rows, make_example, tokenize
 from hf_motion.trainers.motion_language import MotionSFTConfig, add_adapters, new_motion_language_model, save_trained, sft_trainer
-from hf_motion.trainers.motion_text import last_checkpoint
-from hf_motion.trainers.options import TrainingParser
+from hf_motion.trainers.resuming import last_checkpoint
 from hf_motion.trainers.tokenizer import save_motion_tokenizer
 from hf_motion.trainers.tokens import TokenDataset
 
@@ -187,8 +186,7 @@ def save_parts(folder: Path) -> None:
 
 
 def run_script(folder: Path, base: Path) -> None:
-    script = runpy.run_path(str(SCRIPT))
-    script["main"](*TrainingParser((script["ScriptArguments"], MotionSFTConfig)).parse(words(folder, base, 4)))
+    scripts.run_script("train_sft", words(folder, base, 4))
 
 
 def test_the_script(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:

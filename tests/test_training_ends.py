@@ -1,19 +1,16 @@
 """Options that a training takes, and what it leaves behind: a checkpoint that is found, and a card that tells where it is from."""
 
-import functools
-import importlib.util
 import os
 import re
 import shutil
-import sys
 from pathlib import Path
-from types import ModuleType
 
 import pandas as pd
 import pytest
 import yaml
 from hub_server import Hub
 from huggingface_hub import ModelCard
+from scripts import ROOT, parser, run_script
 from tiny import FIXTURES, seeded, tiny_generator, tiny_pipeline
 from transformers import pipeline
 from typer.testing import CliRunner
@@ -24,34 +21,19 @@ from hf_motion.hub.training_card import TrainingRecord
 from hf_motion.pipelines.motion_diffusion import MotionDiffusionPipeline
 from hf_motion.retrieval.embedder import checkpoint_folder
 from hf_motion.trainers.new_pipeline import new_mdm_pipeline
-from hf_motion.trainers.options import TrainingParser
 from hf_motion.utils.options import check_options
 from hf_motion.utils.training_folder import checkpoint_in, leave_sign
 
-ROOT = Path(__file__).parents[1]
-SCRIPTS = ("train_diffusion", "train_tokens", "train_tokenizer", "train_retrieval", "train_sft", "train_text_side", "adaqf_study")
+SCRIPTS = (
+    "train_diffusion", "train_tokens", "train_tokenizer", "train_retrieval", "train_sft", "train_dpo", "train_grpo", "train_diffusion_dpo",
+    "train_text_side", "adaqf_study",
+)  # fmt: skip
 SETTINGS = {
     "denoiser": {"hidden_size": 16, "num_layers": 1, "num_attention_heads": 2, "intermediate_size": 16},
     "text_encoder": {"vocab_size": 600, "hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2},
     "max_steps": 2, "save_steps": 2, "per_device_train_batch_size": 2, "use_cpu": True, "report_to": "none", "disable_tqdm": True,
     "max_frames": 40,
 }  # fmt: skip
-
-
-@functools.cache
-def script(name: str) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(name, ROOT / "training" / f"{name}.py")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module  # dataclasses look their module up
-    spec.loader.exec_module(module)
-    return module
-
-
-def parser(name: str) -> TrainingParser:
-    """The parser of a script as its last lines make it."""
-    module = script(name)
-    kinds = re.search(r"TrainingParser\(\(([\w, ]+)\)\)", (ROOT / "training" / f"{name}.py").read_text())[1]
-    return TrainingParser([getattr(module, kind) for kind in kinds.strip(",").split(", ")])
 
 
 @pytest.fixture(scope="module")
@@ -63,14 +45,11 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     clips.to_parquet(folder / "clips.parquet")
     (folder / "tiny.yaml").write_text(yaml.safe_dump(SETTINGS))
     words = ["--config", str(folder / "tiny.yaml"), "--dataset", str(folder / "clips.parquet"), "--output_dir", str(folder / "a")]
-    command = ["training/train_diffusion.py", *words, "--hub_token", "hf_secret"]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("sys.argv", command)
         patch.chdir(folder)
-        module = script("train_diffusion")
         printed: list[str] = []
         patch.setattr("builtins.print", lambda *parts, **_: printed.append(" ".join(map(str, parts))))
-        module.main(*TrainingParser((module.ScriptArguments, module.DiffusionTrainingArguments)).parse())
+        run_script("train_diffusion", [*words, "--hub_token", "hf_secret"])
     (folder / "printed.txt").write_text("\n".join(printed))
     return folder / "a"
 
@@ -145,7 +124,7 @@ def test_unknown_options_are_refused(name: str, tmp_path: Path, capsys: pytest.C
         action.required = False
     (tmp_path / "a.yaml").write_text("dataset: x\nsplitt: train\noutputs: b\n")
     for words, message in (
-        (["--datset", "x"], r"unknown option '--datset'; is '--dataset' meant\?"),
+        (["--ouput_dir", "x"], r"unknown option '--ouput_dir'; is '--output(_dir)?' meant\?"),
         (["--outpu", "x", "--zzzzzz", "3"], r"unknown option '--outpu'; is '--output.*; unknown option '--zzzzzz'; --help lists all\.$"),
         (["--config", str(tmp_path / "a.yaml")], r"a\.yaml: unknown option 'splitt'.*unknown option 'outputs'; is 'output"),
         (["--config", str(tmp_path / "none.yaml")], "cannot read --config .*none.yaml"),

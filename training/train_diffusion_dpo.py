@@ -20,8 +20,8 @@ from hf_motion.pipelines.motion_diffusion import MotionDiffusionPipeline
 from hf_motion.preferences import load_pairs
 from hf_motion.trainers.averaging import trained_parameters
 from hf_motion.trainers.diffusion_dpo import DiffusionDPOArguments, DiffusionDPOTrainer, PreferenceDataset
-from hf_motion.trainers.motion_text import say_finished
 from hf_motion.trainers.options import TrainingParser
+from hf_motion.trainers.resuming import say_finished
 from hf_motion.utils.files import check_writable
 
 
