@@ -358,7 +358,7 @@ def _read_npz(path: Path) -> Motion:
     except (ValueError, TypeError, OverflowError) as error:
         raise ValueError(f"{str(path)!r} is not a readable motion file (truncated or another format): {error}") from error
     try:
-        check_clip(1, len(names))
+        check_clip(len(np.atleast_1d(joints)), len(names))
         return Motion(joints, fps=fps, skeleton=known_skeleton(Skeleton(name, names, parents)), text=text)
     except ValueError as error:
         raise ValueError(f"{str(path)!r}: {error}") from error

@@ -11,19 +11,25 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import math
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any, Literal
 
 import torch
-from fastapi import FastAPI, HTTPException, Response
-from fastapi.responses import HTMLResponse
+
+try:
+    from fastapi import FastAPI, HTTPException, Request, Response
+    from fastapi.exceptions import RequestValidationError
+    from fastapi.responses import HTMLResponse, JSONResponse
+except ImportError as error:
+    raise ImportError("Serving motions needs FastAPI, which is not installed: pip install 'hf-motion[serve]'") from error
 from pydantic import BaseModel, Field
 from transformers import pipeline
 
 from hf_motion.pipelines.motion_diffusion import spawn_generators
+from hf_motion.utils.asked import asked_frames
 from hf_motion.utils.device import choose_device
+from hf_motion.utils.text import check_prompts
 from hf_motion.utils.training_folder import checkpoint_in
 
 MEDIA_TYPES = {"glb": "model/gltf-binary", "json": "application/json", "html": "text/html"}
@@ -114,12 +120,18 @@ def make_app(text_to_motion: Any) -> FastAPI:
 
     app = FastAPI(title="hf_motion", lifespan=lifespan)
     app.state.batcher = batcher
+    extractor = text_to_motion.model.feature_extractor
+
+    @app.exception_handler(RequestValidationError)
+    async def refuse(request: Request, error: RequestValidationError) -> JSONResponse:
+        """Without the value, which may be none that JSON can say."""
+        return JSONResponse({"detail": [{"loc": one["loc"], "msg": one["msg"]} for one in error.errors()]}, 422)
 
     @app.post("/generate")
     async def generate(wish: Wish) -> Response:
-        if wish.seconds is not None and not (math.isfinite(wish.seconds) and wish.seconds > 0):
-            raise HTTPException(400, f"seconds must be a positive number, got {wish.seconds}.")
-        try:
+        try:  # at the door: one that cannot be made must not split the batch of the others
+            check_prompts(wish.prompt)
+            asked_frames(None, wish.seconds, extractor.fps, extractor.max_frames)
             motion = await batcher.make(wish)
         except ValueError as error:
             raise HTTPException(400, str(error)) from error

@@ -110,6 +110,7 @@ def test_the_command_line_lists_them(tmp_path):
     assert result.exit_code == 0
     assert result.output.splitlines() == ["walk       a person walks", "jump high  someone jumps high"]
     (tmp_path / "empty").mkdir()
+    (tmp_path / "empty" / "config.json").write_text("{}")
     result = CliRunner().invoke(app, ["generate", "--list-actions", "--model", str(tmp_path / "empty")])
     assert result.exit_code == 1
     assert "does not say what it knows" in result.stderr
@@ -127,3 +128,10 @@ def test_they_are_learned_from_wordings():
     nearness = pipe.known_actions(pooled_texts(pipe, ["a person bows", "a person walks"]))
     assert nearness.argmax(-1).tolist() == [0, 1]
     assert pipe.known_actions.config.threshold < nearness.amax(-1).min()
+
+
+def test_a_sentence_that_says_less_than_a_known_one_is_not_far() -> None:
+    names = ["wave the left hand", "act as a monkey"]
+    actions = KnownActions(names, ["a person waves", "a monkey"], [1, 1], dim=2, threshold=2.0)
+    texts = ["a person waves", "waving at me", "he plays the harp", "act now"]
+    assert list(actions.far(torch.ones(4, 2), texts)) == ["he plays the harp", "act now"]

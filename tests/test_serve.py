@@ -78,7 +78,9 @@ def test_formats_page_and_health(serve: Any, text_to_motion: Any) -> None:
 @pytest.mark.parametrize(
     ("wish", "status", "message"),
     [
-        ({"prompt": "a person waves", "seconds": 100}, 400, "whole numbers from 1 to 40"),
+        ({"prompt": "a person waves", "seconds": 100}, 400, "seconds must be at most 2, got 100"),
+        ({"prompt": " "}, 400, "empty"),
+        ({"prompt": "a \ud800 walks"}, 422, "unicode"),
         ({"prompt": "a person waves", "seconds": -1}, 400, "seconds must be a positive number, got -1.0."),
         ({"prompt": "a person waves", "format": "fbx"}, 422, "'glb', 'json' or 'html'"),
         ({"prompt": "x" * 1001}, 422, "at most 1000 characters"),
@@ -86,12 +88,14 @@ def test_formats_page_and_health(serve: Any, text_to_motion: Any) -> None:
     ],
 )
 def test_errors_say_what_is_wrong(serve: Any, text_to_motion: Any, wish: dict, status: int, message: str) -> None:
-    good = {"prompt": "a person waves", "seconds": 1, "format": "json"}
+    good, headers = {"prompt": "a person waves", "seconds": 1, "format": "json"}, {"Content-Type": "application/json"}
 
     async def questions(client: httpx.AsyncClient) -> list[httpx.Response]:
-        return await asyncio.gather(*(client.post("/generate", json=body) for body in (wish, good)))
+        return await asyncio.gather(*(client.post("/generate", content=json.dumps(body), headers=headers) for body in (wish, good)))
 
-    bad, other = ask(serve.make_app(text_to_motion), questions)
+    app = serve.make_app(text_to_motion)
+    bad, other = ask(app, questions)
+    assert app.state.batcher.calls == 1  # for the good one alone
     assert bad.status_code == status
     assert message in bad.text
     assert other.status_code == 200

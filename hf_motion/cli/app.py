@@ -45,7 +45,10 @@ def in_flags(message: str) -> str:
         >>> from hf_motion.cli.app import in_flags
         >>> in_flags("num_frames must be whole numbers from 1 to 196, got 300. Pass num_frames=196.")
         '--num-frames must be whole numbers from 1 to 196, got 300. Pass --num-frames 196.'
+        >>> in_flags("Pass source_fps= (--source-fps).")
+        'Pass --source-fps.'
     """
+    message = re.sub(r"\b\w+= \((--[\w-]+)\)", r"\1", message)  # both are named where the caller is not known
     flags = _flags(get_command(app))
     names = "|".join(sorted(flags, key=len, reverse=True))
     # A word that is an option and English too is meant as the former where a value is given or a sentence begins with it.

@@ -24,6 +24,7 @@ from ..skeletons import get_skeleton
 from ..utils.extras import require
 from ..utils.faults import reading
 from ..utils.text import tidy_text
+from ..utils.training_folder import check_place
 from .canonical import uniform_skeleton
 from .floor import level_floor
 from .paraphrases import Paraphrases
@@ -51,11 +52,12 @@ def load_motion_rows(source: str, split: str | None = None) -> Any:
         of records with `text`), and whatever else the files hold.
 
     Raises:
-        FileNotFoundError: If the folder has no parquet file.
+        FileNotFoundError: If the folder has no parquet file, or there is no such folder and the name cannot be a data set's on the Hub.
         ValueError: If a file is not parquet, a column is missing, or no row is of the wanted split.
     """
     load_dataset = require("datasets", "Reading data sets").load_dataset
     path = Path(source)
+    check_place(source, "a data set's folder or parquet file")
     if path.exists():
         files = [path] if path.is_file() else sorted(path.rglob("*.parquet"))
         if not files:

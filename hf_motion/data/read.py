@@ -345,7 +345,10 @@ def _mapping(clip: _Clip, wanted: _Wanted) -> tuple[Rig | None, np.ndarray | Non
             rig = recognise_rig(chosen, clip.in_place)
         except ValueError:
             return None, None, (), [], []
-        return rig, _spread(rig.weights(chosen)[0], first, len(names)), (), [], []
+        weights = _spread(rig.weights(chosen)[0], first, len(names))
+        bodies, _ = left_out(skeleton, np.flatnonzero(weights.any(axis=0)).tolist(), _wrists(weights, HUMANML3D_22))
+        kept = [f"the file holds {1 + len(bodies)} bodies, and all are kept: --rig takes the first alone"] if bodies else []
+        return rig, weights, (), kept, []
     if target != HUMANML3D_22:
         raise ValueError(
             f"the joints are not those of skeleton {target.name!r}; other rigs are mapped to {HUMANML3D_22.name!r} only. "

@@ -66,7 +66,12 @@ class TextToMotionPipeline(MotionPipeline):
         options = {**self._forward_params, **options}
         num_frames = options.pop("num_frames", None) if num_frames is None else num_frames
         seconds, seed = options.pop("seconds", None) if seconds is None else seconds, options.pop("seed", None) if seed is None else seed
-        num_frames = asked_frames(num_frames, seconds, self.model.feature_extractor.fps) if seconds is not None else num_frames
+        if seconds is not None:
+            extractor = self.model.feature_extractor
+            if isinstance(seconds, (list, tuple)) and len(seconds) != len(prompts):
+                raise ValueError(f"seconds has {len(seconds)} entries for {len(prompts)} texts; pass one number, or one per text.")
+            most = getattr(self.model, "max_frames", extractor.max_frames)
+            num_frames = asked_frames(num_frames, seconds, extractor.fps, most)
         generator = asked_generator(generator, seed)
         batch_size = self._checked_batch_size(batch_size)
         per_prompt = isinstance(num_frames, (list, tuple))

@@ -34,16 +34,19 @@ def asked_generator(generator: Generators | None, seed: int | None) -> Generator
     return torch.Generator().manual_seed(int(seed))
 
 
-def asked_frames(num_frames: int | Sequence[int] | None, seconds: float | Sequence[float] | None, fps: float) -> int | Sequence[int] | None:
+def asked_frames(
+    num_frames: int | Sequence[int] | None, seconds: float | Sequence[float] | None, fps: float, most: int | None = None
+) -> int | Sequence[int] | None:
     """The number of frames, or that of so many seconds: what `--seconds` is on the command line.
 
     Args:
         num_frames (`int` or `list[int]`, *optional*): Lengths in frames.
         seconds (`float` or `list[float]`, *optional*): Lengths in seconds.
         fps (`float`): Frames per second of the model.
+        most (`int`, *optional*): Frames that the model makes at most.
 
     Raises:
-        ValueError: If both are given, or a length is not a positive number.
+        ValueError: If both are given, or a length is not a positive number, or longer than the model makes.
 
     Example:
         >>> asked_frames(None, 4, fps=20), asked_frames(None, [1.5, 2], fps=20)
@@ -54,11 +57,16 @@ def asked_frames(num_frames: int | Sequence[int] | None, seconds: float | Sequen
     if num_frames is not None:
         raise ValueError("Give the length either as seconds or as num_frames, not both.")
     if isinstance(seconds, (list, tuple)):
-        return [_frames(value, fps) for value in seconds]
-    return _frames(seconds, fps)
+        return [_frames(value, fps, most) for value in seconds]
+    return _frames(seconds, fps, most)
 
 
-def _frames(seconds: float, fps: float) -> int:
+def _frames(seconds: float, fps: float, most: int | None) -> int:
     if isinstance(seconds, bool) or not isinstance(seconds, Real) or not (math.isfinite(seconds) and seconds > 0):
         raise ValueError(f"seconds must be a positive number, got {seconds!r}.")
+    if most is not None and round(seconds * fps) > most:
+        raise ValueError(
+            f"seconds must be at most {most / fps:g}, got {seconds:g}: the model makes motions of up to {most / fps:.1f} s; longer motions "
+            "are several clips, joined with hf_motion.join_motions."
+        )
     return max(1, round(seconds * fps))

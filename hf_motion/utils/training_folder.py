@@ -6,6 +6,7 @@ import functools
 import json
 import logging
 import os
+import re
 from pathlib import Path
 
 from .files import write_json
@@ -26,7 +27,8 @@ def checkpoint_in(name: str | os.PathLike) -> str | os.PathLike:
         name (`str` or `os.PathLike`): Folder or Hub repository.
 
     Raises:
-        OSError: If the folder is that of a training that has nothing to load yet.
+        OSError: If the folder is that of a training that has nothing to load yet, or holds nothing of a checkpoint, or if the name can only
+            be a folder's and there is none.
 
     Example:
         >>> from hf_motion.checkpoints import EMBEDDED
@@ -34,6 +36,7 @@ def checkpoint_in(name: str | os.PathLike) -> str | os.PathLike:
         (True, 'org/model')
     """
     folder = Path(name)
+    check_place(name, "a checkpoint's folder")
     if not folder.is_dir() or _is_checkpoint(folder):
         return name
     finished = [folder / part for part in FINISHED if _is_checkpoint(folder / part)]
@@ -53,7 +56,39 @@ def checkpoint_in(name: str | os.PathLike) -> str | os.PathLike:
             f"{str(folder)!r} is the folder of a training that is not finished: {str(newest)!r} is a state to go on from, not a checkpoint "
             "to load. Run the training's command again, with fewer --max_steps if need be; at its end it saves one."
         )
+    if not any(folder.rglob("*.json")) and not any(folder.rglob("*.safetensors")):
+        found = ", ".join(sorted(path.name for path in folder.iterdir())[:5]) or "nothing"
+        raise OSError(f"{str(folder)!r} holds no checkpoint; in it: {found}. Give the folder with its config.json or model_index.json.")
     return name
+
+
+def check_place(name: str | os.PathLike, what: str) -> None:
+    """Refuse the name of a folder that is not there, before anybody asks the Hub for it.
+
+    Args:
+        name (`str` or `os.PathLike`): A folder or file, or a repository.
+        what (`str`): What it should be, for the message.
+
+    Raises:
+        FileNotFoundError: If it does not exist and is no possible repository: `user/name` or `name`, and no folder `user` beside it.
+
+    Example:
+        >>> check_place("org/model", "a checkpoint's folder")
+        >>> check_place("./model", "a checkpoint's folder")
+        Traceback (most recent call last):
+        ...
+        FileNotFoundError: There is nothing at './model', which should be a checkpoint's folder, and it is no repository's name either ...
+    """
+    path = Path(name)
+    if path.exists():
+        return
+    text = str(name)
+    repository = re.fullmatch(r"[\w.-]+(/[\w.-]+)?", text) and not text.startswith(".") and not Path(text.partition("/")[0]).is_dir()
+    if isinstance(name, os.PathLike) or not repository:
+        above = next((str(parent) for parent in path.parents if parent.exists()), ".")
+        raise FileNotFoundError(
+            f"There is nothing at {text!r}, which should be {what}, and it is no repository's name either (user/name); {above!r} is there."
+        )
 
 
 def leave_sign(folder: Path, checkpoint: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 import torch
@@ -9,6 +10,9 @@ from diffusers.configuration_utils import ConfigMixin, register_to_config
 from diffusers.models.modeling_utils import ModelMixin
 from torch import Tensor
 from torch.nn import functional as F
+
+_SAY_LITTLE = {"act", "arm", "be", "call", "deep", "direct", "front", "high", "long", "show", "side", "small", "tell", "touch"}
+"""First words of names of actions that many other sentences have too."""
 
 
 class KnownActions(ModelMixin, ConfigMixin):
@@ -89,6 +93,8 @@ class KnownActions(ModelMixin, ConfigMixin):
     def far(self, embeddings: Tensor, texts: Sequence[str], count: int = 3) -> dict[str, list[str]]:
         """Texts that are far from everything known, each with the names of the nearest actions.
 
+        One that says what an action begins with, such as "waves" where "wave the left hand" is known, is not far: it may just say less.
+
         Args:
             embeddings (`torch.Tensor`): Means over tokens, (batch, dim).
             texts (`list[str]`): The texts.
@@ -97,7 +103,22 @@ class KnownActions(ModelMixin, ConfigMixin):
         nearness = self(embeddings)
         order = nearness.argsort(-1, descending=True)[:, :count].tolist()
         unknown = (nearness.amax(-1) < self.config.threshold).tolist()
-        return {text: [self.config.names[action] for action in best] for text, best, far in zip(texts, order, unknown, strict=True) if far}
+        return {
+            text: [self.config.names[action] for action in best]
+            for text, best, far in zip(texts, order, unknown, strict=True)
+            if far and not self._names_one(text)
+        }
+
+    def _names_one(self, text: str) -> bool:
+        verbs = {name.split()[0].lower() for name in self.config.names} - _SAY_LITTLE
+        return any(verbs & _forms(word) for word in re.findall(r"[a-z]{3,}", text.lower()))
+
+
+def _forms(word: str) -> set[str]:
+    """A word, and what it may be a form of: "waving" of "wave", "hops" and "hopping" of "hop"."""
+    stems = {word.removesuffix(ending) for ending in ("s", "es", "d", "ed", "ing")}
+    halved = {stem[:-1] for stem in stems if stem[-1:] == stem[-2:-1]}
+    return {word, *stems, *halved, *(f"{stem}e" for stem in stems)}
 
 
 def _means(vectors: Tensor, count: int, seed: int) -> Tensor:
