@@ -89,10 +89,11 @@ class GenerationScorer:
                 )
         count = len(self.protocol.samples(self.clips, (0, _REAL)))
         if count < self._largest_pool:
+            lower = "" if count < self.protocol.top_k else "Lower pool_size or alignment_pool_size, or "
             raise ValueError(
                 f"R-precision takes pools of {self.protocol.pool_size}"
                 + (f" (TMR's: {self.protocol.alignment_pool_size})" if self.alignment is not None else "")
-                + f", but there are only {count} samples. Lower pool_size or alignment_pool_size, or evaluate on more clips."
+                + f", but there are only {count} samples. {lower or 'Fewer cannot be ranked: '}evaluate on more clips."
             )
 
     @property

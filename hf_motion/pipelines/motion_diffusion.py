@@ -140,8 +140,8 @@ class MotionDiffusionPipeline(TextEncoderLoraMixin, DiffusionPipeline):
             except ImportError:
                 raise
             except Exception as error:
-                if isinstance(error, OSError) and str(folder) in str(error):
-                    raise  # a file that is not there, or is no JSON, is named already
+                if isinstance(error, OSError) and str(folder) in str(error) and "load weights" not in str(error):
+                    raise  # a file that is not there, or is no JSON, is named already; of weights diffusers does not say what is wrong
                 index_file = folder / "model_index.json"
                 with reading(index_file, "the index of a pipeline"):
                     index = cls.load_config(folder)
