@@ -171,3 +171,10 @@ def test_every_error_of_an_array_file_is_one_kind(tmp_path: Path) -> None:
         (tmp_path / "000001.npy").write_bytes(damaged)
         with pytest.raises(ValueError, match=r"000001.npy"):
             load_array(tmp_path / "000001.npy")
+
+
+def test_a_small_file_of_very_many_frames(tmp_path, monkeypatch):
+    Motion(np.zeros((12, 22, 3))).save(tmp_path / "a.npz")
+    monkeypatch.setattr(limits, "MAX_FRAMES", 10)
+    with pytest.raises(ValueError, match=r"a\.npz': It would have 12 frames, and at most 10 are taken"):
+        Motion.load(tmp_path / "a.npz")

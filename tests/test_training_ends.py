@@ -17,6 +17,7 @@ from typer.testing import CliRunner
 
 from hf_motion import MDMPipeline, MotionVQConfig
 from hf_motion.cli import app
+from hf_motion.data.motion_text import load_motion_rows
 from hf_motion.hub.training_card import TrainingRecord
 from hf_motion.pipelines.motion_diffusion import MotionDiffusionPipeline
 from hf_motion.retrieval.embedder import checkpoint_folder
@@ -184,3 +185,17 @@ def test_the_hub_gets_the_record(run: Path, tmp_path: Path, hub: Hub) -> None:
     pipe = MDMPipeline.from_pretrained(run)
     pipe.push_to_hub("org/recorded")
     assert b"## How it was trained" in hub.files("org/recorded")["README.md"]
+
+
+def test_a_folder_that_is_not_there_is_said_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "runs").mkdir()
+    for name in ("./nope", "/no/such", "runs/nope", "a/b/c", Path("nope")):
+        with pytest.raises(FileNotFoundError, match=r"There is nothing at .* should be a checkpoint's folder"):
+            checkpoint_in(name)
+    assert checkpoint_in("org/model") == "org/model"
+    with pytest.raises(FileNotFoundError, match="a data set's folder or parquet file"):
+        load_motion_rows("runs/nope.parquet")
+    (tmp_path / "runs" / "notes.txt").touch()
+    with pytest.raises(OSError, match=r"'runs' holds no checkpoint; in it: notes\.txt"):
+        checkpoint_in("runs")

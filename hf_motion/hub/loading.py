@@ -60,6 +60,7 @@ def building() -> Iterator[None]:
                 tensor = args[0] if args else kwargs["tensor"]
                 return tensor if tensor.is_meta else func(*args, **kwargs)
             if func is torch.empty_like and args[0].is_meta and args[0].is_contiguous():
+                kwargs = {name: value for name, value in kwargs.items() if name != "memory_format"}
                 return torch.empty(args[0].shape, **{"dtype": args[0].dtype, "device": "meta", **kwargs})
             if func is torch.arange and torch.device(kwargs.get("device") or "cpu").type == "meta":
                 return func(*args, **{**kwargs, "device": "cpu"}).to("meta")
