@@ -8,6 +8,7 @@ than that of the worse one.
 from __future__ import annotations
 
 import copy
+import logging
 import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
@@ -28,6 +29,8 @@ from ..text_encoders import token_limit, warn_of_long_captions
 from ..utils.training_folder import leave_sign
 from .diffusion import DiffusionCollator, DiffusionObjective
 from .motion_text import MotionTextTrainer, MotionTextTrainingArguments
+
+logger = logging.getLogger("hf_motion")
 
 DENOISER_TUNINGS = ("full", "lora")
 
@@ -79,9 +82,11 @@ class PreferenceDataset(Dataset):
                 raise ValueError(f"Pair {pair.id!r} holds a motion of a single frame: it has no features. Leave it out.")
         self.ids, self.captions = [pair.id for pair in pairs], [pair.text for pair in pairs]
         longest = feature_extractor.max_frames
-        self.chosen, self.rejected = (
-            [feature_extractor.encode(getattr(pair, side))[0][:longest] for pair in pairs] for side in ("chosen", "rejected")
-        )
+        whole = {side: [feature_extractor.encode(getattr(pair, side))[0] for pair in pairs] for side in ("chosen", "rejected")}
+        cut = sum(max(map(len, both)) > longest for both in zip(*whole.values(), strict=True))
+        if cut:
+            logger.warning("In %d pairs a motion is longer than the %d frames that the model makes, and was cut.", cut, longest)
+        self.chosen, self.rejected = ([features[:longest] for features in side] for side in whole.values())
         self.lengths = [max(map(len, both)) for both in zip(self.chosen, self.rejected, strict=True)]
 
     def __len__(self) -> int:

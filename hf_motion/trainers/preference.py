@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -19,6 +20,8 @@ from ..preferences.pairs import Pair
 from ..utils.device import choose_device
 from ..utils.extras import require
 from .motion_language import FiniteLoss
+
+logger = logging.getLogger("hf_motion")
 
 trl = require("trl", "Preference tuning")
 _Collator = require("trl.trainer.dpo_trainer", "Preference tuning").DataCollatorForPreference
@@ -68,12 +71,15 @@ def preference_rows(
     """
     columns: dict[str, list[Any]] = {"prompt_ids": [], "chosen_ids": [], "rejected_ids": [], "clip": []}
     left_out: Counter[str] = Counter()
+    cut = 0
     for place, pair in enumerate(tqdm(pairs, desc="Reading pairs", disable=not show_progress)):
         ratings = [pair.details.get(f"{side}_rating") for side in ("chosen", "rejected")]
         if None not in ratings and not ratings[0] > ratings[1]:
             left_out["score alike"] += 1
             continue
-        codes = [motion[:, : model.max_tokens] for motion in model.encode_motions([pair.chosen, pair.rejected])]
+        whole = model.encode_motions([pair.chosen, pair.rejected])
+        cut += any(motion.shape[1] > model.max_tokens for motion in whole)
+        codes = [motion[:, : model.max_tokens] for motion in whole]
         if codes[0].shape == codes[1].shape and torch.equal(*codes):
             left_out["are the same tokens"] += 1
             continue
@@ -84,6 +90,8 @@ def preference_rows(
             continue
         for name, value in zip(columns, (prompt, chosen, rejected, place), strict=True):
             columns[name].append(value)
+    if cut:
+        logger.warning("In %d pairs a motion is longer than the %d frames that the model reads, and was cut.", cut, model.max_frames)
     if not columns["clip"]:
         raise ValueError(f"Of {len(pairs)} pairs none is left to learn from: {dict(left_out) or 'there were none'}.")
     return require("datasets", "Preference tuning").Dataset.from_dict(columns), left_out
