@@ -29,6 +29,19 @@ def model(request: pytest.FixtureRequest) -> TextMotionModel:
     return tiny_generator(request.param)
 
 
+@pytest.mark.parametrize("kind", [KINDS[0], pytest.param(KINDS[1], marks=pytest.mark.slow)])  # ten seconds for the same door
+def test_trust_remote_code_without_import(kind: str, tmp_path: Path) -> None:
+    tiny_generator(kind).save_pretrained(tmp_path / "model")
+    code = (
+        "from transformers import AutoModel; import sys; assert 'hf_motion' not in sys.modules; "
+        f"m = AutoModel.from_pretrained({str(tmp_path / 'model')!r}, trust_remote_code=True); "
+        "print(len(m.generate_motion('a person walks', 8)[0]))"
+    )
+    environment = {"HF_MODULES_CACHE": str(tmp_path / "modules"), "PATH": "", "HF_HUB_OFFLINE": "1", "PYTHONPATH": str(ROOT)}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, cwd=tmp_path)
+    assert done.stdout.strip() == "8", done.stderr[-2000:]
+
+
 class TestBoth:
     def test_makes_motions_of_the_wanted_lengths(self, model: TextMotionModel) -> None:
         motions = model.generate_motion(["a person walks", "someone jumps"], num_frames=[12, 30], generator=seeded())
@@ -67,17 +80,6 @@ class TestBoth:
         np.testing.assert_allclose(made.joints, expected.joints, atol=1e-5)
         rough = type(model).from_pretrained(tmp_path, dtype=torch.bfloat16)
         assert len(rough.generate_motion("a person walks", 32, generator=seeded())[0]) == 32
-
-    def test_trust_remote_code_without_import(self, model: TextMotionModel, tmp_path: Path) -> None:
-        model.save_pretrained(tmp_path / "model")
-        code = (
-            "from transformers import AutoModel; import sys; assert 'hf_motion' not in sys.modules; "
-            f"m = AutoModel.from_pretrained({str(tmp_path / 'model')!r}, trust_remote_code=True); "
-            "print(len(m.generate_motion('a person walks', 8)[0]))"
-        )
-        environment = {"HF_MODULES_CACHE": str(tmp_path / "modules"), "PATH": "", "HF_HUB_OFFLINE": "1", "PYTHONPATH": str(ROOT)}
-        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, cwd=tmp_path)
-        assert done.stdout.strip() == "8", done.stderr[-2000:]
 
     def test_push_and_reload(self, model: TextMotionModel, hub) -> None:
         model.push_to_hub("org/tokens")
