@@ -53,6 +53,12 @@ class Pair:
     kind: str = "preferred"
     details: dict[str, Any] = field(default_factory=dict)
 
+    @property
+    def decided(self) -> bool:
+        """Whether the better motion is rated higher, if the pair tells ratings."""
+        chosen, rejected = (self.details.get(f"{side}_rating") for side in ("chosen", "rejected"))
+        return chosen is None or rejected is None or chosen > rejected
+
 
 def load_pairs(source: str | os.PathLike[str], split: str = "train", skipped: Counter[str] | None = None) -> list[Pair]:
     """Read pairs.

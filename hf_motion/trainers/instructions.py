@@ -134,12 +134,7 @@ def tokenize(model: MotionLanguageModel, example: Example) -> tuple[list[int], l
         example (`Example`): Question and answer.
     """
     question = model.prompts.question(example.question)
-    if example.words is not None:
-        answer = model.prompts.answer(example.words)
-    elif model.vocabulary is not None:
-        answer = model.prompts.answer(ids=model.vocabulary.ids(example.codes))
-    else:
-        answer = model.prompts.answer(model.motion_text(example.codes))
+    answer = model.answer_ids(example.codes) if example.words is None else model.prompts.answer(example.words)
     if model.config.is_encoder_decoder:
         return question, answer
     return [*question, *answer], [*([-100] * len(question)), *answer]

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 from huggingface_hub import create_repo, upload_folder
-from torch import Tensor, nn
+from torch import nn
 from transformers import (
     AutoConfig,
     AutoFeatureExtractor,
@@ -27,69 +27,38 @@ from ..models.motion_language.modeling_motion_language import MotionLanguageMode
 from ..models.motion_language.new_tokens import cut_layers, keep_own_head
 from ..models.motion_vq.modeling_motion_vq import MotionVQModel
 from ..tokenization.motion_tokenizer import MotionTokenizer
-from ..utils.device import choose_device
 from ..utils.extras import require
 from ..utils.training_folder import checkpoint_in, leave_sign
-from .resuming import Resumable, last_checkpoint
+from .resuming import Resumable
+from .steps import AnyDevice, FiniteLoss, WithClips
 
 trl = require("trl", "Training language models")
 _Collator = require("trl.trainer.sft_trainer", "Training language models").DataCollatorForLanguageModeling
+_COLUMNS = ("input_ids", "labels")
 
 
 @dataclass
-class MotionSFTConfig(trl.SFTConfig):
+class MotionSFTConfig(AnyDevice, trl.SFTConfig):
     """`trl.SFTConfig` that runs on a CPU where there is no accelerator, and leaves rows as they are: these are tokens already."""
 
     def __post_init__(self) -> None:
-        # transformers takes bf16 for a wish for a GPU unless told otherwise.
-        self.use_cpu = self.use_cpu or choose_device() == "cpu"
         super().__post_init__()
-        self.remove_unused_columns = False
         self.dataset_kwargs = {"skip_prepare_dataset": True, **(self.dataset_kwargs or {})}
 
 
-class _WithClips:
-    """A collator's batches with the numbers of their clips."""
-
-    def __init__(self, collator: Any) -> None:
-        self.collator = collator
-
-    def __call__(self, rows: Sequence[dict[str, Any]]) -> dict[str, Tensor]:
-        batch = self.collator([{"input_ids": row["input_ids"], "labels": row["labels"]} for row in rows])
-        return {**batch, "clips": torch.tensor([row["clip"] for row in rows])}
+class LanguageTrainer(FiniteLoss, Resumable, Trainer):
+    """What trainers of language models are, TRL's and ours."""
 
 
-class FiniteLoss(Resumable, Trainer):
-    """Stops at a loss that is no number, before the weights are touched, with the names of the batch's clips."""
-
-    clip_names: Sequence[str] = ()
-
-    def training_step(self, model: nn.Module, inputs: dict[str, Any], *args: Any, **kwargs: Any) -> Tensor:
-        """One step.
-
-        Raises:
-            FloatingPointError: If the loss is not finite.
-        """
-        clips = inputs.pop("clips")
-        loss = super().training_step(model, inputs, *args, **kwargs)
-        if not torch.isfinite(loss):
-            names = ", ".join(self.clip_names[clip] for clip in clips.tolist())
-            raise FloatingPointError(
-                f"The loss of step {self.state.global_step + 1} is {float(loss)}. Its clips: {names}. Look at these (hf-motion data "
-                f"check), or lower the learning rate; the last good checkpoint is {last_checkpoint(self.args.output_dir)}."
-            )
-        return loss
-
-
-class _CausalTrainer(FiniteLoss, trl.SFTTrainer):
+class _CausalTrainer(LanguageTrainer, trl.SFTTrainer):
     """TRL's trainer, for causal language models."""
 
 
-class _Seq2SeqTrainer(FiniteLoss):
+class _Seq2SeqTrainer(LanguageTrainer):
     """transformers' trainer, for encoder-decoders, which TRL's does not take."""
 
 
-def sft_trainer(model: MotionLanguageModel, args: MotionSFTConfig, rows: Any, clip_names: Sequence[str], **kwargs: Any) -> FiniteLoss:
+def sft_trainer(model: MotionLanguageModel, args: MotionSFTConfig, rows: Any, clip_names: Sequence[str], **kwargs: Any) -> LanguageTrainer:
     """A trainer of the model's language model: of all its weights, or of its adapters if it has some.
 
     Args:
@@ -101,12 +70,12 @@ def sft_trainer(model: MotionLanguageModel, args: MotionSFTConfig, rows: Any, cl
     """
     language_model, tokenizer = model.language_model, model.tokenizer
     if model.config.is_encoder_decoder:
-        collator = _WithClips(DataCollatorForSeq2Seq(tokenizer, language_model))
-        trainer: FiniteLoss = _Seq2SeqTrainer(
+        collator = WithClips(DataCollatorForSeq2Seq(tokenizer, language_model), _COLUMNS)
+        trainer: LanguageTrainer = _Seq2SeqTrainer(
             language_model, args, data_collator=collator, train_dataset=rows, processing_class=tokenizer, **kwargs
         )
     else:
-        collator = _WithClips(_Collator(pad_token_id=model.prompts.pad))
+        collator = WithClips(_Collator(pad_token_id=model.prompts.pad), _COLUMNS)
         trainer = _CausalTrainer(language_model, args, data_collator=collator, train_dataset=rows, processing_class=tokenizer, **kwargs)
         head = model.language_model.get_output_embeddings()
         if not hasattr(head, "bias"):
@@ -197,7 +166,7 @@ def new_motion_language_model(
 
 
 def save_trained(
-    trainer: FiniteLoss, model: MotionLanguageModel, merge: bool, record: TrainingRecord | None = None, repo_id: str | None = None
+    trainer: LanguageTrainer, model: MotionLanguageModel, merge: bool, record: TrainingRecord | None = None, repo_id: str | None = None
 ) -> Path:
     """Save the finished model into the training's folder: whole, or as adapters.
 

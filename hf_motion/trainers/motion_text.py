@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,13 +15,13 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from ..data.motion_text import LengthBucketSampler, MotionTextDataset
-from ..utils.device import choose_device
 from ..utils.options import as_mapping
-from .resuming import Resumable, last_checkpoint
+from .resuming import Resumable
+from .steps import AnyDevice, FiniteLoss, WithClips
 
 
 @dataclass
-class MotionTextTrainingArguments(TrainingArguments):
+class MotionTextTrainingArguments(AnyDevice, TrainingArguments):
     """`transformers.TrainingArguments` and how clips are drawn.
 
     Args:
@@ -42,18 +42,14 @@ class MotionTextTrainingArguments(TrainingArguments):
     lr_drop_factor: float = field(default=0.1, metadata={"help": "What the learning rate is multiplied by there."})
 
     def __post_init__(self) -> None:
-        # transformers takes bf16 for a wish for a GPU unless told otherwise.
-        self.use_cpu = self.use_cpu or choose_device() == "cpu"
         super().__post_init__()
         self.source_weights = as_mapping(self.source_weights)
         if not 0 < self.lr_drop_factor <= 1:
             raise ValueError(f"lr_drop_factor must be in (0, 1], got {self.lr_drop_factor}.")
-        # The models take what the collators make; there are no data set columns to match against.
-        self.remove_unused_columns = False
         self.label_names = ["motion_features"]
 
 
-class MotionTextTrainer(Resumable, Trainer):
+class MotionTextTrainer(FiniteLoss, Resumable, Trainer):
     """`transformers.Trainer` over a `MotionTextDataset`: the same clips whatever the number of processes, exact resumption.
 
     Single numbers that a model's `forward` gives beside its loss are averaged and logged with it.
@@ -63,6 +59,11 @@ class MotionTextTrainer(Resumable, Trainer):
         super().__init__(*args, **kwargs)
         self._noted: dict[str, list[Tensor]] = {}
         self.add_callback(_EpochCallback(self))
+
+    @property
+    def clip_names(self) -> Sequence[str]:  # type: ignore[override]
+        """Those of the data set."""
+        return self.train_dataset.ids
 
     def _get_train_sampler(self, train_dataset: MotionTextDataset | None = None) -> Sampler:
         dataset = train_dataset if train_dataset is not None else self.train_dataset
@@ -94,27 +95,11 @@ class MotionTextTrainer(Resumable, Trainer):
     def get_train_dataloader(self) -> DataLoader:
         """Batches that know their clips, so that a loss that is no number can name them."""
         collator = self.data_collator
-        self.data_collator = _WithClips(collator)
+        self.data_collator = WithClips(collator)
         try:
             return super().get_train_dataloader()
         finally:
             self.data_collator = collator
-
-    def training_step(self, model: nn.Module, inputs: dict[str, Any], *args: Any, **kwargs: Any) -> Tensor:
-        """One step of `transformers.Trainer`.
-
-        Raises:
-            FloatingPointError: If the loss is not finite, before the weights are touched, with the clips of the batch.
-        """
-        clips = inputs.pop("clips", None)
-        loss = super().training_step(model, inputs, *args, **kwargs)
-        if not torch.isfinite(loss):
-            names = ", ".join(self.train_dataset.ids[clip] for clip in clips.tolist()) if clips is not None else "unknown"
-            raise FloatingPointError(
-                f"The loss of step {self.state.global_step + 1} is {float(loss)}. Its clips: {names}. Look at these (hf-motion data "
-                f"check), or lower the learning rate; the last good checkpoint is {last_checkpoint(self.args.output_dir)}."
-            )
-        return loss
 
     def note(self, **values: Tensor) -> None:
         """Keep numbers of this step; their means go into the next log."""
@@ -136,16 +121,6 @@ class MotionTextTrainer(Resumable, Trainer):
             logs |= {name: float(self.accelerator.gather(value.reshape(1)).mean()) for name, value in means.items()}
             self._noted = {}
         super().log(logs, *args, **kwargs)
-
-
-class _WithClips:
-    """A collator's batches with the numbers of their clips."""
-
-    def __init__(self, collator: Callable[[Sequence[dict[str, Any]]], dict[str, Tensor]]) -> None:
-        self.collator = collator
-
-    def __call__(self, examples: Sequence[dict[str, Any]]) -> dict[str, Tensor]:
-        return {**self.collator(examples), "clips": torch.tensor([example["clip"] for example in examples])}
 
 
 class _InOrder(Sampler[tuple[int, int]]):

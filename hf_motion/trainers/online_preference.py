@@ -17,23 +17,17 @@ from ..models.motion_language.vocabulary import MotionVocabulary
 from ..preferences.prompts import Prompt
 from ..rewards.base import Reward
 from ..rewards.specification import Specification
-from ..utils.device import choose_device
 from ..utils.extras import require
-from .preference import attention_adapters
+from .preference import attention_adapters, check_whole
 from .resuming import Resumable
+from .steps import AnyDevice
 
 trl = require("trl", "Preference tuning")
 
 
 @dataclass
-class MotionGRPOConfig(trl.GRPOConfig):
+class MotionGRPOConfig(AnyDevice, trl.GRPOConfig):
     """`trl.GRPOConfig` that runs on a CPU where there is no accelerator."""
-
-    def __post_init__(self) -> None:
-        # transformers takes bf16 for a wish for a GPU unless told otherwise.
-        self.use_cpu = self.use_cpu or choose_device() == "cpu"
-        super().__post_init__()
-        self.remove_unused_columns = False
 
 
 class WholeAnswer(LogitsProcessor):
@@ -136,8 +130,7 @@ class MotionGRPOTrainer(Resumable, trl.GRPOTrainer):
     ) -> None:
         if model.config.is_encoder_decoder:
             raise ValueError("Online tuning takes causal language models; tune encoder-decoders with training/train_dpo.py.")
-        if model.has_adapters:
-            raise ValueError("This model has adapters; the reference would be lost with them. Call model.merge_adapters() first.")
+        check_whole(model)
         function = motion_reward(model, reward)
         args.max_completion_length = model.max_tokens * model.vocabulary.num_quantizers + 3
         super().__init__(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import logging
 from collections import Counter
 from collections.abc import Sequence
@@ -12,14 +13,15 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.nn.utils.rnn import pad_sequence
 from tqdm.auto import tqdm
 
 from ..models.motion_language.modeling_motion_language import MotionLanguageModel
 from ..models.motion_language.new_tokens import keep_own_head
 from ..preferences.pairs import Pair
-from ..utils.device import choose_device
 from ..utils.extras import require
-from .motion_language import FiniteLoss
+from .motion_language import LanguageTrainer
+from .steps import AnyDevice, WithClips
 
 logger = logging.getLogger("hf_motion")
 
@@ -31,7 +33,7 @@ ENCODER_DECODER_LOSSES = ("ipo", "sigmoid")
 
 
 @dataclass
-class MotionDPOConfig(trl.DPOConfig):
+class MotionDPOConfig(AnyDevice, trl.DPOConfig):
     """`trl.DPOConfig` with AToM's loss by default, that runs on a CPU where there is no accelerator.
 
     AToM tunes with IPO (Azar et al., 2023) at beta .1: the mean log-ratio of a motion's tokens, so that long motions count no more than
@@ -40,12 +42,6 @@ class MotionDPOConfig(trl.DPOConfig):
 
     loss_type: list[str] = field(default_factory=lambda: ["ipo"], metadata={"help": "Loss, or several: ipo, sigmoid, hinge, ..."})
     disable_dropout: bool = field(default=False, metadata={"help": "Switch dropout off, that of adapters too."})
-
-    def __post_init__(self) -> None:
-        # transformers takes bf16 for a wish for a GPU unless told otherwise.
-        self.use_cpu = self.use_cpu or choose_device() == "cpu"
-        super().__post_init__()
-        self.remove_unused_columns = False
 
 
 def preference_rows(
@@ -73,8 +69,7 @@ def preference_rows(
     left_out: Counter[str] = Counter()
     cut = 0
     for place, pair in enumerate(tqdm(pairs, desc="Reading pairs", disable=not show_progress)):
-        ratings = [pair.details.get(f"{side}_rating") for side in ("chosen", "rejected")]
-        if None not in ratings and not ratings[0] > ratings[1]:
+        if not pair.decided:
             left_out["score alike"] += 1
             continue
         whole = model.encode_motions([pair.chosen, pair.rejected])
@@ -84,7 +79,7 @@ def preference_rows(
             left_out["are the same tokens"] += 1
             continue
         prompt = model.prompts.question(model.instructions("text_to_motion", text=pair.text))
-        chosen, rejected = (_answer(model, side) for side in codes)
+        chosen, rejected = (model.answer_ids(side) for side in codes)
         if max_length is not None and len(prompt) + max(len(chosen), len(rejected)) > max_length:
             left_out["are too long"] += 1
             continue
@@ -97,12 +92,6 @@ def preference_rows(
     return require("datasets", "Preference tuning").Dataset.from_dict(columns), left_out
 
 
-def _answer(model: MotionLanguageModel, codes: Tensor) -> list[int]:
-    if model.vocabulary is not None:
-        return model.prompts.answer(ids=model.vocabulary.ids(codes))
-    return model.prompts.answer(model.motion_text(codes))
-
-
 def preference_trainer(
     model: MotionLanguageModel,
     args: MotionDPOConfig,
@@ -112,7 +101,7 @@ def preference_trainer(
     alpha: int = 16,
     dropout: float = 0.05,
     **kwargs: Any,
-) -> FiniteLoss:
+) -> LanguageTrainer:
     """A trainer that tunes the model's language model; afterwards that model carries the adapters.
 
     Args:
@@ -129,22 +118,17 @@ def preference_trainer(
     Raises:
         ValueError: If the model has adapters already, or the loss is none of an encoder-decoder's.
     """
-    if model.has_adapters:
-        raise ValueError("This model has adapters; the reference would be lost with them. Call model.merge_adapters() first.")
+    check_whole(model)
     keep_own_head(model.language_model)
     if model.config.is_encoder_decoder:
-        trainer: FiniteLoss = _Seq2SeqPairTrainer(model, args, rows, attention_adapters(model, rank, alpha, dropout), **kwargs)
+        trainer: LanguageTrainer = _Seq2SeqPairTrainer(model, args, rows, attention_adapters(model, rank, alpha, dropout), **kwargs)
     else:
-        reference = None
-        if not rank:
-            import copy
-
-            reference = copy.deepcopy(model.language_model)
+        reference = None if rank else copy.deepcopy(model.language_model)
         trainer = _PairTrainer(
             model.language_model,
             reference,
             args,
-            data_collator=_NamedPairs(_Collator(pad_token_id=model.prompts.pad)),
+            data_collator=WithClips(_Collator(pad_token_id=model.prompts.pad)),
             train_dataset=rows,
             processing_class=model.tokenizer,
             peft_config=attention_adapters(model, rank, alpha, dropout),
@@ -152,6 +136,16 @@ def preference_trainer(
         )
     model.language_model, trainer.clip_names = trainer.model, pair_names
     return trainer
+
+
+def check_whole(model: MotionLanguageModel) -> None:
+    """Refuse a model with adapters: what is tuned begins as its reference, which is the model with the new adapters off.
+
+    Raises:
+        ValueError: If it has some.
+    """
+    if model.has_adapters:
+        raise ValueError("This model has adapters; the reference would be lost with them. Call model.merge_adapters() first.")
 
 
 def attention_adapters(model: MotionLanguageModel, rank: int, alpha: int, dropout: float) -> Any:
@@ -176,17 +170,7 @@ def _attention(model: nn.Module) -> list[str] | str:
     return next((list(pair) for pair in (("q_proj", "v_proj"), ("q", "v"), ("query", "value")) if names.issuperset(pair)), "all-linear")
 
 
-class _NamedPairs:
-    """A collator's batches with the numbers of their pairs."""
-
-    def __init__(self, collator: Any) -> None:
-        self.collator = collator
-
-    def __call__(self, rows: Sequence[dict[str, Any]]) -> dict[str, Tensor]:
-        return {**self.collator([dict(row) for row in rows]), "clips": torch.tensor([row["clip"] for row in rows])}
-
-
-class _PairTrainer(FiniteLoss, trl.DPOTrainer):
+class _PairTrainer(LanguageTrainer, trl.DPOTrainer):
     """TRL's trainer on pairs that are token ids already."""
 
     def _prepare_dataset(self, dataset: Any, *args: Any, **kwargs: Any) -> Any:
@@ -211,11 +195,10 @@ class _PairCollator:
 
 
 def _padded(rows: Sequence[Sequence[int]], fill: int) -> Tensor:
-    width = max(map(len, rows))
-    return torch.tensor([[*row, *[fill] * (width - len(row))] for row in rows])
+    return pad_sequence([torch.tensor(row) for row in rows], batch_first=True, padding_value=fill)
 
 
-class _Seq2SeqPairTrainer(FiniteLoss):
+class _Seq2SeqPairTrainer(LanguageTrainer):
     """DPO (Rafailov et al., 2023, eq. 7) and IPO (Azar et al., 2023, eq. 17) of encoder-decoders, which TRL's trainer does not take."""
 
     def __init__(self, model: MotionLanguageModel, args: MotionDPOConfig, rows: Any, adapters: Any, **kwargs: Any) -> None:
@@ -227,8 +210,6 @@ class _Seq2SeqPairTrainer(FiniteLoss):
         _without_dropout(language_model)
         self.reference = None
         if adapters is None:
-            import copy
-
             self.reference = copy.deepcopy(language_model).requires_grad_(False).eval()
         else:
             language_model = require("peft", "Preference tuning").get_peft_model(language_model, adapters)

@@ -251,6 +251,12 @@ class MotionAnswers:
         """How the model writes codes, (quantizers, tokens)."""
         return self.motion_tokenizer.encode_motion(codes[0] if len(codes) == 1 else codes, self.config.motion["format"])
 
+    def answer_ids(self, codes: Tensor) -> list[int]:
+        """What the model answers where codes, (quantizers, tokens), are asked for: token ids with the end."""
+        if self.vocabulary is not None:
+            return self.prompts.answer(ids=self.vocabulary.ids(codes))
+        return self.prompts.answer(self.motion_text(codes))
+
     @property
     def _unit(self) -> int:
         return self.vq_model.config.frames_per_token
