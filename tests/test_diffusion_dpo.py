@@ -3,17 +3,20 @@
 import json
 import math
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
+from scripts import run_script
 from tiny import FIXTURES, seeded, tiny_pipeline
 
 from hf_motion import MDMPipeline
 from hf_motion.data.motion_text import load_motion_rows, read_row
 from hf_motion.preferences import Pair
+from hf_motion.preferences.pairs import save_pairs
 from hf_motion.trainers.diffusion_dpo import DiffusionDPOArguments, DiffusionDPOTrainer, PreferenceCollator, PreferenceDataset
 from hf_motion.trainers.resuming import last_checkpoint
 
@@ -118,3 +121,18 @@ def test_options_and_pairs_that_do_not_fit(pairs: list[Pair], tmp_path: Path) ->
         PreferenceDataset([Pair("x", "a", pairs[0].chosen, pairs[0].chosen[:1])], extractor)
     with pytest.raises(ValueError, match="Pairs are drawn evenly"):
         make_trainer(pairs, tmp_path, balance=0.5).train()
+
+
+def test_the_script_leaves_out_what_scores_alike_and_tells_its_data(
+    pairs: list[Pair], tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    tiny_pipeline().save_pretrained(tmp_path / "start")
+    ratings = [{"chosen_rating": 3.0, "rejected_rating": float(index)} for index in (1, 3, 2)]
+    save_pairs([replace(pair, details=rating) for pair, rating in zip(pairs, ratings, strict=False)], tmp_path / "pairs.parquet")
+    options = {"pairs": tmp_path / "pairs.parquet", "pipeline": tmp_path / "start", "output_dir": tmp_path / "run", "max_steps": 1,
+               "per_device_train_batch_size": 2, "use_cpu": "true", "report_to": "none", "disable_tqdm": "true"}  # fmt: skip
+    run_script("train_diffusion_dpo", [word for name, value in options.items() for word in (f"--{name}", value)])
+    assert "2 pairs (left out: {'score alike': 1})" in capsys.readouterr().out
+    card = (tmp_path / "run" / "pipeline" / "README.md").read_text()
+    assert "| clips | 2, and 0 mirrored (left out: 1 score alike) |" in card
+    assert "training/train_diffusion_dpo.py" in card

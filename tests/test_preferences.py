@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 from chat_server import chat_server, text_of
-from tiny import FIXTURES, tiny_pipeline
+from tiny import FIXTURES, tiny_language_model, tiny_pipeline
 
 from hf_motion import HumanML3DRepresentation, Motion
 from hf_motion.data.motion_text import load_motion_rows, read_row
@@ -322,3 +322,19 @@ def test_builds_that_cannot_be(tmp_path: Path, model: str) -> None:
         build(request, Length())
     with pytest.raises(ValueError, match="Choose another output folder"):
         build(replace(request, seed=1), Length())
+
+
+class Sum(Length):
+    """Of all coordinates: hardly ever the same for two motions."""
+
+    def __call__(self, motions: Sequence[Motion], texts: Sequence[str], specifications: object = None) -> list[float]:
+        return [float(motion.joints.sum()) for motion in motions]
+
+
+def test_language_models_are_generators_too(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """They make what their training allowed, which is less than their motion tokenizer could."""
+    tiny_language_model().save_pretrained(tmp_path / "model")
+    request = BuildRequest(str(tmp_path / "out"), {"temporal": 2}, str(tmp_path / "model"), 3, show_progress=False, min_gap=0.0)
+    assert build(request, Sum())["motions"] == 6
+    assert "2 prompts are given the 48 frames that model makes at most" in caplog.text
+    assert {len(pair.chosen) for pair in load_pairs(tmp_path / "out")} == {48}

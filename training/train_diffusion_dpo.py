@@ -16,6 +16,7 @@ from pathlib import Path
 from transformers import set_seed
 
 from hf_motion.checkpoints import EMBEDDED
+from hf_motion.hub.training_card import TrainingRecord
 from hf_motion.pipelines.motion_diffusion import MotionDiffusionPipeline
 from hf_motion.preferences import load_pairs
 from hf_motion.trainers.averaging import trained_parameters
@@ -38,17 +39,21 @@ class ScriptArguments:
 def main(script: ScriptArguments, args: DiffusionDPOArguments) -> None:
     check_writable(args.output_dir)
     set_seed(args.seed)
+    push, args.push_to_hub = args.push_to_hub, False  # Trainer would push its raw states
     skipped: Counter[str] = Counter()
     with args.main_process_first(desc="reading the pairs"):
-        pairs = load_pairs(script.pairs, script.split, skipped)[: script.max_pairs]
+        loaded = load_pairs(script.pairs, script.split, skipped)
+    pairs = [pair for pair in loaded if pair.decided][: script.max_pairs]
+    skipped["score alike"] += sum(not pair.decided for pair in loaded)
     pipeline = MotionDiffusionPipeline.load(script.pipeline)
     trainer = DiffusionDPOTrainer(pipeline, args, PreferenceDataset(pairs, pipeline.feature_extractor))
     if trainer.is_world_process_zero():
         size = sum(parameter.numel() for parameter in trained_parameters(trainer.model))
-        print(f"{len(pairs)} pairs (left out: {dict(skipped) or 'none'}), {size / 1e6:.2f} M trained parameters")
+        print(f"{len(pairs)} pairs (left out: {dict(+skipped) or 'none'}), {size / 1e6:.2f} M trained parameters")
     trainer.train_or_resume()
     folder = Path(args.output_dir) / "pipeline"
-    trainer.save_pipeline(folder)
+    repo_id = (args.hub_model_id or Path(args.output_dir).name) if push else None
+    trainer.save_pipeline(folder, repo_id, TrainingRecord.of_pairs(trainer, script.pairs, script.split, len(pairs), +skipped))
     say_finished(trainer, folder, 'hf-motion generate "a person jumps twice" --model {}')
 
 

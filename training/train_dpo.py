@@ -65,12 +65,10 @@ def main(script: ScriptArguments, args: MotionDPOConfig) -> None:
     trainer = preference_trainer(model, args, rows, names, script.lora_rank, script.lora_alpha, script.lora_dropout)
     if trainer.is_world_process_zero():
         size = sum(parameter.numel() for parameter in trainer.model.parameters() if parameter.requires_grad)
-        print(f"{len(rows)} pairs (left out: {dict(skipped) or 'none'}), {size / 1e6:.2f} M trained")
+        print(f"{len(rows)} pairs (left out: {dict(+skipped) or 'none'}), {size / 1e6:.2f} M trained")
     trainer.train_or_resume()
     repo_id = (args.hub_model_id or Path(args.output_dir).name) if push else None
-    batch_size = args.train_batch_size * args.gradient_accumulation_steps * args.world_size
-    steps = trainer.state.global_step
-    record = TrainingRecord(script.pairs, script.split, len(rows), 0, dict(skipped), {}, args.seed, steps, batch_size)
+    record = TrainingRecord.of_pairs(trainer, script.pairs, script.split, len(rows), +skipped)
     folder = save_trained(trainer, model, script.merge, record, repo_id)
     say_finished(trainer, folder, 'hf-motion generate "a person jumps three times" --model {}')
 

@@ -10,6 +10,7 @@ the last checkpoint.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import torch
 from transformers import set_seed
@@ -53,17 +54,15 @@ def main(script: ScriptArguments, args: MotionGRPOConfig) -> None:
     check_writable(args.output_dir)
     set_seed(args.seed)
     push, args.push_to_hub = args.push_to_hub, False  # Trainer would push its raw states
+    reward = make_reward(script.reward, script.reward_model)
     prompts = [prompt for task in script.tasks for prompt in make_prompts(task, script.prompts_per_task, args.seed)]
     model = MotionLanguageModel.from_pretrained(script.model, dtype=torch.float32)
     if model.has_adapters:
         model.merge_adapters()
-    reward = make_reward(script.reward, script.reward_model)
     trainer = MotionGRPOTrainer(model, reward, args, prompts, script.lora_rank, script.lora_alpha, script.lora_dropout)
     trainer.train_or_resume()
-    repo_id = (args.hub_model_id or args.output_dir) if push else None
-    batch_size = args.train_batch_size * args.gradient_accumulation_steps * args.world_size
-    name = f"templates: {', '.join(script.tasks)}"
-    record = TrainingRecord(name, "train", len(prompts), 0, {}, {}, args.seed, trainer.state.global_step, batch_size)
+    repo_id = (args.hub_model_id or Path(args.output_dir).name) if push else None
+    record = TrainingRecord.of_pairs(trainer, f"templates: {', '.join(script.tasks)}", "train", len(prompts), {})
     folder = save_trained(trainer, model, script.merge, record, repo_id)
     say_finished(trainer, folder, 'hf-motion generate "a person jumps three times" --model {}')
 

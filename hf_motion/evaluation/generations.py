@@ -17,7 +17,10 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 from tqdm.auto import tqdm
+from transformers import PreTrainedModel
 
+from ..hub.loading import load_part
+from ..models.motion_language.auto import AutoMotionModel
 from ..motion import Motion
 from ..representation import MotionFeatureExtractor
 from ..utils.files import atomic_path
@@ -35,6 +38,29 @@ class Request:
     text: str
     length: int | None
     seed: int
+
+
+def load_system(folder: Path, dtype: str = "float32", device: str = "cpu") -> PreTrainedModel:
+    """Load a model that makes motion from text, of any kind, without progress bars of its own.
+
+    Args:
+        folder (`pathlib.Path`): Its checkpoint.
+        dtype (`str`, defaults to `"float32"`): Precision of its weights.
+        device (`str`, defaults to `"cpu"`): Where to.
+
+    Raises:
+        OSError: If there is none.
+        ValueError: If it makes no motion from text, or a file is damaged.
+    """
+    system = load_part(AutoMotionModel, folder, "model", dtype=getattr(torch, dtype))
+    if not hasattr(system, "generate_motion"):
+        raise ValueError(
+            f"{str(folder)!r} holds a {type(system).__name__}, which makes no motion from text. Name one that does; hf-motion evaluate "
+            "scores others with --retrieval or --reconstruction."
+        )
+    if hasattr(system, "pipeline"):
+        system.pipeline.set_progress_bar_config(disable=True)
+    return system.to(device)
 
 
 def requests_for(texts: Sequence[str], lengths: Sequence[int] | None, key: Sequence[int]) -> list[Request]:

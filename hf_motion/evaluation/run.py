@@ -11,7 +11,6 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import torch
 from accelerate import PartialState
 from transformers import PreTrainedModel
 from transformers.utils import logging
@@ -19,8 +18,6 @@ from transformers.utils import logging
 from .. import __version__
 from ..checkpoints import EMBEDDED, EMBEDDED_EVALUATOR, EMBEDDED_TMR
 from ..data.motion_text import load_motion_rows
-from ..hub.loading import load_part
-from ..models.motion_language.auto import AutoMotionModel
 from ..representation import MotionFeatureExtractor
 from ..retrieval.embedder import MotionTextEmbedder, checkpoint_folder, fingerprint
 from ..utils.device import choose_device
@@ -28,7 +25,7 @@ from ..utils.files import output_folder
 from ..utils.text import say_once
 from .clips import EvaluationClips
 from .generation import GenerationScorer
-from .generations import frames_to_ask, system_generator
+from .generations import frames_to_ask, load_system, system_generator
 from .protocol import Protocol, get_protocol
 from .result import REAL, EvaluationResult
 
@@ -150,7 +147,7 @@ def _generation(request: EvaluationRequest, protocol: Protocol, device: str) -> 
     alignment = _embedder(request.alignment, EMBEDDED_TMR, device, request) if request.alignment != "none" else None
     folder = checkpoint_folder(request.model or EMBEDDED)
     name, digest = Path(request.model).name if request.model else EMBEDDED.name, fingerprint(folder)
-    system = _system(folder, request, device)
+    system = load_system(folder, request.dtype, device)
     _check_options(system, request.options)
     generate = system_generator(system, evaluator.feature_extractor, request.options)
     clips = _clips(request, protocol, evaluator)
@@ -174,15 +171,6 @@ def _generation(request: EvaluationRequest, protocol: Protocol, device: str) -> 
         "multimodality": [request.multimodality_texts, request.multimodality_samples] if request.multimodality_texts else None,
     }
     return _Outcome(clips, rows, settings, [*pools, *_caption_notes(clips, protocol), *_generation_notes(protocol)], protocol)
-
-
-def _system(folder: Path, request: EvaluationRequest, device: str) -> PreTrainedModel:
-    system = load_part(AutoMotionModel, folder, "model", dtype=getattr(torch, request.dtype))
-    if not hasattr(system, "generate_motion"):
-        raise ValueError(f"{str(folder)!r} holds a {type(system).__name__}, which makes no motion from text. Is the mode right?")
-    if hasattr(system, "pipeline"):
-        system.pipeline.set_progress_bar_config(disable=True)
-    return system.to(device)
 
 
 def _defaults(system: PreTrainedModel) -> dict[str, Any]:

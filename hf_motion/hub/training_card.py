@@ -66,6 +66,21 @@ class TrainingRecord:
         mirrored = len(clips) - read
         return cls(dataset, split, read, mirrored, dict(clips.skipped), licenses, args.seed, trainer.state.global_step, batch_size)
 
+    @classmethod
+    def of_pairs(cls, trainer: Any, source: str, split: str, count: int, left_out: Mapping[str, int]) -> TrainingRecord:
+        """That of a trainer of preferences that has come to its end.
+
+        Args:
+            trainer (`transformers.Trainer`): The trainer.
+            source (`str`): What the script was given.
+            split (`str`): The same.
+            count (`int`): Pairs, or prompts, that were trained on.
+            left_out (`Mapping[str, int]`): Pairs that were not, by reason.
+        """
+        args = trainer.args
+        batch_size = args.train_batch_size * args.gradient_accumulation_steps * args.world_size
+        return cls(source, split, count, 0, dict(left_out), {}, args.seed, trainer.state.global_step, batch_size)
+
     def write(self, folder: Path, repo_id: str | None = None) -> None:
         """Put it into the card of a checkpoint, in the place of an earlier one.
 

@@ -14,12 +14,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import AutoModel
 
 from .. import __version__
 from ..checkpoints import EMBEDDED
-from ..evaluation.generations import make_or_load, requests_for
-from ..hub.loading import load_part
+from ..evaluation.generations import load_system, make_or_load, requests_for
 from ..motion import Motion
 from ..retrieval.embedder import checkpoint_folder, fingerprint
 from ..rewards.base import Reward
@@ -218,17 +216,14 @@ def _prompts(request: BuildRequest, folder: Path) -> tuple[list[Prompt], Counter
 def _candidates(request: BuildRequest, prompts: Sequence[Prompt], folder: Path) -> tuple[list[Candidate], str]:
     place = checkpoint_folder(request.model or EMBEDDED)
     name, digest = Path(request.model).name if request.model else EMBEDDED.name, fingerprint(place)
-    system = load_part(AutoModel, place, "model", dtype=torch.float32).to(choose_device(request.device))
-    if not hasattr(system, "generate_motion"):
-        raise ValueError(f"{str(place)!r} holds a {type(system).__name__}, which makes no motion from text.")
-    if hasattr(system, "pipeline"):
-        system.pipeline.set_progress_bar_config(disable=True)
+    system = load_system(place, device=choose_device(request.device))
     extractor = system.feature_extractor
+    longest = getattr(system, "max_frames", extractor.max_frames)
     asked = [prompt for prompt in prompts for _ in range(request.motions_per_prompt)]
-    frames = [min(round(prompt.seconds * extractor.fps), extractor.max_frames) for prompt in asked]
-    cut = sum(prompt.seconds * extractor.fps > extractor.max_frames + 1 for prompt in prompts)
+    frames = [min(round(prompt.seconds * extractor.fps), longest) for prompt in asked]
+    cut = sum(prompt.seconds * extractor.fps > longest + 1 for prompt in prompts)
     if cut:
-        logger.warning("%d prompts are given the %d frames that %s makes at most: they would take longer.", cut, extractor.max_frames, name)
+        logger.warning("%d prompts are given the %d frames that %s makes at most: they would take longer.", cut, longest, name)
     requests = requests_for([prompt.text for prompt in asked], frames, (request.seed, 14))
 
     def generate(texts: list[str], lengths: list[int] | None, seeds: list[int]) -> list[torch.Tensor]:

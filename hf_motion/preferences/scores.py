@@ -100,10 +100,10 @@ def score_all(
     keys = [_key(*one) for one in asked]
     todo = {key: one for key, one in zip(keys, asked, strict=True) if file.get(key) is None}
     size = getattr(reward, "workers", _CHUNK)
-    made: dict[str, Score] = {}
+    waiting, made = list(todo.items()), dict[str, Score]()
     with tqdm(total=len(todo), desc=f"Scoring ({reward.name})", disable=not show_progress or not todo) as bar:
-        for start in range(0, len(todo), size):
-            part = dict(list(todo.items())[start : start + size])
+        for start in range(0, len(waiting), size):
+            part = dict(waiting[start : start + size])
             values = reward(*(list(column) for column in zip(*part.values(), strict=True)))
             scores = {key: Score(value, reward.rationale(*part[key])) for key, value in zip(part, values, strict=True)}
             file.add(scores)

@@ -127,14 +127,14 @@ class ChatClient(Chat):
     def __call__(self, messages: Sequence[Message]) -> Reply:
         """Answer; see `Chat`."""
         sent = [{"role": message["role"], "content": [_sent(part) for part in message["content"]]} for message in messages]
-        for attempt in range(self.attempts):
+        for attempt in range(self.attempts - 1):
             try:
                 return self._ask(sent)
             except ChatFailure as failure:
-                if attempt == self.attempts - 1 or failure.kind == "rejected":
+                if failure.kind == "rejected":
                     raise
                 time.sleep(min(_LONGEST_WAIT, max(failure.retry_after, self.wait * 2**attempt)))
-        raise AssertionError("unreachable")
+        return self._ask(sent)
 
     def _ask(self, messages: list[dict[str, Any]]) -> Reply:
         from huggingface_hub.errors import HfHubHTTPError, InferenceTimeoutError

@@ -22,6 +22,7 @@ from torch.nn import functional as F
 from torch.utils.data import Dataset
 from transformers import TrainerCallback
 
+from ..hub.training_card import TrainingRecord
 from ..pipelines.motion_diffusion import MotionDiffusionPipeline
 from ..preferences.pairs import Pair
 from ..representation import MotionFeatureExtractor
@@ -250,11 +251,13 @@ class DiffusionDPOTrainer(MotionTextTrainer):
         self.denoiser = get_peft_model(self.denoiser, config)
         return None
 
-    def save_pipeline(self, folder: str | Path) -> None:
+    def save_pipeline(self, folder: str | Path, repo_id: str | None = None, record: TrainingRecord | None = None) -> None:
         """Save the finished pipeline as a complete repository, an adapter merged into its weights. The trainer is done then.
 
         Args:
             folder (`str` or `pathlib.Path`): Where to.
+            repo_id (`str`, *optional*): Push it to the Hub too.
+            record (`TrainingRecord`, *optional*): What its card tells of the training.
         """
         if not self.is_world_process_zero():
             return
@@ -262,4 +265,9 @@ class DiffusionDPOTrainer(MotionTextTrainer):
             self.denoiser = self.model.denoiser = self.denoiser.merge_and_unload()
         self.pipeline.register_modules(denoiser=self.denoiser.eval())
         self.pipeline.save_pretrained(folder)
+        if record is not None:
+            record.write(Path(folder), repo_id)
+            self.pipeline._source = Path(folder)  # whose card is pushed
+        if repo_id is not None:
+            self.pipeline.push_to_hub(repo_id, token=self.args.hub_token)
         leave_sign(Path(self.args.output_dir), Path(folder))

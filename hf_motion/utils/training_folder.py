@@ -56,7 +56,7 @@ def checkpoint_in(name: str | os.PathLike) -> str | os.PathLike:
             f"{str(folder)!r} is the folder of a training that is not finished: {str(newest)!r} is a state to go on from, not a checkpoint "
             "to load. Run the training's command again, with fewer --max_steps if need be; at its end it saves one."
         )
-    if not any(folder.rglob("*.json")) and not any(folder.rglob("*.safetensors")):
+    if not any(any(folder.glob(pattern)) for pattern in ("*.json", "*/*.json", "*.safetensors")):
         found = ", ".join(sorted(path.name for path in folder.iterdir())[:5]) or "nothing"
         raise OSError(f"{str(folder)!r} holds no checkpoint; in it: {found}. Give the folder with its config.json or model_index.json.")
     return name
