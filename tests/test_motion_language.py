@@ -10,12 +10,20 @@ import pytest
 import torch
 from peft import LoraConfig, get_peft_model
 from tiny import seeded, tiny_generator, tiny_language_model, tiny_pipeline
-from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaForCausalLM, T5ForConditionalGeneration, pipeline
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+from transformers import (
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    LlamaForCausalLM,
+    PreTrainedTokenizerFast,
+    T5ForConditionalGeneration,
+    pipeline,
+)
 
 from hf_motion import AutoMotionModel, Motion, MotionLanguageModel, MotionTokenizer
 from hf_motion.models.motion_language.grammar import MotionGrammar
 from hf_motion.models.motion_language.instructions import TASKS, Instructions
-from hf_motion.models.motion_language.new_tokens import cut_layers
+from hf_motion.models.motion_language.new_tokens import cut_layers, cut_vocabulary
 from hf_motion.models.motion_language.spelled import SpelledGrammar
 from hf_motion.models.motion_language.vocabulary import MotionVocabulary
 
@@ -225,6 +233,33 @@ class TestNewRows:
             torch.testing.assert_close(again.eval()(one, **more).logits, language_model.eval()(one, **more).logits)
         with pytest.raises(ValueError, match="from 1 to the 1 layers"):
             cut_layers(language_model, 2)
+
+    def test_fewer_words(self) -> None:
+        letters = {letter: place for place, letter in enumerate(["<pad>", *sorted(pre_tokenizers.ByteLevel.alphabet())])}
+        merges = [("w", "a"), ("wa", "l"), ("wal", "k"), ("j", "u"), ("ju", "m"), ("jum", "p")]
+        words = {**letters, **{"".join(pair): len(letters) + place for place, pair in enumerate(merges)}}
+        backend = Tokenizer(models.BPE(words, merges))
+        backend.pre_tokenizer, backend.decoder = pre_tokenizers.ByteLevel(add_prefix_space=False), decoders.ByteLevel()
+        tokenizer = PreTrainedTokenizerFast(tokenizer_object=backend, pad_token="<pad>")
+        for kind in ("llama", "t5"):
+            model = tiny_language_model(kind).language_model
+            model.resize_token_embeddings(len(words))
+            rows = model.get_input_embeddings().weight.detach().clone()
+            smaller = cut_vocabulary(model, tokenizer, len(letters) + 3)
+            assert (len(tokenizer), len(smaller)) == (len(words), len(letters) + 3)
+            assert smaller.tokenize("walk jump") == ["walk", "Ġ", "j", "u", "m", "p"]
+            assert smaller.decode(smaller("walk jump").input_ids) == "walk jump"
+            assert torch.equal(model.get_input_embeddings().weight, rows[: len(smaller)])
+            assert model.get_output_embeddings().weight.shape[0] == model.config.vocab_size == len(smaller)
+        for size in (len(letters) - 1, len(words) + 1):
+            with pytest.raises(ValueError, match=f"from {len(letters)}, which its letters and special tokens take, to the {len(words)}"):
+                cut_vocabulary(model, tokenizer, size)
+        backend.model = models.BPE({**words, "ju": words["jump"], "jump": words["ju"]}, merges)
+        with pytest.raises(ValueError, match="not in the order of its merges"):
+            cut_vocabulary(model, PreTrainedTokenizerFast(tokenizer_object=backend), len(letters) + 4)
+        whole = PreTrainedTokenizerFast(tokenizer_object=Tokenizer(models.WordLevel({"a": 0})))
+        with pytest.raises(ValueError, match="is WordLevel"):
+            cut_vocabulary(model, whole, 1)
 
 
 class TestGrammar:

@@ -17,7 +17,7 @@ from transformers import AutoModelForCausalLM, pipeline
 from hf_motion import AutoMotionModel, MotionFeatureExtractor, MotionLanguageModel
 from hf_motion.data.motion_text import MotionTextDataset, load_motion_rows
 from hf_motion.data.paraphrases import Paraphrases
-from hf_motion.trainers.instructions import instruction_rows, make_example, tokenize
+from hf_motion.trainers.instructions import instruction_rows, join_captions, make_example, tokenize
 from hf_motion.trainers.motion_language import MotionSFTConfig, add_adapters, new_motion_language_model, save_trained, sft_trainer
 from hf_motion.trainers.resuming import last_checkpoint
 from hf_motion.trainers.tokenizer import save_motion_tokenizer
@@ -90,6 +90,34 @@ class TestQuestions:
         rows = instruction_rows(model, dataset, 60, {"motion_to_text": 1}, show_progress=False)
         answers = [model.tokenizer.decode([index for index in row if index != -100], skip_special_tokens=True) for row in rows["labels"]]
         assert any("brown fox" in answer for answer in answers)
+
+    def test_clips_are_joined_where_they_fit(self) -> None:
+        model = tiny_language_model()
+        dataset = token_dataset(model)
+        alone = [caption for captions in dataset.clips.captions for caption in captions]
+        longest = max(dataset[place, 0]["codes"].shape[1] for place in range(len(dataset)))
+        model.config.motion["max_tokens"] = 2 * longest
+        plain, joined = (
+            instruction_rows(model, dataset, 40, {"text_to_motion": 1}, joined=share, show_progress=False) for share in (0.0, 1.0)
+        )
+        questions = [
+            [model.tokenizer.decode([index for index, label in zip(one["input_ids"], one["labels"], strict=True) if label == -100])]
+            for one in joined
+        ]
+        assert sum(len(one["input_ids"]) for one in joined) > sum(len(one["input_ids"]) for one in plain)
+        assert any(sum(caption in question for caption in alone) < 2 for [question] in questions)
+        assert all(sum(label != -100 for label in one["labels"]) <= 2 * longest + 3 for one in joined)
+        assert joined.select(range(9)).to_dict() == instruction_rows(
+            model, dataset, 9, {"text_to_motion": 1}, joined=1.0, show_progress=False
+        ).to_dict()  # fmt: skip
+        with pytest.raises(ValueError, match="joined is a share"):
+            instruction_rows(model, dataset, 4, joined=1.5, show_progress=False)
+
+    def test_joined_captions_say_the_subject_once(self) -> None:
+        captions = ["Someone walks.", "the figure turns left", "dance - jive"]
+        said = {join_captions(captions, random.Random(seed)) for seed in range(200)}
+        assert "Someone walks, then turns left, and then dance - jive" in said
+        assert all(one.startswith("Someone walks") and "figure" not in one for one in said)
 
     def test_long_rows_are_left_out_aloud(self, capsys: pytest.CaptureFixture) -> None:
         model = tiny_language_model()

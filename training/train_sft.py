@@ -52,8 +52,10 @@ class ScriptArguments:
     mixture: dict[str, float] | str | None = field(default=None, metadata={"help": "Shares of tasks, such as {text_to_motion: 1}."})
     rows: int = field(default=20000, metadata={"help": "Questions and answers that are drawn from the clips."})
     balance: float = field(default=0.0, metadata={"help": "How much to lift rare actions: 0 not at all, 1 fully."})
+    joined: float = field(default=0.0, metadata={"help": "Share of text-to-motion rows that ask for two or three clips in a row."})
     offsets: bool = field(default=True, metadata={"help": "Cut clips from any frame rather than from whole tokens only."})
     max_layers: int | None = field(default=None, metadata={"help": "Keep the first layers of the base only."})
+    max_vocabulary: int | None = field(default=None, metadata={"help": "Keep the most frequent words of a byte-pair base only."})
     max_tokens: int = field(default=49, metadata={"help": "Longest motion, in time steps of the motion tokenizer."})
     lora_rank: int = field(default=0, metadata={"help": "Train adapters of this rank and the new rows; 0 trains all weights."})
     lora_alpha: int | None = field(default=None, metadata={"help": "Strength of adapters, twice their rank by default."})
@@ -70,8 +72,9 @@ def main(script: ScriptArguments, args: MotionSFTConfig) -> None:
         if script.model is None and not (start / "motion_tokenizer" / "config.json").is_file():
             if script.base is None or script.motion_tokenizer is None:
                 raise ValueError("Name what to begin with: --base and --motion_tokenizer, or --model.")
-            parts = (script.base, script.motion_tokenizer, script.format, script.chat, script.instructions, script.max_layers)
-            new_motion_language_model(*parts, script.max_tokens, args.seed).save_pretrained(start)
+            parts = (script.base, script.motion_tokenizer, script.format, script.chat, script.instructions)
+            sizes = (script.max_layers, script.max_vocabulary, script.max_tokens)
+            new_motion_language_model(*parts, *sizes, args.seed).save_pretrained(start)
         rows = take_rows(load_motion_rows(script.dataset, script.split), script.max_train_samples)
     model = MotionLanguageModel.from_pretrained(script.model or start, dtype=torch.float32)
     if model.has_adapters:
@@ -82,7 +85,7 @@ def main(script: ScriptArguments, args: MotionSFTConfig) -> None:
     clips = MotionTextDataset(rows, whole, script.mirror, script.min_frames, script.strict, not args.disable_tqdm, **options)
     dataset = TokenDataset(clips, model.vq_model.to(args.device), model.max_tokens, script.offsets, not args.disable_tqdm)
     mixture, show = as_mapping(script.mixture), not args.disable_tqdm
-    questions = instruction_rows(model, dataset, script.rows, mixture, args.seed, script.balance, args.max_length, show)
+    questions = instruction_rows(model, dataset, script.rows, mixture, args.seed, script.balance, script.joined, args.max_length, show)
     if script.lora_rank:
         add_adapters(model, script.lora_rank, script.lora_alpha, script.lora_dropout)
     trainer = sft_trainer(model, args, questions, clips.ids)

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import random
+import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from itertools import accumulate
 from typing import Any, NamedTuple
 
+import torch
 from torch import Tensor
 from tqdm.auto import tqdm
 
 from ..models.motion_language.answers import length_values
 from ..models.motion_language.instructions import TASKS
 from ..models.motion_language.modeling_motion_language import MotionLanguageModel
+from ..preferences.prompts import words
 from ..utils.extras import require
 from .tokens import TokenDataset
 
@@ -22,6 +25,9 @@ MIXTURE = {"text_to_motion": 0.6, "motion_to_text": 0.2, "prediction": 0.1, "in_
 
 _SAY = 0.5  # how often an optional thing, such as the length, is said
 _SHORTEST = {"prediction": 2, "in_between": 3}
+_MOST_JOINED = 3
+_TRIES = 20  # to find a clip that still fits
+_SUBJECT = re.compile(r"(someone|(a|the) (person|man|woman|human|figure))\s+(?=\w)", re.IGNORECASE)
 
 
 class Example(NamedTuple):
@@ -78,6 +84,7 @@ def instruction_rows(
     mixture: Mapping[str, float] | None = None,
     seed: int = 0,
     balance: float = 0.0,
+    joined: float = 0.0,
     max_length: int | None = None,
     show_progress: bool = True,
 ) -> Any:
@@ -93,6 +100,8 @@ def instruction_rows(
         mixture (`Mapping[str, float]`, *optional*): Share of each task, `MIXTURE` by default.
         seed (`int`, defaults to 0): All chance.
         balance (`float`, defaults to 0.0): How much to lift rare actions, see `MotionTextDataset.balanced_weights`.
+        joined (`float`, defaults to 0.0): Share of the text-to-motion rows that ask for two or three clips one behind the other, where
+            so many fit: captions of single actions teach no order. Their tokens follow each other as they are.
         max_length (`int`, *optional*): Leave rows out that have more tokens.
         show_progress (`bool`, defaults to `True`): Show a progress bar.
 
@@ -104,15 +113,18 @@ def instruction_rows(
         ValueError: If a task is unknown, shares are no shares, or no row is short enough.
     """
     tasks, shares = _checked_mixture(MIXTURE if mixture is None else mixture)
+    if not 0 <= joined <= 1:
+        raise ValueError(f"joined is a share, from 0 to 1, got {joined}.")
     weights = list(accumulate(dataset.balanced_weights(balance)))
     columns: dict[str, list[Any]] = {"input_ids": [], "labels": [], "task": [], "clip": []}
     left_out: Counter[str] = Counter()
     for place in tqdm(range(count), desc="Writing questions", disable=not show_progress):
         draw = random.Random(seed * 1_000_003 + place)
-        clip = draw.choices(range(len(weights)), cum_weights=weights)[0]
-        item = dataset[clip, draw.getrandbits(62)]
-        caption = _reworded(dataset, item["caption"], draw)
-        example = make_example(model, draw.choices(tasks, shares)[0], item["codes"], caption, draw)
+        clip, codes, caption = _drawn(dataset, weights, draw)
+        task = draw.choices(tasks, shares)[0]
+        if joined and task == "text_to_motion" and draw.random() < joined:
+            codes, caption = _joined(dataset, weights, draw, codes, caption, model.max_tokens)
+        example = make_example(model, task, codes, caption, draw)
         ids, labels = tokenize(model, example)
         if max_length is not None and max(len(ids), len(labels)) > max_length:
             left_out[example.task] += 1
@@ -138,6 +150,46 @@ def tokenize(model: MotionLanguageModel, example: Example) -> tuple[list[int], l
     if model.config.is_encoder_decoder:
         return question, answer
     return [*question, *answer], [*([-100] * len(question)), *answer]
+
+
+def join_captions(captions: Sequence[str], draw: random.Random) -> str:
+    """One sentence of several: words of order between them, and the subject said once.
+
+    Args:
+        captions (`Sequence[str]`): What happens, in order.
+        draw (`random.Random`): Draws the words of order.
+
+    Example:
+        >>> join_captions(["a person walks", "Someone jumps high."], random.Random(0))
+        'a person walks, after that jumps high'
+    """
+    said = captions[0].rstrip(" .")
+    for caption in captions[1:]:
+        subject = _SUBJECT.match(caption)
+        said += draw.choice(words()["ordering"]) + caption[subject.end() if subject else 0 :].rstrip(" .")
+    return said
+
+
+def _drawn(dataset: TokenDataset, weights: Sequence[float], draw: random.Random) -> tuple[int, Tensor, str]:
+    """A clip's place, its codes and what is said of it."""
+    clip = draw.choices(range(len(weights)), cum_weights=weights)[0]
+    item = dataset[clip, draw.getrandbits(62)]
+    return clip, item["codes"], _reworded(dataset, item["caption"], draw)
+
+
+def _joined(
+    dataset: TokenDataset, weights: Sequence[float], draw: random.Random, codes: Tensor, caption: str, longest: int
+) -> tuple[Tensor, str]:
+    """A clip and one or two others behind it, as long as they fit."""
+    clips, captions = [codes], [caption]
+    wanted, room = draw.randint(2, _MOST_JOINED), longest - codes.shape[1]
+    for _ in range(_TRIES):
+        _, more, said = _drawn(dataset, weights, draw)
+        if more.shape[1] <= room and _SUBJECT.match(said) and said not in captions:
+            clips, captions, room = [*clips, more], [*captions, said], room - more.shape[1]
+        if len(clips) == wanted:
+            break
+    return torch.cat(clips, dim=1), join_captions(captions, draw)
 
 
 def _reworded(dataset: TokenDataset, caption: str, draw: random.Random) -> str:

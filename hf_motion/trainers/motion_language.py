@@ -24,7 +24,7 @@ from ..hub.loading import load_part
 from ..hub.training_card import TrainingRecord
 from ..models.motion_language.instructions import Instructions
 from ..models.motion_language.modeling_motion_language import MotionLanguageModel
-from ..models.motion_language.new_tokens import cut_layers, keep_own_head
+from ..models.motion_language.new_tokens import cut_layers, cut_vocabulary, keep_own_head
 from ..models.motion_vq.modeling_motion_vq import MotionVQModel
 from ..tokenization.motion_tokenizer import MotionTokenizer
 from ..utils.extras import require
@@ -120,6 +120,7 @@ def new_motion_language_model(
     chat: bool | None = None,
     instructions: str | None = None,
     max_layers: int | None = None,
+    max_vocabulary: int | None = None,
     max_tokens: int = 49,
     seed: int = 0,
 ) -> MotionLanguageModel:
@@ -132,6 +133,7 @@ def new_motion_language_model(
         chat (`bool`, *optional*): Put questions into the chat template; by default if there is one.
         instructions (`str`, *optional*): YAML file of wordings; those of the package by default.
         max_layers (`int`, *optional*): Keep the first layers only.
+        max_vocabulary (`int`, *optional*): Keep the most frequent words only.
         max_tokens (`int`, defaults to 49): Longest motion, in time steps.
         seed (`int`, defaults to 0): Of the new rows.
 
@@ -151,9 +153,12 @@ def new_motion_language_model(
     keep_own_head(language_model)
     if max_layers is not None:
         cut_layers(language_model, max_layers)
+    tokenizer = load_part(AutoTokenizer, base, "tokenizer")
+    if max_vocabulary is not None:
+        tokenizer = cut_vocabulary(language_model, tokenizer, max_vocabulary)
     return MotionLanguageModel.from_base(
         language_model,
-        load_part(AutoTokenizer, base, "tokenizer"),
+        tokenizer,
         vq_model,
         MotionTokenizer(vq_model.config.codebook_size, vq_model.config.num_quantizers),
         extractor,

@@ -44,7 +44,7 @@ def judge_of(action: dict) -> Callable[[Motion], bool]:
     return lambda motion: judge(motion, **options)
 
 
-def generate(pipe: Any, sentences: list[tuple[str, float]], seeds: int) -> list[list[Motion]]:
+def generate(system: Any, sentences: list[tuple[str, float]], seeds: int) -> list[list[Motion]]:
     """Motions of sentences (text, seconds), one per seed; the seed decides, whatever else is in the batch."""
     import torch
 
@@ -53,7 +53,8 @@ def generate(pipe: Any, sentences: list[tuple[str, float]], seeds: int) -> list[
     for start in range(0, len(wanted), _BATCH):
         batch = wanted[start : start + _BATCH]
         generators = [torch.Generator().manual_seed(seed) for _, _, seed in batch]
-        motions = pipe([sentences[index][0] for _, index, _ in batch], [frames for frames, _, _ in batch], generator=generators).motions
+        texts, frames = [sentences[index][0] for _, index, _ in batch], [frames for frames, _, _ in batch]
+        motions = system.generate_motion(texts, frames, generator=generators)
         for (_, index, _), motion in zip(batch, motions, strict=True):
             made[index].append(motion)
     return made
@@ -61,14 +62,13 @@ def generate(pipe: Any, sentences: list[tuple[str, float]], seeds: int) -> list[
 
 def run(model: Path | None, actions: list[dict], seeds: int, output: Path) -> list[tuple[list[bool], list[bool]]]:
     """Verdicts of one checkpoint, (held-out wordings, training caption) per action; prints the wrong ones and writes sheets."""
-    from hf_motion import load_embedded_pipeline
-    from hf_motion.pipelines.motion_diffusion import MotionDiffusionPipeline
+    from hf_motion.checkpoints import EMBEDDED
+    from hf_motion.evaluation.generations import load_system
     from hf_motion.rendering import save_contact_sheet
 
-    pipe = MotionDiffusionPipeline.load(model) if model else load_embedded_pipeline()
-    pipe.set_progress_bar_config(disable=True)
+    system = load_system(model or EMBEDDED)
     sentences = [(text, action["seconds"]) for action in actions for text in (*action["wordings"], action["training"])]
-    made = generate(pipe, sentences, seeds)
+    made = generate(system, sentences, seeds)
     motions, verdicts = iter(made), []
     print(f"\nWrong at {model or 'the checkpoint inside the package'} (of {seeds} seeds):")
     for action in actions:

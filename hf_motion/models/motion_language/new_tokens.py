@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import json
+import tempfile
+from pathlib import Path
+from typing import Any
+
 import torch
 from torch import Tensor, nn
-from transformers import PreTrainedModel
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 
 def keep_own_head(model: PreTrainedModel) -> None:
@@ -81,6 +86,54 @@ def cut_layers(model: PreTrainedModel, layers: int) -> None:
     if not found:
         raise ValueError(f"max_layers: the layers of a {type(model).__name__} were not found. Leave max_layers out.")
     _set_count(config, layers)
+
+
+def cut_vocabulary(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, size: int) -> PreTrainedTokenizerBase:
+    """Keep the most frequent entries of a byte-pair vocabulary only: rarer words are written in more pieces, and none is lost.
+
+    Where a small model trains on a CPU, the head over tens of thousands of words is half of the work. Byte-pair vocabularies are learned
+    from the most frequent merge to the rarest, so their first entries are a vocabulary too.
+
+    Args:
+        model (`PreTrainedModel`): A language model; its embedding and head are cut.
+        tokenizer (`PreTrainedTokenizerBase`): Its tokenizer, which stays as it is.
+        size (`int`): How many entries to keep.
+
+    Returns:
+        `PreTrainedTokenizerBase`: The smaller tokenizer.
+
+    Raises:
+        ValueError: If the tokenizer is of another kind, its entries are in another order, or the size keeps too few or more than there are.
+    """
+    backend = getattr(tokenizer, "backend_tokenizer", None)
+    state = json.loads(backend.to_str()) if backend is not None else {"model": {"type": "slow"}}
+    core = state["model"]
+    if core["type"] != "BPE":
+        kind = f"that of this {type(tokenizer).__name__} is {core['type']}"
+        raise ValueError(f"max_vocabulary cuts byte-pair vocabularies; {kind}. Leave it out.")
+    merges = [merge if isinstance(merge, list) else merge.split(" ") for merge in core["merges"]]
+    made = {core["vocab"]["".join(pair)] for pair in merges}
+    least = 1 + max([*(place for place in core["vocab"].values() if place not in made), *(token["id"] for token in state["added_tokens"])])
+    if not least <= size <= len(core["vocab"]):
+        raise ValueError(
+            f"max_vocabulary must be from {least}, which its letters and special tokens take, to the {len(core['vocab'])} entries of this "
+            f"{type(tokenizer).__name__}, got {size}."
+        )
+    core["vocab"] = {word: place for word, place in core["vocab"].items() if place < size}
+    core["merges"] = [pair for pair in merges if "".join(pair) in core["vocab"]]
+    if any(part not in core["vocab"] for pair in core["merges"] for part in pair):
+        where = f"the entries of this {type(tokenizer).__name__}"
+        raise ValueError(f"max_vocabulary: {where} are not in the order of its merges. Leave it out.")
+    model.resize_token_embeddings(size, mean_resizing=False)
+    return _with_state(tokenizer, state)
+
+
+def _with_state(tokenizer: PreTrainedTokenizerBase, state: dict[str, Any]) -> PreTrainedTokenizerBase:
+    """The same tokenizer with another core; through files, since that is the way that every class of tokenizers supports."""
+    with tempfile.TemporaryDirectory() as folder:
+        tokenizer.save_pretrained(folder)
+        (Path(folder) / "tokenizer.json").write_text(json.dumps(state, ensure_ascii=False), encoding="utf-8")
+        return type(tokenizer).from_pretrained(folder)
 
 
 def _are_layers(modules: nn.ModuleList) -> bool:
