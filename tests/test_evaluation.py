@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from tiny import CAPTIONS, FIXTURES, tiny_generator, tiny_pipeline
+from tiny import CAPTIONS, FIXTURES, tiny_generator, tiny_language_model, tiny_pipeline
 from transformers import AutoModel
 from typer.testing import CliRunner
 
@@ -24,6 +24,7 @@ from hf_motion.evaluation.generations import system_generator
 from hf_motion.evaluation.protocol import get_protocol
 from hf_motion.evaluation.result import REAL, EvaluationResult
 from hf_motion.evaluation.run import EvaluationRequest, evaluate
+from hf_motion.metrics.text import rouge
 from hf_motion.models.mdm.modeling_mdm import MDMDenoiserOutput
 from hf_motion.retrieval.embedder import fingerprint
 from hf_motion.trainers.new_retrieval import new_retrieval_model
@@ -364,6 +365,25 @@ class TestCommand:
         content = json.loads((tmp_path / "results.json").read_text())
         assert content["rows"][REAL]["mpjpe"]["mean"] == 0
         assert content["rows"][alignment.name]["mpjpe"]["mean"] > 10
+
+    def test_captioning(self, evaluator: Path, alignment: Path, tmp_path: Path) -> None:
+        tiny_language_model().save_pretrained(tmp_path / "lm")
+        arguments = [
+            "evaluate", "--captioning", "--dataset", CLIPS, "--evaluator", str(evaluator), "--alignment", str(alignment), "--device", "cpu",
+            "--pool-size", "8", "--alignment-pool-size", "16", "--replications", "2", "--option", "max_new_tokens=6", "-o", str(tmp_path),
+        ]  # fmt: skip
+        output = CliRunner().invoke(app, [*arguments, "--model", str(tmp_path / "lm")])
+        assert output.exit_code == 0, output.output
+        result, said = EvaluationResult.load(tmp_path), json.loads((tmp_path / "captions.json").read_text())
+        assert (result.kind, list(result.rows)) == ("captioning", ["captions of people", "lm"])
+        assert "bleu4" not in result.rows["captions of people"]
+        assert len(result.rows["lm"]["tmr_r_precision_top1"]) == 2
+        sentences, captions = [row["said"] for row in said], [row["captions"] for row in said]
+        assert result.mean("lm", "rouge_l") == rouge(sentences, captions)["rougeL"]
+        assert result.settings["different sentences"] == f"{len(set(sentences))} of {len(said)}"
+        output = CliRunner().invoke(app, [*arguments, "--model", str(alignment)])
+        assert output.exit_code == 1
+        assert "makes no motion from text" in output.output
 
     def test_modes_exclude_each_other(self) -> None:
         output = CliRunner().invoke(app, ["evaluate", "--dataset", CLIPS, "--reconstruction", "--retrieval"])

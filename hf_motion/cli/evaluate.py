@@ -46,6 +46,7 @@ def evaluate(
     alignment: Annotated[str | None, typer.Option(help="Folder or repository of a TMR; a small one by default; 'none' for none.")] = None,
     split: Annotated[str, typer.Option(help="Split of the data set.")] = "test",
     reconstruction: Annotated[bool, typer.Option(help="Score a tokenizer or VAE on real clips.")] = False,
+    captioning: Annotated[bool, typer.Option(help="Score sentences that a language model says of real clips.")] = False,
     retrieval: Annotated[bool, typer.Option(help="Score a retrieval model.")] = False,
     sentence_encoder: Annotated[str | None, typer.Option(help="With --retrieval: sentence model, for protocol B.")] = None,
     output: Annotated[str, typer.Option("--output", "-o", help="Folder for results.json, results.md and the motions.")] = "evaluation",
@@ -91,14 +92,16 @@ def evaluate(
     options = {"guidance_scale": guidance_scale, "num_inference_steps": num_inference_steps}
     with user_errors():
         options |= parse_assignments(option or [], "--option")
-        if reconstruction and retrieval:
-            raise ValueError("--reconstruction and --retrieval exclude each other.")
-        if update_card and (model is None or reconstruction or retrieval):
+        asked = {"reconstruction": reconstruction, "captioning": captioning, "retrieval": retrieval}
+        modes = [name for name, wanted in asked.items() if wanted]
+        if len(modes) > 1:
+            raise ValueError(f"{' and '.join(f'--{name}' for name in modes)} exclude each other.")
+        if update_card and (model is None or modes):
             raise ValueError("--update-card needs --model, and works for generation only.")
         model = None if model is None else str(checkpoint_in(model))
         if update_card and Path(model).is_dir():
             check_card(Path(model))
-        mode = "reconstruction" if reconstruction else "retrieval" if retrieval else "generation"
+        mode = modes[0] if modes else "generation"
         request = EvaluationRequest(
             dataset=dataset, split=split, model=model, evaluator=evaluator, alignment=alignment, mode=mode, protocol=protocol.value,
             changes=changes, options={key: value for key, value in options.items() if value is not None}, max_clips=max_samples,

@@ -40,6 +40,10 @@ METRICS = {
     "tmr_r_precision_top2": Metric("TMR top 2", "higher"),
     "tmr_r_precision_top3": Metric("TMR top 3", "higher"),
     "tmr_matching_score": Metric("TMR MM-Dist", "lower"),
+    "bleu1": Metric("BLEU-1", "higher"),
+    "bleu4": Metric("BLEU-4", "higher"),
+    "rouge_l": Metric("ROUGE-L", "higher"),
+    "meteor": Metric("METEOR", "higher"),
     "skating_ratio": Metric("Skating ratio", "lower", 4),
     "frames": Metric("Frames", "real", 1),
     "non_finite": Metric("Failed", "lower", 0),
@@ -64,7 +68,7 @@ class EvaluationResult:
     """Numbers of an evaluation.
 
     Args:
-        kind (`str`): `"generation"`, `"reconstruction"` or `"retrieval"`.
+        kind (`str`): `"generation"`, `"captioning"`, `"reconstruction"` or `"retrieval"`.
         rows (`dict[str, dict[str, list[float]]]`): For each row of the table the values of each metric, one per replication.
         settings (`dict`): All that the numbers depend on.
         notes (`list[str]`): What a reader has to know.

@@ -43,7 +43,7 @@ class EvaluationRequest:
         model (`str`, *optional*): Folder or repository of the model; the checkpoint inside the package by default.
         evaluator (`str`, *optional*): Folder or repository of a `T2MEvaluator`; the small one inside the package by default.
         alignment (`str`, *optional*): Folder or repository of a `TMR`; the small one inside the package by default, `"none"` for none.
-        mode (`str`, defaults to `"generation"`): `"generation"`, `"reconstruction"` or `"retrieval"`.
+        mode (`str`, defaults to `"generation"`): `"generation"`, `"captioning"`, `"reconstruction"` or `"retrieval"`.
         protocol (`str`, defaults to `"strict"`): `"strict"` or `"guo"`.
         changes (`dict`): Settings of the protocol to change, see `Protocol`.
         options (`dict`): Passed to the model, such as `guidance_scale`, `num_inference_steps` or MoMask's `num_quantizers`.
@@ -98,7 +98,7 @@ def evaluate(request: EvaluationRequest) -> EvaluationResult:
         ValueError: If something does not fit together; nothing has been computed then, and no empty folder is left.
         OSError: If a checkpoint or file is not there.
     """
-    runs = {"generation": _generation, "reconstruction": _reconstruction, "retrieval": _retrieval}
+    runs = {"generation": _generation, "captioning": _captioning, "reconstruction": _reconstruction, "retrieval": _retrieval}
     if request.mode not in runs:
         raise ValueError(f"mode must be one of {', '.join(map(repr, runs))}, got {request.mode!r}.")
     if request.dtype not in _DTYPES:
@@ -220,6 +220,27 @@ def _reconstruction(request: EvaluationRequest, protocol: Protocol, device: str)
     rows, settings = score_reconstruction(request.model, clips, protocol, evaluator, device, request.show_progress)
     notes = ["Each cut of each clip is encoded and decoded once; errors are means over clips, the FID is between real clips and these."]
     return _Outcome(clips, rows, {**settings, "evaluator": _described(evaluator)}, notes, protocol)
+
+
+def _captioning(request: EvaluationRequest, protocol: Protocol, device: str) -> _Outcome:
+    from .captioning import score_captioning
+
+    if request.model is None:
+        raise ValueError("Name the model that describes motion: --model REPO.")
+    evaluator = _embedder(request.evaluator, EMBEDDED_EVALUATOR, device, request)
+    alignment = _embedder(request.alignment, EMBEDDED_TMR, device, request) if request.alignment != "none" else None
+    folder, name = checkpoint_folder(request.model), Path(request.model).name
+    clips = _clips(request, protocol, evaluator)
+    fitted = protocol.fitted(clips, [name for name, value in request.changes.items() if value is not None])
+    parts = (clips, fitted, evaluator, alignment, Path(request.output), request.options, device, request.show_progress)
+    rows, settings = score_captioning(folder, name, *parts)
+    judges = {"evaluator": _described(evaluator), "alignment": _described(alignment) if alignment is not None else None}
+    notes = [
+        *_pool_notes(protocol, fitted, alignment is not None),
+        "Each clip is described once; sentences are compared with all captions of the clip. R-precision is of motion to text: the clip "
+        "looks for its own sentence. Evaluators read the words of their own vocabulary only.",
+    ]
+    return _Outcome(clips, rows, {"model": f"{name} ({fingerprint(folder)[:16]})", **settings, **judges}, notes, fitted)
 
 
 def _retrieval(request: EvaluationRequest, protocol: Protocol, device: str) -> _Outcome:
