@@ -19,6 +19,7 @@ MAX_SECONDS = 120.0
 
 _FPS = 20.0
 _SIDESTEP = 0.005  # metres that waiting for the other motion costs a frame: where nothing moves, both go on together
+_WAITING = 0.5  # seconds of being apart that waiting costs for what the other does meanwhile: or a low kick would wait out a high one
 _SMOOTHING = 0.25  # seconds over which the warp is averaged: a path of whole frames would jerk
 _MIRRORED_SHARE, _MIRRORED_LEAST = 0.4, 0.03
 _SAME_BONES = 0.01
@@ -31,8 +32,8 @@ class Alignment:
     Args:
         source (`Motion`): The first motion at the common frame rate, from the origin, facing +Z in its first frame.
         target (`Motion`): The second, likewise, on the body of the first.
-        path (`numpy.ndarray`): (steps, 2) int64, frames of source and target that belong together, from both first to both last frames;
-            each step goes on by one frame in one of them or in both.
+        path (`numpy.ndarray`): (steps, 2) int64, frames of source and target that belong together, from both first to both last frames,
+            never going back. It was found with the target stretched to the length of the source.
         mapping (`numpy.ndarray`): (frames of the source,) float64, where each frame of the source is in the target, in frames: the path
             averaged over a quarter of a second, never going back.
         cost (`float`): Mean over the path of the distance between the two poses (root mean square over joints), metres.
@@ -49,11 +50,7 @@ class Alignment:
     @cached_property
     def warped(self) -> Motion:
         """The target on the time line of the source: as many frames, poses interpolated linearly."""
-        left = np.minimum(self.mapping.astype(int), max(len(self.target) - 2, 0))
-        right = np.minimum(left + 1, len(self.target) - 1)
-        weight = (self.mapping - left)[:, None, None]
-        joints = self.target.joints
-        return replace(self.target, joints=joints[left] * (1 - weight) + joints[right] * weight)
+        return replace(self.target, joints=_at(self.target.joints, self.mapping))
 
     @property
     def tempo(self) -> float:
@@ -76,7 +73,8 @@ def align_motions(source: Motion, target: Motion, *, fps: float = _FPS, mirror: 
     """Find which moments of two motions belong together.
 
     Poses are compared around their root and turned to face forward each, the second on the body of the first: neither place, heading,
-    size nor pace counts. Where a motion stands still, both go on together.
+    size nor pace counts. Where nothing moves, one may wait for the other; where something does, waiting costs what is missed meanwhile,
+    so that a small movement is put beside the whole of a large one rather than beside its beginning and its end.
 
     Args:
         source (`Motion`): The first motion, on a skeleton that says what its hips and shoulders are (`Skeleton.facing`).
@@ -104,24 +102,26 @@ def align_motions(source: Motion, target: Motion, *, fps: float = _FPS, mirror: 
     _check(source, target, max_seconds)
     one, two = (start_forward(motion.resample(check_fps(fps))) for motion in (source, target))
     two = on_body_of(mirror_image(two) if mirror else two, one)
-    poses = [body_poses(motion) for motion in (one, two)]
-    cost = pose_distances(*poses)
-    path = warp_path(cost)
-    reflected = poses[1][:, list(two.skeleton.mirror)] * [-1, 1, 1]
-    mirrored = pose_distances(poses[0], reflected)
-    other = warp_path(mirrored)
-    mean, mirrored_mean = cost[path[:, 0], path[:, 1]].mean(), mirrored[other[:, 0], other[:, 1]].mean()
-    return Alignment(one, two, path, _mapping(path, len(one), len(two), one.fps), float(mean), float(mirrored_mean))
+    # In as many frames as the source: what is left to find are differences of pace within the motions.
+    stretched = replace(two, joints=_at(two.joints, np.linspace(0, len(two) - 1, len(one))))
+    poses, wanted = body_poses(one), body_poses(stretched)
+    path, cost = _warp(poses, wanted, one.fps)
+    _, mirrored_cost = _warp(poses, wanted[:, list(two.skeleton.mirror)] * [-1, 1, 1], one.fps)
+    scale = (len(two) - 1) / (len(one) - 1)
+    mapping = _mapping(path, len(one), one.fps) * scale
+    path[:, 1] = np.round(path[:, 1] * scale)
+    return Alignment(one, two, path, mapping, cost, mirrored_cost)
 
 
-def warp_path(cost: np.ndarray, sidestep: float = _SIDESTEP) -> np.ndarray:
+def warp_path(cost: np.ndarray, one: np.ndarray | float = _SIDESTEP, two: np.ndarray | float = _SIDESTEP) -> np.ndarray:
     """The cheapest way from the first frames of two sequences to the last, each step by one frame in one of them or in both.
 
     Costs add up along antidiagonals, each of which is computed at once.
 
     Args:
         cost (`numpy.ndarray`): (n, m), what it costs to put frame i of one and frame j of the other together.
-        sidestep (`float`, defaults to 0.005): What a step costs besides that goes on in one of them only.
+        one (`numpy.ndarray` or `float`, defaults to 0.005): (n,), what it costs besides to go on to a frame of one alone.
+        two (`numpy.ndarray` or `float`, defaults to 0.005): (m,), the same for the other.
 
     Returns:
         `numpy.ndarray`: (steps, 2) int64, from (0, 0) to (n - 1, m - 1). Of equal ways the one that goes on in both.
@@ -135,7 +135,7 @@ def warp_path(cost: np.ndarray, sidestep: float = _SIDESTEP) -> np.ndarray:
     n, m = cost.shape
     if min(n, m) == 1:
         return np.stack(np.broadcast_arrays(np.arange(n) if n > 1 else 0, np.arange(m) if m > 1 else 0), axis=-1).reshape(-1, 2)
-    flat = np.ascontiguousarray(cost, dtype=np.float64).ravel()
+    flat, one, two = np.ascontiguousarray(cost, dtype=np.float64).ravel(), np.broadcast_to(one, n), np.broadcast_to(two, m)[::-1]
     choices = np.zeros((n + m - 1, n), dtype=np.int8)
     # One place more in front, so that the frame before the first is infinitely far. Three rows take turns.
     rows = np.full((3, n + 1), np.inf)
@@ -143,7 +143,8 @@ def warp_path(cost: np.ndarray, sidestep: float = _SIDESTEP) -> np.ndarray:
     for diagonal in range(1, n + m - 1):
         low, high = max(0, diagonal - m + 1), min(n - 1, diagonal)
         now, last, before = rows[diagonal % 3], rows[(diagonal - 1) % 3], rows[(diagonal - 2) % 3]
-        both, first, second = before[low : high + 1], last[low : high + 1] + sidestep, last[low + 1 : high + 2] + sidestep
+        both, first = before[low : high + 1], last[low : high + 1] + one[low : high + 1]
+        second = last[low + 1 : high + 2] + two[m - 1 - diagonal + low : m - diagonal + high]
         aside = np.minimum(first, second)
         choices[diagonal, low : high + 1] = np.where(both <= aside, 0, np.where(first <= second, 1, 2))
         now[:] = np.inf
@@ -237,13 +238,29 @@ def on_body_of(motion: Motion, body: Motion) -> Motion:
     return replace(motion, joints=result)
 
 
-def _mapping(path: np.ndarray, n: int, m: int, fps: float) -> np.ndarray:
-    means = np.bincount(path[:, 0], path[:, 1], n) / np.bincount(path[:, 0], minlength=n)
-    straight = np.linspace(0, m - 1, n)
+def _warp(poses: np.ndarray, wanted: np.ndarray, fps: float) -> tuple[np.ndarray, float]:
+    """The path between as many poses, and its mean cost."""
+    cost = pose_distances(poses, wanted)
+    waits = [
+        _SIDESTEP + _WAITING * fps * np.sqrt(np.square(np.diff(side, axis=0, prepend=side[:1])).sum(-1).mean(-1)) for side in (poses, wanted)
+    ]
+    path = warp_path(cost, *waits)
+    return path, float(cost[path[:, 0], path[:, 1]].mean())
+
+
+def _mapping(path: np.ndarray, frames: int, fps: float) -> np.ndarray:
+    straight = np.arange(frames)
+    apart = np.bincount(path[:, 0], path[:, 1], frames) / np.bincount(path[:, 0], minlength=frames) - straight
     width = max(1, round(_SMOOTHING * fps)) | 1
-    padded = np.pad(means - straight, width // 2, mode="edge")
-    smooth = straight + np.convolve(padded, np.full(width, 1 / width), mode="valid")
-    return np.maximum.accumulate(np.clip(smooth, 0, m - 1))
+    smooth = straight + np.convolve(np.pad(apart, width // 2, mode="edge"), np.full(width, 1 / width), mode="valid")
+    return np.maximum.accumulate(np.clip(smooth, 0, frames - 1))
+
+
+def _at(joints: np.ndarray, places: np.ndarray) -> np.ndarray:
+    """Joints at these places between frames."""
+    left = np.minimum(places.astype(int), max(len(joints) - 2, 0))
+    weight = (places - left)[:, None, None]
+    return joints[left] * (1 - weight) + joints[np.minimum(left + 1, len(joints) - 1)] * weight
 
 
 def _check(source: Motion, target: Motion, max_seconds: float) -> None:
