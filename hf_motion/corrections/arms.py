@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from ..skeletons import HUMANML3D_22
-from .limbs import UP, Clip, NotApplicable, chain_lengths, chain_names, ease, reach_for, sides_of, stretch_limit, unit, within
+from .limbs import UP, Clip, NotApplicable, chain_lengths, chain_names, chest_axes, ease, reach_for, sides_of, stretch_limit, unit, within
 from .triplet import Change
 
 # Share of its distance from the shoulder up to which a hand goes along a line without the arm stretching.
@@ -165,7 +165,7 @@ def shift_arms(clip: Clip, change: Change, amount: float) -> tuple[np.ndarray, f
     frame = np.arange(len(clip), dtype=float)
     weight = ease(frame / width) * ease((len(clip) - 1 - frame) / width)
     when = frame + (1 if change.direction == "earlier" else -1) * frames * weight
-    chest = _chest(clip)
+    chest = chest_axes(clip)
     joints = clip.joints.copy()
     for side in sides_of(change.part):
         chain = clip.chain(side, "arm")
@@ -191,14 +191,6 @@ def _check_moment(place: np.ndarray, frames: int, weight: np.ndarray) -> None:
     around = weight[max(0, moment - frames - 3) : moment + frames + 4]
     if moment - frames < 3 or moment + frames > len(weight) - 4 or around.min() < 0.98:
         raise NotApplicable("the arm moves too near an end of the clip", f"frame {moment} of {len(weight)}")
-
-
-def _chest(clip: Clip) -> np.ndarray:
-    """Left, up and forward of the chest, (frames, 3, 3), one axis a row."""
-    up = unit(clip.joint("neck") - clip.joint("spine1"))
-    left = clip.joint("left_shoulder") - clip.joint("right_shoulder")
-    left = unit(left - (left * up).sum(-1, keepdims=True) * up)
-    return np.stack((left, up, np.cross(left, up)), axis=1)
 
 
 def _place_arm(clip: Clip, joints: np.ndarray, side: str, wanted: np.ndarray) -> None:

@@ -237,5 +237,3 @@ def _envelope(values: np.ndarray, half: int) -> np.ndarray:
     width = 2 * half + 1
     highest = np.lib.stride_tricks.sliding_window_view(np.pad(values, 2 * half, mode="edge"), width).max(-1)
     return np.lib.stride_tricks.sliding_window_view(highest, width).mean(-1)
-
-

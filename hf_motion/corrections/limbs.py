@@ -142,6 +142,14 @@ def stretch_limit(chain: tuple[np.ndarray, np.ndarray, np.ndarray]) -> np.ndarra
     return np.maximum(_STRETCHED * (upper + lower), np.linalg.norm(chain[2] - chain[0], axis=-1))
 
 
+def chest_axes(clip: Clip) -> np.ndarray:
+    """Left, up and forward of the chest, (frames, 3, 3), one axis a row."""
+    up = unit(clip.joint("neck") - clip.joint("spine1"))
+    left = clip.joint("left_shoulder") - clip.joint("right_shoulder")
+    left = unit(left - (left * up).sum(-1, keepdims=True) * up)
+    return np.stack((left, up, np.cross(left, up)), axis=1)
+
+
 def rotate(vectors: np.ndarray, axis: np.ndarray, angle: np.ndarray) -> np.ndarray:
     """Vectors (frames, ..., 3) turned about unit axes (frames, 3) by angles (frames,) in radians (Rodrigues)."""
     shape = (-1, *[1] * (vectors.ndim - 2), 1)

@@ -25,8 +25,8 @@ def measure_change(source: Motion, target: Motion, change: Change, span: tuple[i
         span (`tuple[int, int]`, *optional*): Frames to look at.
 
     Returns:
-        `float`, *optional*: In the unit of the kind, mean over the frames: metres, degrees, seconds; negative where the target goes the other
-        way. For `amplitude`, `stride` and `speed` it is the target's over the source's. None where there is nothing to measure: an action.
+        `float`, *optional*: In the unit of the kind, mean over the frames (of feet's height, where they differ most): metres, degrees, seconds; negative
+        where the target goes the other way. For `amplitude`, `stride` and `speed` it is the target's over the source's. None where there is nothing to measure: an action.
 
     Raises:
         ValueError: If the motions differ in length, but for a change of speed.
@@ -47,16 +47,12 @@ def measure_change(source: Motion, target: Motion, change: Change, span: tuple[i
     if change.kind == "stride":
         return _way(other) / max(_way(one), 1e-3)
     if change.kind == "height" and "leg" in change.part:
-        rise = float(np.mean([_highest(other, side, part) - _highest(one, side, part) for side in sides_of(change.part)]))
+        rises = [(other.joint(f"{side}_ankle") - one.joint(f"{side}_ankle"))[part, 1] for side in sides_of(change.part)]
+        rise = float(np.mean([values[np.abs(values).argmax()] for values in rises]))
         return rise if change.direction == "up" else -rise
     difference = _measure(other, change, one)[part] - _measure(one, change, one)[part]
     back = change.direction in ("down", "in", "backward", "less") or (change.kind in ("lean", "turn") and change.direction == "right")
     return float((-1 if back else 1) * difference.mean())
-
-
-def _highest(clip: Clip, side: str, part: slice) -> float:
-    """Height of a foot where it is highest, metres."""
-    return float(np.minimum(clip.joint(f"{side}_ankle")[part, 1], clip.joint(f"{side}_foot")[part, 1]).max())
 
 
 def _measure(clip: Clip, change: Change, axes: Clip) -> np.ndarray:
