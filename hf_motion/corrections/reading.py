@@ -6,7 +6,20 @@ import re
 from dataclasses import dataclass
 
 from .lexicon import (
-    ACTIONS, ADVERBS, ARM, CLAUSES, HEAD, KINDS, LEG, MOVING, PART_WORD, REFERENCES, STEPS, TORSO, TOO, UNDO,
+    ACTIONS,
+    ADVERBS,
+    ARM,
+    CLAUSES,
+    HEAD,
+    KINDS,
+    LEG,
+    MOVING,
+    PART_WORD,
+    REFERENCES,
+    STEPS,
+    TOO,
+    TORSO,
+    UNDO,
 )  # fmt: skip
 from .triplet import CHANGE_KINDS, Change
 
@@ -190,5 +203,3 @@ def _action(text: str) -> str | None:
     limb, words = ("arm", ARM) if half == "upper body" else ("leg", LEG)
     sides = set(_SIDE.findall(text))
     return f"{sides.pop()} {limb}" if len(sides) == 1 and words.search(text) else half
-
-
