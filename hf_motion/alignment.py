@@ -69,7 +69,9 @@ class Alignment:
         return self.cost > _MIRRORED_LEAST and self.mirrored_cost < _MIRRORED_SHARE * self.cost
 
 
-def align_motions(source: Motion, target: Motion, *, fps: float = _FPS, mirror: bool = False, max_seconds: float = MAX_SECONDS) -> Alignment:
+def align_motions(
+    source: Motion, target: Motion, *, fps: float = _FPS, mirror: bool = False, max_seconds: float = MAX_SECONDS
+) -> Alignment:
     """Find which moments of two motions belong together.
 
     Poses are compared around their root and turned to face forward each, the second on the body of the first: neither place, heading,
@@ -242,7 +244,8 @@ def _warp(poses: np.ndarray, wanted: np.ndarray, fps: float) -> tuple[np.ndarray
     """The path between as many poses, and its mean cost."""
     cost = pose_distances(poses, wanted)
     waits = [
-        _SIDESTEP + _WAITING * fps * np.sqrt(np.square(np.diff(side, axis=0, prepend=side[:1])).sum(-1).mean(-1)) for side in (poses, wanted)
+        _SIDESTEP + _WAITING * fps * np.sqrt(np.square(np.diff(side, axis=0, prepend=side[:1])).sum(-1).mean(-1))
+        for side in (poses, wanted)
     ]
     path = warp_path(cost, *waits)
     return path, float(cost[path[:, 0], path[:, 1]].mean())

@@ -206,11 +206,13 @@ def _of_pace(alignment: Alignment) -> str:
 def _of_part(deviation: Deviation, part: str) -> str:
     span, fps = deviation.span(part), deviation.alignment.source.fps
     when = f"From {span.start / fps:.1f} s to {span.end / fps:.1f} s" if span.end - span.start < len(deviation.joints) else "All the time"
-    poses = [body_poses(motion)[span.peak] for motion in (deviation.alignment.source, deviation.alignment.warped)]
+    half = round(_SMOOTHING * fps / 2)
+    around = slice(max(0, span.peak - half), span.peak + half + 1)  # as long as deviations are averaged over
+    poses = [body_poses(motion)[around].mean(axis=0) for motion in (deviation.alignment.source, deviation.alignment.warped)]
     skeleton = deviation.alignment.source.skeleton
     sides = _SIDES if part.startswith("both") else [side for side in _SIDES if part.startswith(side)]
     if part == "hips":
-        heights = [_above_floor(motion)[span.peak] for motion in (deviation.alignment.source, deviation.alignment.warped)]
+        heights = [_above_floor(motion)[around].mean() for motion in (deviation.alignment.source, deviation.alignment.warped)]
         return _said(when, "your hips are", np.array([0, heights[1] - heights[0], 0]), ("rise", "go down lower"), "")
     if part.endswith(("leg", "legs")):
         bends = np.mean([[_bend(pose, skeleton, side) for pose in poses] for side in sides], axis=0)
@@ -239,7 +241,9 @@ def _said(when: str, who: str, move: np.ndarray, up_down: tuple[str, str], limb:
     outward = (("too far in", "move {} outward"), ("too far out", "bring {} in"))
     sideways = outward if sided else (("too far right", "move {} to the left"), ("too far left", "move {} to the right"))
     vertical = (("too low", f"{up_down[0]} {{}}"), ("too high", f"{up_down[1]} {{}}"))
-    words, do = (sideways, vertical, (("too far back", "bring {} forward"), ("too far forward", "bring {} back")))[axis][int(move[axis] < 0)]
+    words, do = (sideways, vertical, (("too far back", "bring {} forward"), ("too far forward", "bring {} back")))[axis][
+        int(move[axis] < 0)
+    ]
     advice = " ".join(do.format(limb).split())
     return f"{when} {who} {100 * abs(move[axis]):.0f} cm {words} compared with the second motion: {advice}."
 

@@ -166,9 +166,7 @@ def correction(deviation: Deviation, sentence: str | None = None, threshold: flo
     }  # fmt: skip
 
 
-def distances_after(
-    candidates: Sequence[str], alignment: Alignment, editor: Any, seed: int, max_frames: int | None = None
-) -> list[float]:
+def distances_after(candidates: Sequence[str], alignment: Alignment, editor: Any, seed: int, max_frames: int | None = None) -> list[float]:
     """How far the source is from the target after an editor did what sentences say.
 
     Args:

@@ -73,7 +73,9 @@ def _document(motions: list[Motion], heat: Sequence[np.ndarray] | None = None) -
     packed = [_packed(motion) for motion in motions]
     for motion, content, values in zip(motions, packed, heat or (), strict=heat is not None):
         if values.shape != motion.joints.shape[:2]:
-            raise ValueError(f"heat has shape {values.shape} for joints {motion.joints.shape}; it needs a number for each joint of each frame.")
+            raise ValueError(
+                f"heat has shape {values.shape} for joints {motion.joints.shape}; it needs a number for each joint of each frame."
+            )
         content["heat"] = base64.b64encode(np.round(np.clip(values, 0, 1) * 255).astype(np.uint8).tobytes()).decode()
     data = json.dumps({"colours": colours, "ramp": HEAT, "motions": packed}, separators=(",", ":"))
     title = next((motion.text for motion in motions if motion.text), "Motion")

@@ -51,7 +51,7 @@ def correction_rows(
         ValueError: If there are no triplets, or no row is short enough.
     """
     if not len(triplets):
-        raise ValueError("There are no triplets to learn from. Is the split right? hf-motion data build makes them.")
+        raise ValueError("There are no triplets to learn from. Is the split right? hf-motion corrections build makes them.")
     codes, sentences, cut = _encoded(model, triplets, show_progress)
     columns: dict[str, list[Any]] = {"input_ids": [], "labels": [], "task": [], "clip": []}
     order: list[int] = []

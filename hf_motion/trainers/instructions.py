@@ -105,7 +105,9 @@ def instruction_rows(
     """
     tasks, shares = _checked_mixture(MIXTURE if mixture is None else mixture)
     if "motion_correction" in tasks:
-        raise ValueError("motion_correction in the mixture asks about two motions: hf_motion.trainers.corrections makes its rows of triplets.")
+        raise ValueError(
+            "motion_correction in the mixture asks about two motions: hf_motion.trainers.corrections makes its rows of triplets."
+        )
     weights = list(accumulate(dataset.balanced_weights(balance)))
     columns: dict[str, list[Any]] = {"input_ids": [], "labels": [], "task": [], "clip": []}
     left_out: Counter[str] = Counter()
