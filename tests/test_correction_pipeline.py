@@ -170,7 +170,7 @@ class TestScores:
         sources, targets = [one.source for one in triplets], [one.target for one in triplets]
         said = in_context_corrections(model, triplets, sources, targets, max_new_tokens=4)
         assert len(said) == 3
-        assert "Of 3 examples the first" in caplog.text
+        assert "Of 3 examples not all fit" in caplog.text
         alone = in_context_corrections(model, triplets, sources[1:2], targets[1:2], max_new_tokens=4)
         assert alone == said[1:2]
         with pytest.raises(ValueError, match="Not one example fits"):

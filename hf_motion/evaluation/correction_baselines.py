@@ -17,13 +17,13 @@ if TYPE_CHECKING:
 
 # Fig. 4 of Fang et al., "CigTime" (NeurIPS 2024).
 _BEGIN = (
-    "I utilize some tokens to represent human motion. You are asked to compare two sequences and output the correctional instruction about "
-    "what modifications the person should make to transfer from the first action to the second action.\n\n[Start of examples]\n\n"
+    "I utilize some tokens to represent human motion. You are asked to compare two sequences and output the correctional instruction "
+    "about what modifications the person should make to transfer from the first action to the second action.\n\n[Start of examples]\n\n"
 )
 _EXAMPLE = "Example {number}: Action 1: {source} Action 2: {target} Correction instruction: {instruction}\n\n"
 _END = (
-    "[End of examples]\n\nI will give you two new sequences. You need to compare the two and provide corresponding corrective instructions. "
-    "Action 1: {source} Action 2: {target}"
+    "[End of examples]\n\nI will give you two new sequences. You need to compare the two and provide corresponding corrective "
+    "instructions. Action 1: {source} Action 2: {target}"
 )
 
 
@@ -65,19 +65,16 @@ def in_context_corrections(
         _END.format(source=_written(model, one), target=_written(model, two))
         for one, two in zip(model.encode_motions(sources), model.encode_motions(targets), strict=True)
     ]
-    longest = max(asked, key=len)
-    room = None if model.prompts.context is None else model.prompts.context - max_new_tokens
-    fitting = len(told)
-    while fitting and room is not None and len(model.prompts.question(_BEGIN + "".join(told[:fitting]) + longest)) > room:
-        fitting -= 1
-    if not fitting:
-        raise ValueError(
-            f"Not one example fits into the {model.prompts.context} tokens that this model reads, beside two motions. Cut the motions, or "
-            "take a motion tokenizer with fewer tokens a second."
+    questions, fewest = [], len(told)
+    for question in asked:
+        prompt, count = _fitting(model, told, question, max_new_tokens)
+        questions.append(prompt)
+        fewest = min(fewest, count)
+    if fewest < len(told):
+        say(
+            f"Of {len(told)} examples not all fit into the {model.prompts.context} tokens that the model reads: {fewest} at least do.",
+            "were cut",
         )
-    if fitting < len(told):
-        say(f"Of {len(told)} examples the first {fitting} fit into the {model.prompts.context} tokens that the model reads.", "did not fit")
-    questions = [_BEGIN + "".join(told[:fitting]) + question for question in asked]
     said: list[str] = []
     for start in tqdm(range(0, len(questions), batch_size), desc="Correcting from examples", disable=not show_progress):
         said += model.say_words(questions[start : start + batch_size], max_new_tokens)
@@ -95,6 +92,19 @@ def caption_corrections(model: MotionLanguageModel, targets: Sequence[Motion], *
     return [
         text for start in range(0, len(targets), batch_size) for text in model.caption_motion(list(targets[start : start + batch_size]))
     ]
+
+
+def _fitting(model: MotionLanguageModel, told: Sequence[str], question: str, new_tokens: int) -> tuple[str, int]:
+    """The prompt with as many examples as fit, and how many these are."""
+    context = model.prompts.context
+    for count in range(len(told), 0, -1):
+        prompt = _BEGIN + "".join(told[:count]) + question
+        if context is None or len(model.prompts.question(prompt)) + new_tokens <= context:
+            return prompt, count
+    raise ValueError(
+        f"Not one example fits into the {context} tokens that this model reads, beside two motions. Cut the motions, or take a motion "
+        "tokenizer with fewer tokens a second."
+    )
 
 
 def _written(model: MotionLanguageModel, codes: Tensor) -> str:

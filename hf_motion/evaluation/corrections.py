@@ -52,7 +52,8 @@ def score_corrections(
     Returns:
         `dict[str, dict]`: By method: `bleu`, `rouge2`, `meteor`, `text_cosine`, their settings, and `text_encoder`; with an editor `mpjpe`
         (metres, nothing aligned, over the common length), `fid`, `unnamed`: how many sentences name no part, and were done with the whole
-        body, and `undone`: how many the editor could not do, so that the source counts; of kinematic triplets the shares `part`, `side` and `direction`, and how many there are, `exact`.
+        body, and `undone`: how many the editor could not do, so that the source counts; of kinematic triplets the
+        shares `part`, `side` and `direction`, and how many there are, `exact`.
 
     Raises:
         ValueError: If there are no triplets, or a method has not as many sentences.

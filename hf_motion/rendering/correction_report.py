@@ -112,6 +112,6 @@ def _how(deviation: Deviation, result: Mapping[str, Any]) -> str:
     mirrored = " It looks like the mirror image of the first." if result["mirrored"] else ""
     return (
         "The second motion was matched to the first moment by moment, so that both play in step; by itself it takes "
-        f"{pace} the first ({alignment.source.duration:.1f} s). Both were turned to face the same way and brought to one body size. Arms are "
-        f"measured from the shoulder, legs from the hip, the hips in height above the floor.{mirrored}"
+        f"{pace} the first ({alignment.source.duration:.1f} s). Both were turned to face the same way and brought to one body size. Arms "
+        f"are measured from the shoulder, legs from the hip, the hips in height above the floor.{mirrored}"
     )

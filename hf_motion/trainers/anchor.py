@@ -21,9 +21,9 @@ _TINY_RATE = 1e-4
 class Anchored:
     """Mixin of trainers, named before their class: the loss has the term anchor * ||W - W0||^2 (Fang et al., NeurIPS 2024, eq. 10).
 
-    Its gradient, 2 * anchor * (W - W0), is added to the weights' own once a step, before gradients are clipped; so no graph over all weights
-    is kept, and nothing depends on how a batch is accumulated. W0 is a copy of what every process holds of the weights, at half the size
-    where bfloat16 holds them exactly; after a resume it is read from the checkpoint that the training began with.
+    Its gradient, 2 * anchor * (W - W0), is added to the weights' own once a step, before gradients are clipped; so no graph over all
+    weights is kept, and nothing depends on how a batch is accumulated. W0 is a copy of what every process holds of the weights, at
+    half the size where bfloat16 holds them exactly; after a resume it is read from the checkpoint that the training began with.
 
     Attributes:
         anchor (`float`): The paper's lambda, which it does not give; 0 for none.
@@ -144,7 +144,8 @@ def _saved(model: nn.Module, start: str) -> Iterator[tuple[str, Tensor, Tensor]]
         path = has_file(start, files.get(name, _WHOLE))
         if path is None:
             raise ValueError(
-                f"To go on with an anchor, {start!r}, which the training began with, must still be there; it has no {files.get(name, _WHOLE)}."
+                f"To go on with an anchor, {start!r}, which the training began with, must still be there; it has no "
+                f"{files.get(name, _WHOLE)}."
             )
         with safe_open(path, framework="pt") as file:
             if name not in file.keys():  # noqa: SIM118  (not a mapping)

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
 TASK = "motion_correction"
 _WAY_OUT = (
-    "Two motions have to fit: cut both, take a motion tokenizer with fewer tokens a second (T2M-GPT's has five, CigTime's own forty), write "
-    "them as tokens of their own (format 'motion') rather than as numbers, or take a base that reads more."
+    "Two motions have to fit: cut both, take a motion tokenizer with fewer tokens a second (T2M-GPT's has five, CigTime's own forty), "
+    "write them as tokens of their own (format 'motion') rather than as numbers, or take a base that reads more."
 )
 
 
@@ -30,8 +30,8 @@ def check_corrects(model: MotionAnswers) -> None:
     learned = model.config.motion.get("tasks")
     if learned is not None and TASK not in learned:
         raise ValueError(
-            f"This model learned {', '.join(learned)}, and no motion_correction. Teach it with training/train_sft.py --model ... --triplets "
-            "..., or name a checkpoint that corrects motions."
+            f"This model learned {', '.join(learned)}, and no motion_correction. Teach it with training/train_sft.py --model ... "
+            "--triplets ..., or name a checkpoint that corrects motions."
         )
     if TASK not in model.instructions.templates:
         raise ValueError(
