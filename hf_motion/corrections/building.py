@@ -135,8 +135,8 @@ def _make(maker: Maker, request: BuildRequest, work: Path) -> list[dict[str, Any
             if attempts >= _ATTEMPTS * max(request.count, _CHUNK):
                 reasons = sum((Counter(chunk["dropped"]) for chunk in done), Counter[str]())
                 raise ValueError(
-                    f"Only {kept} triplets came of {attempts} attempts, {request.count} were asked for. Left out: {dict(reasons.most_common(6))}."
-                    " Ask for fewer, take other kinds or more clips, or draw the lines of the filters elsewhere."
+                    f"Only {kept} triplets came of {attempts} attempts, {request.count} were asked for. Left out: "
+                    f"{dict(reasons.most_common(6))}. Ask for fewer, take other kinds or more clips, or loosen the filters."
                 )
             chunk = _chunk(maker, work, attempts // _CHUNK)
             done.append(chunk)

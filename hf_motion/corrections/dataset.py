@@ -30,8 +30,8 @@ def triplet_features() -> Any:
     """
     datasets = require("datasets", "Writing triplets")
     Value, List = datasets.Value, datasets.List
-    text = ("id", "source_id", "split", "caption", "instruction", "instruction_id", "instruction_split", "part", "kind", "direction", "unit",
-            "editor", "skeleton", "license")  # fmt: skip
+    text = ("id", "source_id", "split", "caption", "instruction", "instruction_id", "instruction_split", "part", "kind", "direction",
+            "unit", "editor", "skeleton", "license")  # fmt: skip
     columns: dict[str, Any] = {name: Value("string") for name in text}
     columns |= {name: Value("float32") for name in ("amount", "measured", "agreement", "fps")}
     columns |= {name: Value("int32") for name in ("source_frames", "target_frames", "span_start", "span_end")}
@@ -70,9 +70,10 @@ def load_triplets(source: str | os.PathLike[str], split: str = "train", columns:
     """Read triplets.
 
     Args:
-        source (`str` or `os.PathLike`): What `hf-motion corrections build` wrote: a folder, one parquet file of it; or a data set on the Hub.
+        source (`str` or `os.PathLike`): What `hf-motion corrections build` wrote, a folder or one parquet file of it; or a data set on the
+            Hub.
         split (`str`, defaults to `"train"`): `"train"`, `"val"` or `"test"`.
-        columns (`Mapping[str, str]`, *optional*): Names that columns have there, by the names that they have here, for data sets of others.
+        columns (`Mapping[str, str]`, *optional*): Names of columns there, by the names that they have here: for data sets of others.
 
     Returns:
         `Triplets`: A sequence of `Triplet`; `rows` is the `datasets.Dataset` behind it, with all columns.

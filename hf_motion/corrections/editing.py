@@ -160,7 +160,8 @@ def apply_instruction(
     Args:
         source (`Motion`): On `humanml3d-22`.
         instruction (`str`): A corrective sentence.
-        editor_pipeline (`Any`): An `Editor`; or an `MDMPipeline` (which in-paints), or a model that makes motion from text (`GenerateEditor`).
+        editor_pipeline (`Any`): An `Editor`; or an `MDMPipeline`, which in-paints, or a model that makes motion from text, which
+            generates.
         seed (`int`, defaults to 0): All chance comes from it.
         mask (`str` or `Sequence[str]`, *optional*): Body parts that are made anew, see `Skeleton.body_parts`; by default those that
             `read_instruction` reads in the sentence.
@@ -219,10 +220,11 @@ def mask_of(instruction: str) -> tuple[str, ...] | None:
 def combine(source: Motion, made: Motion, parts: Sequence[str]) -> Motion:
     """Equation 5 in joints: the joints of some parts from one motion, all others from another, on one body.
 
-    Positions cannot be mixed as they are: the made body is elsewhere and looks elsewhere. So it is bones that are mixed, and the joints
-    are set up again from the root. Bones of arms and head are turned from the one chest to the other, all other bones about the vertical from
-    the one heading to the other. Bones keep the source's lengths. The root is the source's, unless the whole lower body is made anew: then it
-    is the made one, set onto the source's start, and the source's upper body rides on it. Features are those of the joints that come out.
+    Positions cannot be mixed as they are: the made body is elsewhere and looks elsewhere. So it is bones that are mixed, and joints are
+    set up again from the root. Bones of arms and head are turned from the one chest to the other, all other bones about the vertical
+    from the one heading to the other. Bones keep the source's lengths. The root is the source's, unless the whole lower body is made
+    anew: then it is the made one, set onto the source's start, and the source's upper body rides on it. Features are those of the
+    joints that come out.
 
     Args:
         source (`Motion`): What is kept.

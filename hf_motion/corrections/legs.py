@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from itertools import pairwise
+
 import numpy as np
 
 from ..cleanup import foot_contacts
@@ -218,14 +221,14 @@ def _stretched(clip: Clip, axis: np.ndarray, runs: dict[str, list[tuple[int, int
     return joints
 
 
-def _foot_shift(places: np.ndarray, runs: list[tuple[int, int]], shift) -> np.ndarray:  # type: ignore[no-untyped-def]
+def _foot_shift(places: np.ndarray, runs: list[tuple[int, int]], shift: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
     """One vector for each time that a foot stands, and a soft way from one to the next, (frames, 3)."""
     held = [(first, last, shift(places[first:last].mean(0))) for first, last in runs]
     moved = np.empty_like(places)
     ends = [(0, 0, shift(places[0])), *held, (len(places), len(places), shift(places[-1]))]
     for first, last, vector in held:
         moved[first:last] = vector
-    for (_, leaves, one), (lands, _, other) in zip(ends, ends[1:], strict=False):
+    for (_, leaves, one), (lands, _, other) in pairwise(ends):
         if lands > leaves:
             share = ease((np.arange(leaves, lands) - leaves + 1) / (lands - leaves + 1))[:, None]
             moved[leaves:lands] = (1 - share) * one + share * other

@@ -24,7 +24,7 @@ ADVERBS = re.compile(r"\bright (?:away|now|there|after|before|from the start)\b"
 CLAUSES = re.compile(r"[.;!?]+\s*|,?\s+(?:and then|and also|and|then|while|but)\s+|,\s+")
 # A part that only says where: "above your head", "with your elbow close to the ribs".
 REFERENCES = re.compile(
-    r"\b(?:above|over|below|under|beneath|behind|past|near|beside|level with|at the height of|in front of|across|to(?:ward|wards)?|from|off)"
+    r"\b(?:above|over|below|under|beneath|behind|past|near|beside|level with|at the height of|in front of|across|to(?:ward|wards)?|from|off)"  # noqa: E501
     rf" (?:your|the|his|her|their) (?:(?:left|right) )?(?:own )?(?:{_ARM_NOUNS}|{_LEG_NOUNS}|{_BODY_NOUNS})\b"
 )
 # What turns the direction of a clause round, and what does so to the word behind it.
@@ -41,7 +41,8 @@ KINDS: dict[str, tuple[re.Pattern[str], dict[str, re.Pattern[str]]]] = {
         },
     ),
     "speed": (
-        _words("fast(?:er)?", "quick(?:er|ly|en)?", "rapid(?:ly)?", "speed", "hurry", "pace", "tempo", "slow(?:er|ly)?", "brisk(?:ly)?", "time"),
+        _words("fast(?:er)?", "quick(?:er|ly|en)?", "rapid(?:ly)?", "speed", "hurry", "pace", "tempo", "slow(?:er|ly)?",
+               "brisk(?:ly)?", "time"),
         {
             "slower": _words(
                 "slow(?:er|ly)?", "take (?:your|more|some more) time", "(?:lower|reduce|drop|cut) (?:your|the) (?:speed|pace|tempo)"
@@ -69,10 +70,12 @@ KINDS: dict[str, tuple[re.Pattern[str], dict[str, re.Pattern[str]]]] = {
     "bend": (
         re.compile(
             rf"^(?!.*\b(?:forwards?|backwards?|sideways|torso|trunk|waist|back|chest|upper body|head|neck)\b)"
-            rf"(?=.*\b(?:{_ARM_NOUNS}|{_LEG_NOUNS}|squat)\b).*\b(?:bend|bending|bent|flex|straight(?:en|er)?|sink (?:\w+ ){{0,3}}into|deeper|squat)\b"
+            rf"(?=.*\b(?:{_ARM_NOUNS}|{_LEG_NOUNS}|squat)\b)"
+            r".*\b(?:bend|bending|bent|flex|straight(?:en|er)?|sink (?:\w+ ){0,3}into|deeper|squat)\b"
         ),
         {
-            "less": _words("bend (?:\\w+ ){1,4}less", "less bent", "(?:less|shallower) (?:of a )?bend", "straighten", "straighter", "straight"),
+            "less": _words("bend (?:\\w+ ){1,4}less", "less bent", "(?:less|shallower) (?:of a )?bend", "straighten",
+                           "straighter", "straight"),
             "more": _words("bend", "bending", "bent", "flex", "sink (?:\\w+ ){0,3}into", "deeper"),
         },
     ),

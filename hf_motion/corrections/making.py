@@ -66,7 +66,8 @@ class Maker:
         self.exact = isinstance(editor, KinematicEditor)
         usable = [
             one for one in instructions
-            if (request.kinds is None or one.change.kind in request.kinds) and (_drawable(one) if self.exact else one.change.kind != "speed")
+            if (request.kinds is None or one.change.kind in request.kinds)
+            and (_drawable(one) if self.exact else one.change.kind != "speed")
         ]  # fmt: skip
         self.usable = {
             split: [one for one in usable if not request.held_out_instructions or one.split == split]
@@ -75,8 +76,8 @@ class Maker:
         for split, left in self.usable.items():
             if not left:
                 raise ValueError(
-                    f"No instruction is left for the split {split!r} with the editor {editor.name!r}. Take other kinds, leave the split out, or "
-                    "do not hold instructions out."
+                    f"No instruction is left for the split {split!r} with the editor {editor.name!r}. Take other kinds, leave the split "
+                    "out, or do not hold instructions out."
                 )
 
     def make(self, numbers: Sequence[int]) -> tuple[list[dict[str, Any]], Counter[str], Counter[str]]:
@@ -86,8 +87,8 @@ class Maker:
             numbers (`Sequence[int]`): Theirs.
 
         Returns:
-            `tuple[list[dict], Counter, Counter]`: Rows of those that are kept, why others were dropped, and why instructions were refused on
-            the way to one that had a meaning for its clip.
+            `tuple[list[dict], Counter, Counter]`: Rows of those that are kept, why others were dropped, and why instructions were refused
+            on the way to one that had a meaning for its clip.
         """
         dropped, refused = Counter[str](), Counter[str]()
         made = self._exact(numbers, dropped, refused) if self.exact else self._edited(numbers, dropped)
@@ -193,7 +194,8 @@ class Maker:
             "instruction_id": instruction.id, "instruction_split": instruction.split, "mask": list(instruction.mask),
             "part": change.part, "kind": change.kind, "direction": change.direction, "amount": change.amount, "unit": change.unit,
             "measured": measure_change(clip.motion, target, change, one.span), "agreement": one.gain, "editor": self.editor.name,
-            "fps": target.fps, "skeleton": target.skeleton.name, "license": clip.license, "span_start": one.span[0], "span_end": one.span[1],
+            "fps": target.fps, "skeleton": target.skeleton.name, "license": clip.license,
+            "span_start": one.span[0], "span_end": one.span[1],
             "source_frames": len(clip.motion), "source_joints": clip.motion.joints.ravel(),
             "target_frames": len(target), "target_joints": target.joints.ravel(),
         }  # fmt: skip

@@ -25,8 +25,9 @@ def measure_change(source: Motion, target: Motion, change: Change, span: tuple[i
         span (`tuple[int, int]`, *optional*): Frames to look at.
 
     Returns:
-        `float`, *optional*: In the unit of the kind, mean over the frames (of feet's height, where they differ most): metres, degrees, seconds; negative
-        where the target goes the other way. For `amplitude`, `stride` and `speed` it is the target's over the source's. None where there is nothing to measure: an action.
+        `float`, *optional*: In the unit of the kind, mean over the frames (of feet's height, where it differs most): metres, degrees,
+        seconds; negative where the target goes the other way. For `amplitude`, `stride` and `speed` it is the target's over the
+        source's. None where there is nothing to measure: an action.
 
     Raises:
         ValueError: If the motions differ in length, but for a change of speed.

@@ -105,7 +105,7 @@ def read_instruction(sentence: str) -> Reading:
 
 
 def _normal(sentence: str) -> str:
-    text = " ".join(sentence.lower().replace("’", "'").replace("-", " ").split())
+    text = " ".join(sentence.lower().replace("\u2019", "'").replace("-", " ").split())
     return ADVERBS.sub(" ", text)
 
 

@@ -54,8 +54,9 @@ def write_report(folder: Path, table: Any, pairs: int, seed: int) -> dict[str, A
         save_pairs_sheet(folder / SHEET, table, pairs, seed)
     return {
         "changes": dict(sorted(changes.items())), "editors": dict(Counter(row["editor"] for row in rows)),
-        "kinds": dict(Counter(row["kind"] for row in rows).most_common()), "parts": dict(Counter(row["part"] for row in rows).most_common()),
-        "amounts": {name: [round(float(np.quantile(values, share)), 3) for share in (0, 0.5, 1)] for name, values in sorted(amounts.items())},
+        "kinds": dict(Counter(row["kind"] for row in rows).most_common()),
+        "parts": dict(Counter(row["part"] for row in rows).most_common()),
+        "amounts": {name: [round(float(np.quantile(found, at)), 3) for at in (0, 0.5, 1)] for name, found in sorted(amounts.items())},
         "instructions_used": len({row["instruction_id"] for row in rows}),
         "spans": sum(row["span_end"] - row["span_start"] < row["target_frames"] for row in rows),
         "agreement": round(float(np.mean(gains)), 4) if gains else None,
@@ -108,7 +109,8 @@ def write_card(folder: Path, record: dict[str, Any]) -> None:
     from huggingface_hub import DatasetCard, DatasetCardData
 
     data = DatasetCardData(
-        pretty_name=folder.resolve().name, tags=["human-motion", "motion-correction", "hf_motion"], license="other", license_name="see-card",
+        pretty_name=folder.resolve().name, tags=["human-motion", "motion-correction", "hf_motion"], license="other",
+        license_name="see-card",
         configs=[{"config_name": "default", "data_files": [{"split": split, "path": f"data/{split}-*"} for split in record["rows"]]}],
     )  # fmt: skip
     card = DatasetCard.from_template(data, template_path=str(_CARD), name=folder.resolve().name, record=record)

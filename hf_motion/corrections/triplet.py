@@ -38,8 +38,8 @@ class Change:
         part (`str`): What changes, one of `PARTS`; hands are the ends of arms, feet of legs.
         kind (`str`): How, one of `CHANGE_KINDS`.
         direction (`str`, *optional*): Which way, one of the kind's; None for an action. Left and right are the character's own.
-        amount (`float`, *optional*): How much, in `unit`, never negative; None if it is not known. Speed, stride and amplitude are what the clip's own
-            is multiplied by: 0.75 is slower by a quarter.
+        amount (`float`, *optional*): How much, in `unit`, never negative; None if it is not known. Speed, stride and amplitude are what
+            the clip's own is multiplied by: 0.75 is slower by a quarter.
         unit (`str`, *optional*): One of `UNITS`.
 
     Raises:

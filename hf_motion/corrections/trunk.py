@@ -107,7 +107,7 @@ def change_speed(clip: Clip, amount: float, max_frames: int | None = None) -> tu
         max_frames (`int`, *optional*): Longest clip that may come out.
 
     Returns:
-        `tuple[numpy.ndarray, float]`: Joints of another number of frames, and the factor reached, by which the last frame is still the last.
+        `tuple[numpy.ndarray, float]`: Joints of another number of frames, and the factor reached: the last frame is still the last.
 
     Raises:
         NotApplicable: If hardly anything moves, or the clip would be too short or too long.
