@@ -18,8 +18,18 @@ from typer.testing import CliRunner
 from hf_motion import Motion
 from hf_motion.cli import app
 from hf_motion.corrections import (
-    BuildRequest, Change, GenerateEditor, InpaintEditor, KinematicEditor, apply_instruction, build, edit_motion, load_instructions,
-    load_triplets, measure_change, read_instruction,
+    BuildRequest,
+    Change,
+    GenerateEditor,
+    InpaintEditor,
+    KinematicEditor,
+    apply_instruction,
+    build,
+    edit_motion,
+    load_instructions,
+    load_triplets,
+    measure_change,
+    read_instruction,
 )  # fmt: skip
 from hf_motion.corrections.editing import combine
 from hf_motion.corrections.filters import FilterSettings, fault
@@ -129,7 +139,7 @@ def test_generating_takes_the_masked_joints_alone() -> None:
 def test_a_lower_body_that_is_made_takes_the_upper_body_along() -> None:
     source, walk = clip(STAND)[:60], clip(WALK)[:60]
     mixed = combine(source, walk, ["lower_body"])
-    legs = [[motion.joints[:, 7] - motion.joints[:, 0] for motion in (one, mixed)] for one in (walk,)][0]
+    legs = [motion.joints[:, 7] - motion.joints[:, 0] for motion in (walk, mixed)]
     assert np.linalg.norm(mixed.joints[-1, 0] - mixed.joints[0, 0]) > 0.5
     np.testing.assert_allclose(np.linalg.norm(legs[0], axis=-1), np.linalg.norm(legs[1], axis=-1), atol=2e-3)
     arms = [motion.joints[:, 20] - motion.joints[:, 16] for motion in (source, mixed)]
@@ -151,7 +161,7 @@ def test_editors_and_what_they_cannot_do() -> None:
     assert painted.text == source.text
     exact = apply_instruction(source, "Lean forward more.", KinematicEditor())
     assert measure_change(source, exact, Change("torso", "lean", "forward")) == pytest.approx(15, abs=0.1)
-    with pytest.raises(ValueError, match="names no part of the body.*mask="):
+    with pytest.raises(ValueError, match=r"names no part of the body.*mask="):
         apply_instruction(source, "Do it better.", pipe)
     with pytest.raises(ValueError, match="does not name one change"):
         apply_instruction(source, "Do it better.", KinematicEditor())

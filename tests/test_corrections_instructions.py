@@ -22,8 +22,9 @@ def test_there_are_enough_of_every_kind() -> None:
     assert {"left arm", "right arm", "both arms", "left leg", "right leg", "both legs", "torso", "head", "upper body"} <= parts
     sides = [[one for one in instructions if one.change.side == side] for side in ("left", "right")]
     assert [mirror_change(one.change) for one in sides[0]] == [one.change for one in sides[1]]
+    by_sentence = {one.sentences[0]: one for one in instructions}
     for one in instructions:
-        (twin,) = [other for other in instructions if mirror_text(one.sentences[0]) == other.sentences[0]]
+        twin = by_sentence[mirror_text(one.sentences[0])]
         assert (twin.entry, twin.split, twin.change) == (one.entry, one.split, mirror_change(one.change))
 
 

@@ -8,8 +8,8 @@ from ..skeletons import HUMANML3D_22
 from .limbs import UP, Clip, NotApplicable, chain_lengths, chain_names, chest_axes, ease, reach_for, sides_of, stretch_limit, unit, within
 from .triplet import Change
 
-# Share of its distance from the shoulder up to which a hand goes along a line without the arm stretching.
-_STEEP = 0.97
+# Share of its reach up to which a hand goes along a line from the shoulder, and metres from there that it keeps.
+_STEEP, _FOLDED_REACH = 0.97, 0.1
 # Degrees of an elbow at either end of what it can.
 _STRAIGHT, _FOLDED = 4.0, 150.0
 # Metres around the line from pelvis to neck and around the head where no hand can be.
@@ -21,7 +21,7 @@ _MOVES = 0.1
 
 
 def move_hands(clip: Clip, change: Change, amount: float) -> tuple[np.ndarray, float]:
-    """Hands moved along an axis of the body by `amount` metres; arms swing about the shoulder and stretch only as far as they must.
+    """Hands moved along an axis of the body by `amount` metres, and not otherwise, as far as the arm is long enough; elbows follow.
 
     Args:
         clip (`Clip`): The clip.
@@ -39,33 +39,31 @@ def move_hands(clip: Clip, change: Change, amount: float) -> tuple[np.ndarray, f
         outward = clip.left if side == "left" else -clip.left
         axis = {"height": np.broadcast_to(UP, clip.left.shape), "width": outward, "reach": clip.forward}[change.kind]
         axis = -axis if change.direction in ("down", "in", "backward") else axis
-        aside = 0.6 * outward + 0.8 * clip.forward if change.kind == "height" else np.broadcast_to(-UP, axis.shape)
         chain = clip.chain(side, "arm")
         along = ((chain[2] - chain[0]) * axis).sum(-1)
         active = clip.weight > 1e-3
         possible = float(((_STEEP * stretch_limit(chain) - along)[active] / clip.weight[active]).min())
-        plans.append((side, axis, aside, chain, along, possible))
+        plans.append((side, axis, chain, along, possible))
     reached = within(amount, min(plan[-1] for plan in plans), f"a hand cannot go further {change.direction}", "m")
     joints = clip.joints.copy()
-    for side, axis, aside, chain, along, _ in plans:
-        wanted = chain[0] + _moved(chain, axis, aside, along, reached * clip.weight, clip.weight)
+    for side, axis, chain, along, _ in plans:
+        wanted = chain[0] + _moved(chain, axis, along, reached * clip.weight)
         _check_place(clip, chain[2], wanted)
         _place_arm(clip, joints, side, wanted)
     return joints, reached
 
 
-def _moved(
-    chain: tuple[np.ndarray, ...], axis: np.ndarray, aside: np.ndarray, along: np.ndarray, shift: np.ndarray, weight: np.ndarray
-) -> np.ndarray:
-    """Places of a hand from its shoulder, (frames, 3), that is `shift` farther along an axis and as far from the shoulder as before."""
-    place = chain[2] - chain[0]
-    across = place - along[:, None] * axis
+def _moved(chain: tuple[np.ndarray, np.ndarray, np.ndarray], axis: np.ndarray, along: np.ndarray, shift: np.ndarray) -> np.ndarray:
+    """Places of a hand from its shoulder, (frames, 3): `shift` farther along an axis, and nearer to that where the arm is too short."""
+    across = chain[2] - chain[0] - along[:, None] * axis
     new = along + shift
-    distance = np.maximum(np.linalg.norm(place, axis=-1), np.abs(new) / _STEEP)
-    size = sum(chain_lengths(*chain))
-    near = np.clip(1 - np.linalg.norm(across, axis=-1) / (0.3 * size), 0, 1)
-    direction = unit(across + (0.3 * size * near * weight)[:, None] * aside)
-    return new[:, None] * axis + np.sqrt(np.maximum(distance**2 - new**2, 0))[:, None] * direction
+    room = np.sqrt(np.maximum(stretch_limit(chain) ** 2 - new**2, 0))
+    share = np.minimum(1, room / np.maximum(np.linalg.norm(across, axis=-1), 1e-9))
+    place = new[:, None] * axis + share[:, None] * across
+    upper, lower = chain_lengths(*chain)
+    if (np.linalg.norm(place, axis=-1) < np.abs(upper - lower) + _FOLDED_REACH).any():
+        raise NotApplicable("a hand would be in the shoulder")
+    return place
 
 
 def bend_elbows(clip: Clip, change: Change, amount: float) -> tuple[np.ndarray, float]:

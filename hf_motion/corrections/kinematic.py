@@ -80,9 +80,9 @@ def edit_motion(motion: Motion, change: Change, span: tuple[int, int] | None = N
 
     | kind | of | what is done | unit |
     |---|---|---|---|
-    | `height`, `width`, `reach` | arms | hands go up/down, out/in, forward/backward; the arm swings about its shoulder | m |
+    | `height`, `width`, `reach` | arms | hands go up/down, out/in, forward/backward, by two-bone inverse kinematics | m |
     | `height` | legs | a foot that leaves the floor is lifted more or less; the amount is that of its highest place | m |
-    | `bend` | arms, both legs | elbows by two-bone inverse kinematics; for knees the pelvis sinks and the feet stay | deg |
+    | `bend` | arms, both legs | elbows, hands on their line from the shoulder; for knees the pelvis sinks, feet stay | deg |
     | `amplitude` | arms | the hand's angles about its mean direction from the shoulder are scaled, elbows stay | ratio |
     | `timing` | arms | what the arm does against the chest comes earlier or later | s |
     | `stride` | both legs | way and steps are scaled along a straight way; feet stand where they land | ratio |

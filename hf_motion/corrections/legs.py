@@ -49,7 +49,7 @@ def bend_knees(clip: Clip, change: Change, amount: float) -> tuple[np.ndarray, f
     reason = "the knees are bent as far as they go" if sign > 0 else "the legs are straight already"
     reached = within(amount, bent(room) if room > 1e-4 else 0.0, reason, "degrees")
     low, high = 0.0, room
-    for _ in range(40):
+    for _ in range(24):
         middle = (low + high) / 2
         low, high = (middle, high) if bent(middle) < reached else (low, middle)
     joints = _sunk(clip, chains, sign * high)

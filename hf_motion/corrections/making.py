@@ -22,8 +22,8 @@ from .triplet import CHANGE_KINDS, Change
 if TYPE_CHECKING:
     from .building import BuildRequest
 
-# Instructions that are tried on a clip until one has a meaning there.
-_TRIES = 12
+# Instructions that are tried on a clip until one has a meaning there, and how many of a kind before another kind is.
+_TRIES, _TURN = 16, 4
 # Share of exact edits that are in force for a part of the clip only, and how much of it they take.
 _SPANS, _SPAN_SHARES, _SPAN_FRAMES = 0.4, (0.5, 0.9), 60
 
@@ -166,12 +166,17 @@ class Maker:
         ]
 
     def _ordered(self, instructions: Sequence[Instruction], draw: np.random.Generator) -> list[Instruction]:
-        """Instructions in an order in which the kinds of change come first equally often, and sides and wordings within them by chance."""
+        """Instructions in an order in which all kinds of change come first equally often; which of a kind is chance."""
         kinds: dict[str, list[Instruction]] = {}
         for one in instructions:
             kinds.setdefault(one.change.kind, []).append(one)
         queues = [_shuffled(found, draw) for found in kinds.values()]
-        return [queue[turn] for turn in range(max(map(len, queues))) for queue in _shuffled(queues, draw) if turn < len(queue)]
+        return [
+            one
+            for turn in range(0, max(map(len, queues)), _TURN)
+            for queue in _shuffled(queues, draw)
+            for one in queue[turn : turn + _TURN]
+        ]
 
     def _amount(self, instruction: Instruction, draw: np.random.Generator) -> Change:
         low, high = instruction.amounts or (0.0, 0.0)
