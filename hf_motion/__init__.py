@@ -21,6 +21,7 @@ _PUBLIC = {
     "MDMDenoiser": "models.mdm",
     "MDMPipeline": "pipelines.mdm",
     "Motion": "motion",
+    "MotionCorrectionPipeline": "pipelines.motion_correction",
     "MotionFeatureExtractor": "representation",
     "MotionVQConfig": "models.motion_vq.configuration_motion_vq",
     "MotionVQModel": "models.motion_vq.modeling_motion_vq",
@@ -43,6 +44,7 @@ _PUBLIC = {
     "TMRTextEncoder": "models.tmr.modeling_tmr",
     "TextToMotionPipeline": "pipelines.text_to_motion",
     "WordPosTokenizer": "tokenization.word_pos",
+    "align_motions": "alignment",
     "edit_mask": "pipelines.editing",
     "get_skeleton": "skeletons",
     "join_motions": "pipelines.editing",
@@ -53,6 +55,7 @@ _PUBLIC = {
 __all__ = list(_PUBLIC)
 
 if TYPE_CHECKING:
+    from .alignment import align_motions as align_motions
     from .checkpoints import load_embedded_pipeline as load_embedded_pipeline
     from .data.read import read_motion as read_motion
     from .models.adaqf_extractors.configuration_adaqf_extractors import AdaQFExtractorsConfig as AdaQFExtractorsConfig
@@ -78,6 +81,7 @@ if TYPE_CHECKING:
     from .pipelines.editing import edit_mask as edit_mask
     from .pipelines.editing import join_motions as join_motions
     from .pipelines.mdm import MDMPipeline as MDMPipeline
+    from .pipelines.motion_correction import MotionCorrectionPipeline as MotionCorrectionPipeline
     from .pipelines.motion_to_text import MotionToTextPipeline as MotionToTextPipeline
     from .pipelines.text_to_motion import TextToMotionPipeline as TextToMotionPipeline
     from .representation import HumanML3DRepresentation as HumanML3DRepresentation

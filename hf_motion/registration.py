@@ -99,6 +99,13 @@ def _register_tasks(module: ModuleType) -> None:
             pt_model=_lazy_class("models.motion_language.auto", "AutoMotionModel"),
             type="multimodal",
         )
+    if "motion-correction" not in module.PIPELINE_REGISTRY.supported_tasks:
+        module.PIPELINE_REGISTRY.register_pipeline(
+            "motion-correction",
+            pipeline_class=_lazy_class("pipelines.motion_correction", "MotionCorrectionPipeline"),
+            pt_model=_lazy_class("models.motion_language.auto", "AutoMotionModel"),
+            type="multimodal",
+        )
 
 
 def _is_news(record: logging.LogRecord) -> bool:

@@ -4,6 +4,8 @@ import sys
 
 from ..utils.light import lighten_process
 from . import convert as convert
+from . import correct as correct
+from . import corrections as corrections
 from . import curves as curves
 from . import data as data
 from . import edit as edit

@@ -17,10 +17,13 @@ from ..motion import Motion
 from ..utils.files import atomic_path
 from .figure import LEFT, MIDDLE, RIGHT, bone_radii, bone_sides, check_motions, drawn_bones, facing, floor_height, head_capsule
 
+HEAT = ((150, 159, 171), (238, 196, 92), (236, 120, 48), (200, 30, 30))
+"""RGB from no heat to full heat."""
+
 _AZIMUTH = np.radians(35)
 
 
-def player_html(motions: Motion | Sequence[Motion], *, height: int = 420) -> str:
+def player_html(motions: Motion | Sequence[Motion], *, height: int = 420, heat: Sequence[np.ndarray] | None = None) -> str:
     """HTML that plays motions side by side, to be put into a page or a notebook cell, any number of times.
 
     Drag turns the view, the wheel zooms after a click or with Ctrl held (before, it scrolls the page), a double-click resets;
@@ -30,17 +33,19 @@ def player_html(motions: Motion | Sequence[Motion], *, height: int = 420) -> str
     Args:
         motions (`Motion` or a sequence of `Motion`): What to show; texts become captions.
         height (`int`, defaults to 420): Height in pixels; the width is that of the page.
+        heat (`Sequence[numpy.ndarray]`, *optional*): For each motion (frames, joints) from 0 to 1: bones are coloured from grey to red by
+            it rather than by their side.
 
     Returns:
         `str`: One `<iframe>` element. Positions are rounded to 1 mm (motions that span more than 65 m: to 1/65,534 of it).
 
     Raises:
-        ValueError: If there is no motion, or `height` is less than 100.
+        ValueError: If there is no motion, `height` is less than 100, or a heat has another shape than the joints.
         TypeError: If something in the list is not a `Motion`.
     """
     if not height >= 100:
         raise ValueError(f"height must be at least 100 pixels, got {height!r}. The default is 420.")
-    document = html.escape(_document(check_motions(motions)))
+    document = html.escape(_document(check_motions(motions), heat))
     style = f"width:100%;height:{int(height)}px;border:1px solid #e3e8ee;border-radius:6px"
     return f'<iframe srcdoc="{document}" sandbox="allow-scripts" title="Motion player" style="{style}"></iframe>'
 
@@ -62,10 +67,17 @@ def save_player(motions: Motion | Sequence[Motion], path: str | os.PathLike) -> 
         temporary.write_text(document, encoding="utf-8")
 
 
-def _document(motions: list[Motion]) -> str:
+def _document(motions: list[Motion], heat: Sequence[np.ndarray] | None = None) -> str:
     template = files(__package__).joinpath("player.html").read_text(encoding="utf-8")
     colours = {"left": LEFT, "right": RIGHT, "middle": MIDDLE}
-    data = json.dumps({"colours": colours, "motions": [_packed(motion) for motion in motions]}, separators=(",", ":"))
+    packed = [_packed(motion) for motion in motions]
+    for motion, content, values in zip(motions, packed, heat or (), strict=heat is not None):
+        if values.shape != motion.joints.shape[:2]:
+            raise ValueError(
+                f"heat has shape {values.shape} for joints {motion.joints.shape}; it needs a number for each joint of each frame."
+            )
+        content["heat"] = base64.b64encode(np.round(np.clip(values, 0, 1) * 255).astype(np.uint8).tobytes()).decode()
+    data = json.dumps({"colours": colours, "ramp": HEAT, "motions": packed}, separators=(",", ":"))
     title = next((motion.text for motion in motions if motion.text), "Motion")
     values = {"title": html.escape(title), "data": data.replace("<", "\\u003c")}
     return re.sub(r"\{\{(title|data)\}\}", lambda match: values[match[1]], template)

@@ -115,6 +115,10 @@ def instruction_rows(
     tasks, shares = _checked_mixture(MIXTURE if mixture is None else mixture)
     if not 0 <= joined <= 1:
         raise ValueError(f"joined is a share, from 0 to 1, got {joined}.")
+    if "motion_correction" in tasks:
+        raise ValueError(
+            "motion_correction in the mixture asks about two motions: hf_motion.trainers.corrections makes its rows of triplets."
+        )
     weights = list(accumulate(dataset.balanced_weights(balance)))
     columns: dict[str, list[Any]] = {"input_ids": [], "labels": [], "task": [], "clip": []}
     left_out: Counter[str] = Counter()

@@ -29,6 +29,7 @@ from ..models.motion_vq.modeling_motion_vq import MotionVQModel
 from ..tokenization.motion_tokenizer import MotionTokenizer
 from ..utils.extras import require
 from ..utils.training_folder import checkpoint_in, leave_sign
+from .anchor import Anchored, check_anchor, check_precision
 from .resuming import Resumable
 from .steps import AnyDevice, FiniteLoss, WithClips
 
@@ -46,7 +47,7 @@ class MotionSFTConfig(AnyDevice, trl.SFTConfig):
         self.dataset_kwargs = {"skip_prepare_dataset": True, **(self.dataset_kwargs or {})}
 
 
-class LanguageTrainer(FiniteLoss, Resumable, Trainer):
+class LanguageTrainer(FiniteLoss, Anchored, Resumable, Trainer):
     """What trainers of language models are, TRL's and ours."""
 
 
@@ -58,7 +59,9 @@ class _Seq2SeqTrainer(LanguageTrainer):
     """transformers' trainer, for encoder-decoders, which TRL's does not take."""
 
 
-def sft_trainer(model: MotionLanguageModel, args: MotionSFTConfig, rows: Any, clip_names: Sequence[str], **kwargs: Any) -> LanguageTrainer:
+def sft_trainer(
+    model: MotionLanguageModel, args: MotionSFTConfig, rows: Any, clip_names: Sequence[str], anchor: float = 0.0, **kwargs: Any
+) -> LanguageTrainer:
     """A trainer of the model's language model: of all its weights, or of its adapters if it has some.
 
     Args:
@@ -66,9 +69,16 @@ def sft_trainer(model: MotionLanguageModel, args: MotionSFTConfig, rows: Any, cl
         args (`MotionSFTConfig`): Settings.
         rows (`datasets.Dataset`): See `hf_motion.trainers.instructions.instruction_rows`.
         clip_names (`Sequence[str]`): Names of clips, for errors.
+        anchor (`float`, defaults to 0.0): Strength of the anchor loss, see `hf_motion.trainers.anchor`. To go on after a stop, it needs the
+            checkpoint that the model was loaded from.
         **kwargs: As for `transformers.Trainer`.
+
+    Raises:
+        ValueError: If the anchor does not go together with the settings, or weights are in half precision and learn in steps that are too
+            small for it.
     """
     language_model, tokenizer = model.language_model, model.tokenizer
+    check_precision(language_model, args.learning_rate)
     if model.config.is_encoder_decoder:
         collator = WithClips(DataCollatorForSeq2Seq(tokenizer, language_model), _COLUMNS)
         trainer: LanguageTrainer = _Seq2SeqTrainer(
@@ -81,6 +91,8 @@ def sft_trainer(model: MotionLanguageModel, args: MotionSFTConfig, rows: Any, cl
         if not hasattr(head, "bias"):
             head.bias = None  # what peft puts around a head has none, and TRL's head reads it
     trainer.clip_names = clip_names
+    trainer.anchor, trainer.anchor_start = anchor, language_model.name_or_path
+    check_anchor(trainer, language_model)
     return trainer
 
 

@@ -18,6 +18,7 @@ from ...utils.asked import asked_frames, asked_generator
 from ...utils.text import check_prompts, say
 from ..motion_decoding import OUTPUT_TYPES, decode_codes, token_counts
 from ..motion_vq.modeling_motion_vq import MotionVQModel
+from .corrections import check_corrects, correct_motions
 from .grammar import MotionGrammar, WordsOnly, sampling
 from .instructions import Instructions
 from .prompts import PromptWriter
@@ -125,10 +126,8 @@ class MotionAnswers:
         """
         codes = [self._cut(clip, place) for place, clip in enumerate(self.encode_motions(motions))]
         questions = [self.instructions("motion_to_text", motion=self.motion_text(clip)) for clip in codes]
-        processors = sampling(temperature, top_k, top_p, spawn_generators(asked_generator(generator, seed), len(codes), self.device))
-        words = WordsOnly(self.vocabulary, [self.tokenizer.eos_token_id])
-        ids = self._generate(questions, [], max_new_tokens, [words, *processors], self.tokenizer.eos_token_id)
-        return [" ".join(self.tokenizer.decode(row, skip_special_tokens=True).split()) for row in ids]
+        generators = spawn_generators(asked_generator(generator, seed), len(codes), self.device)
+        return self.say_words(questions, max_new_tokens, sampling(temperature, top_k, top_p, generators))
 
     @torch.no_grad()
     def continue_motion(
@@ -235,6 +234,47 @@ class MotionAnswers:
         codes = [torch.cat((a.to(m.device), m, b.to(m.device)), dim=1) for a, m, b in zip(before, made, behind, strict=True)]
         return decode_codes(self.vq_model, self.feature_extractor, codes, said, None, output_type)
 
+    @torch.no_grad()
+    def correct_motion(
+        self,
+        sources: Motion | Sequence[Motion],
+        targets: Motion | Sequence[Motion],
+        num_candidates: int = 1,
+        *,
+        generator: torch.Generator | list[torch.Generator] | None = None,
+        temperature: float | None = None,
+        top_k: int | None = None,
+        top_p: float | None = None,
+        max_new_tokens: int = 60,
+        seed: int | None = None,
+    ) -> list[str] | list[list[str]]:
+        """Say what somebody who moves as the sources has to change to move as the targets: CigTime (Fang et al., NeurIPS 2024).
+
+        Args:
+            sources (`Motion` or `list[Motion]`): What was done, at any frame rate. What is longer than the model reads is cut, and a
+                warning says so.
+            targets (`Motion` or `list[Motion]`): What was meant, one for each source.
+            num_candidates (`int`, defaults to 1): How many sentences for each pair.
+            generator (`torch.Generator` or list, *optional*): For reproducible draws; a list has one for each candidate of each pair.
+            temperature (`float`, *optional*): Of sampling; by default 0, the likeliest words, for one candidate and 1 for several.
+            top_k (`int`, *optional*): Draw from so many likeliest tokens only.
+            top_p (`float`, *optional*): Draw from the likeliest tokens that have this probability together.
+            max_new_tokens (`int`, defaults to 60): Longest answer.
+            seed (`int`, *optional*): In place of `generator`.
+
+        Returns:
+            `list[str]`: A sentence for each pair; with several candidates a list of them for each.
+
+        Raises:
+            ValueError: If there are not as many targets as sources, the model did not learn the task, two motions together do not fit
+                into the context, or an argument does not fit.
+        """
+        check_corrects(self)
+        return correct_motions(
+            self, self.encode_motions(sources), self.encode_motions(targets), num_candidates, max_new_tokens,
+            temperature=temperature, top_k=top_k, top_p=top_p, generator=asked_generator(generator, seed),
+        )  # fmt: skip
+
     def encode_motions(self, motions: Motion | Sequence[Motion]) -> list[Tensor]:
         """Codes of motions, (quantizers, tokens) int64 each.
 
@@ -246,6 +286,27 @@ class MotionAnswers:
             kinds = ", ".join(sorted({type(motion).__name__ for motion in motions})) or "nothing"
             raise ValueError(f"Pass a Motion or a list of at least one, got {kinds}. hf_motion.read_motion reads files.")
         return MotionCodec(self.vq_model, self.feature_extractor).encode(motions)
+
+    def say_words(
+        self, questions: Sequence[str], max_new_tokens: int, processors: Sequence[LogitsProcessor] = (), **messages: str
+    ) -> list[str]:
+        """Answer questions in words: no motion tokens, and not nothing.
+
+        Args:
+            questions (`Sequence[str]`): Whole questions; those of the tasks are `instructions`.
+            max_new_tokens (`int`): Longest answer.
+            processors (`Sequence[LogitsProcessor]`, defaults to `()`): How to draw, the likeliest words by default.
+            **messages: `way_out`: what to do where a question does not fit into the context, a sentence.
+
+        Returns:
+            `list[str]`: An answer for each.
+
+        Raises:
+            ValueError: If a question does not fit into the context.
+        """
+        words = WordsOnly(self.vocabulary, [self.tokenizer.eos_token_id])
+        ids = self._generate(list(questions), [], max_new_tokens, [words, *processors], self.tokenizer.eos_token_id, **messages)
+        return [" ".join(self.tokenizer.decode(row, skip_special_tokens=True).split()) for row in ids]
 
     def motion_text(self, codes: Tensor | Sequence[Sequence[int]]) -> str:
         """How the model writes codes, (quantizers, tokens)."""
@@ -305,10 +366,11 @@ class MotionAnswers:
         return [self.vocabulary.codes(row).to(self.device) for row in ids]
 
     def _generate(
-        self, questions: list[str], tail: list[int], steps: int, processors: Sequence[LogitsProcessor], end: int | list[int]
-    ) -> list[list[int]]:
+        self, questions: list[str], tail: list[int], steps: int, processors: Sequence[LogitsProcessor], end: int | list[int],
+        **messages: str,
+    ) -> list[list[int]]:  # fmt: skip
         """Ids that were made for each question, up to the end."""
-        inputs = self.prompts.batch(questions, tail, steps, self.device)
+        inputs = self.prompts.batch(questions, tail, steps, self.device, **messages)
         shown = 0 if self.config.is_encoder_decoder else inputs["input_ids"].shape[1]
         if self.config.is_encoder_decoder:
             begin = [self.language_model.generation_config.decoder_start_token_id, *tail]

@@ -17,6 +17,7 @@ TASKS: dict[str, tuple[frozenset[str], frozenset[str]]] = {
     "motion_to_text": (frozenset({"motion"}), frozenset()),
     "prediction": (frozenset({"motion"}), frozenset({"text", "seconds", "frames"})),
     "in_between": (frozenset({"start", "end"}), frozenset({"text", "seconds", "frames"})),
+    "motion_correction": (frozenset({"source", "target"}), frozenset()),
 }
 """Tasks, each with the placeholders that all its wordings have, and those that some may have."""
 

@@ -8,6 +8,8 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
+_WAY_OUT = "Shorten the text or the motion, or ask for less."
+
 
 class PromptWriter:
     """Writes questions and answers the same way for training and for making.
@@ -45,7 +47,9 @@ class PromptWriter:
         """Ids of an answer, words or ids, with the end token."""
         return [*(ids if text is None else self._ids(text, add_special_tokens=False)), self.tokenizer.eos_token_id]
 
-    def batch(self, questions: Sequence[str], tail: Sequence[int], new_tokens: int, device: torch.device) -> dict[str, Tensor]:
+    def batch(
+        self, questions: Sequence[str], tail: Sequence[int], new_tokens: int, device: torch.device, way_out: str = _WAY_OUT
+    ) -> dict[str, Tensor]:
         """What `generate` takes, padded on the left.
 
         Args:
@@ -53,6 +57,7 @@ class PromptWriter:
             tail (`Sequence[int]`): Ids that every answer begins with.
             new_tokens (`int`): How many tokens may follow.
             device (`torch.device`): Where to.
+            way_out (`str`): What to do where a question does not fit, a sentence.
 
         Raises:
             ValueError: If a question does not fit into the context.
@@ -63,7 +68,7 @@ class PromptWriter:
             if self.context is not None and needed > self.context:
                 raise ValueError(
                     f"The prompt {_short(text)} has {len(row)} tokens; with what is to be made of it {needed}, and the model reads "
-                    f"{self.context} at most. Shorten the text or the motion, or ask for less."
+                    f"{self.context} at most. {way_out}"
                 )
         tail = list(tail)
         if not self.encoder_decoder:

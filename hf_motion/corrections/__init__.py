@@ -1,0 +1,43 @@
+"""Corrections (CigTime): a motion, what it should have been, and the sentence that leads from one to the other."""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .building import BuildRequest as BuildRequest
+    from .building import build as build
+    from .dataset import load_triplets as load_triplets
+    from .editing import Editor as Editor
+    from .editing import GenerateEditor as GenerateEditor
+    from .editing import InpaintEditor as InpaintEditor
+    from .editing import KinematicEditor as KinematicEditor
+    from .editing import apply_instruction as apply_instruction
+    from .instructions import Instruction as Instruction
+    from .instructions import load_instructions as load_instructions
+    from .kinematic import KinematicEdit as KinematicEdit
+    from .kinematic import NotApplicable as NotApplicable
+    from .kinematic import edit_motion as edit_motion
+    from .measure import measure_change as measure_change
+    from .reading import Reading as Reading
+    from .reading import read_instruction as read_instruction
+    from .triplet import CHANGE_KINDS as CHANGE_KINDS
+    from .triplet import PARTS as PARTS
+    from .triplet import Change as Change
+    from .triplet import Triplet as Triplet
+    from .triplet import mirror_change as mirror_change
+
+_MODULES = {
+    "CHANGE_KINDS": "triplet", "PARTS": "triplet", "Change": "triplet", "Triplet": "triplet", "mirror_change": "triplet",
+    "Instruction": "instructions", "load_instructions": "instructions", "Reading": "reading", "read_instruction": "reading",
+    "KinematicEdit": "kinematic", "NotApplicable": "kinematic", "edit_motion": "kinematic", "measure_change": "measure",
+    "Editor": "editing", "GenerateEditor": "editing", "InpaintEditor": "editing", "KinematicEditor": "editing",
+    "apply_instruction": "editing", "BuildRequest": "building", "build": "building", "load_triplets": "dataset",
+}  # fmt: skip
+
+__all__ = [*_MODULES]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f".{_MODULES[name]}", __name__), name)

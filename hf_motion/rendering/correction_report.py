@@ -1,0 +1,117 @@
+"""Two motions and what to change, as a page for whoever moved: both side by side, where they differ, and one sentence."""
+
+from __future__ import annotations
+
+import html
+import json
+import math
+import os
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..deviation import PARTS, Deviation
+from ..utils.files import atomic_path
+from .player import HEAT, player_html
+
+_ROWS = ("head", "torso", "left arm", "right arm", "hips", "left leg", "right leg")
+_SCALE = 0.2  # metres of the full colour, unless something is farther apart
+
+
+def save_correction_report(
+    deviation: Deviation, result: Mapping[str, Any], path: str | os.PathLike, *, names: Sequence[str] = ("", ""), speaker: str | None = None
+) -> Path:  # fmt: skip
+    """Write one self-contained HTML page, which any browser opens without a network.
+
+    Both motions play side by side in sync, the second on the time line of the first, joints coloured by how far they are apart. Below, a
+    strip shows that for each part of the body over time, with the moment that the sentence speaks of, and a button goes there.
+
+    Args:
+        deviation (`Deviation`): The two motions.
+        result (`Mapping`): What is said of them: see `hf_motion.pipelines.motion_correction.correction`.
+        path (`str` or `os.PathLike`): File to write; missing folders are made. It appears whole or not at all.
+        names (`Sequence[str]`, *optional*): What the two motions are called, such as the names of their files.
+        speaker (`str`, *optional*): The model that spoke.
+
+    Returns:
+        `pathlib.Path`: The written file.
+
+    Raises:
+        OSError: If the file cannot be written.
+    """
+    document = correction_report_html(deviation, result, names=names, speaker=speaker)
+    with atomic_path(path) as temporary:
+        temporary.write_text(document, encoding="utf-8")
+    return Path(path)
+
+
+def correction_report_html(
+    deviation: Deviation, result: Mapping[str, Any], *, names: Sequence[str] = ("", ""), speaker: str | None = None
+) -> str:  # fmt: skip
+    """The page of `save_correction_report`.
+
+    Args:
+        deviation (`Deviation`): The two motions.
+        result (`Mapping`): What is said of them.
+        names (`Sequence[str]`, *optional*): What they are called.
+        speaker (`str`, *optional*): The model that spoke.
+    """
+    alignment = deviation.alignment
+    scale = max(_SCALE, math.ceil(deviation.distance * 10) / 10)
+    heat = np.clip(deviation.joints / scale, 0, 1)
+    captions = [f"{title}{f' ({name})' if name else ''}" for title, name in zip(("What you did", "What was meant"), names, strict=True)]
+    motions = [replace(motion, text=text) for motion, text in zip((alignment.source, alignment.warped), captions, strict=True)]
+    rows = [{"name": part, "cm": [round(100 * float(value)) for value in deviation.of(part)]} for part in _ROWS if part in deviation.parts]
+    data = {
+        "rows": rows, "fps": alignment.source.fps, "frames": len(alignment.source), "scale": round(100 * scale), "ramp": HEAT,
+        "marked": [name for name in PARTS.get(result["part"], ()) if len(PARTS[result["part"]]) < len(_ROWS)],
+        "span": list(result["seconds"]), "peak": result["peak"], "silent": bool(result["same"]),
+    }  # fmt: skip
+    values = {
+        "title": html.escape(result["generated_text"]), "sentence": html.escape(_sentence(result["generated_text"])),
+        "speaker": _speaker(result, speaker), "facts": "" if result["same"] else _facts(result),
+        "player": player_html(motions, height=430, heat=[heat, heat]), "how": html.escape(_how(deviation, result)),
+        "scale": str(data["scale"]), "gradient": ",".join(f"rgb{colour}" for colour in HEAT),
+        "data": json.dumps(data, separators=(",", ":")).replace("<", "\\u003c"),
+    }  # fmt: skip
+    template = files(__package__).joinpath("correction_report.html").read_text(encoding="utf-8")
+    return re.sub(r"\{\{(\w+)\}\}", lambda match: values[match[1]], template)
+
+
+def _sentence(text: str) -> str:
+    text = text[:1].upper() + text[1:]
+    return text if text.endswith((".", "!", "?")) else f"{text}."
+
+
+def _speaker(result: Mapping[str, Any], speaker: str | None) -> str:
+    if result["said_by"] == "measurement":
+        return "Measured from the two motions. No model spoke."
+    measured = "" if result["same"] else f"<br>Measured: {html.escape(result['measured'])}"
+    return f"Said by {html.escape(speaker or 'a model')}.{measured}"
+
+
+def _facts(result: Mapping[str, Any]) -> str:
+    start, end = result["seconds"]
+    part = result["part"] if result["names_part"] or result["said_by"] == "measurement" else f"{result['part']} (the sentence names none)"
+    facts = (
+        ("Part of the body", part), ("Farthest apart", f"{100 * result['deviation']:.0f} cm, at {result['peak']:.1f} s"),
+        ("The moment", f"{start:.1f} s to {end:.1f} s"),
+    )  # fmt: skip
+    return "".join(f"<div><dt>{name}</dt><dd>{html.escape(value)}</dd></div>" for name, value in facts)
+
+
+def _how(deviation: Deviation, result: Mapping[str, Any]) -> str:
+    alignment = deviation.alignment
+    tempo = alignment.tempo
+    pace = "as long as" if abs(math.log(tempo)) < 0.03 else f"{tempo:.2f} times as long as"
+    mirrored = " It looks like the mirror image of the first." if result["mirrored"] else ""
+    return (
+        "The second motion was matched to the first moment by moment, so that both play in step; by itself it takes "
+        f"{pace} the first ({alignment.source.duration:.1f} s). Both were turned to face the same way and brought to one body size. Arms "
+        f"are measured from the shoulder, legs from the hip, the hips in height above the floor.{mirrored}"
+    )
