@@ -1,6 +1,10 @@
 """Preference tuning: it starts where theory says, moves the right way, stops and goes on, and refuses what it cannot do."""
 
+import json
 import math
+import os
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,6 +21,8 @@ from hf_motion.preferences.pairs import Pair, save_pairs
 from hf_motion.rewards import Reward, Specification
 from hf_motion.trainers.online_preference import MotionGRPOConfig, MotionGRPOTrainer
 from hf_motion.trainers.preference import MotionDPOConfig, preference_rows, preference_trainer
+
+ROOT = Path(__file__).parents[1]
 
 
 def settings(folder: Path, **options) -> MotionDPOConfig:
@@ -104,6 +110,33 @@ def test_the_script_tunes_goes_on_and_saves_a_whole_model(pairs, tmp_path, monke
     tiny_pipeline().save_pretrained("diffusion")
     with pytest.raises(ValueError, match="train_diffusion_dpo"):
         run_script("train_dpo", [*words, "--model", "diffusion", "--output_dir", "other"])
+
+
+@pytest.mark.slow  # two more interpreters; the fast suite has the same of train_sft.py
+def test_two_processes_equal_one_with_twice_the_batch(pairs, tmp_path):
+    tiny_language_model().save_pretrained(tmp_path / "model")
+    save_pairs(pairs, tmp_path / "pairs.parquet")
+
+    def words(folder: str, batch: int) -> list[str]:
+        options = {
+            "model": tmp_path / "model", "pairs": tmp_path / "pairs.parquet", "output_dir": tmp_path / folder, "max_steps": 3,
+            "per_device_train_batch_size": batch, "lora_dropout": 0, "logging_steps": 1, "learning_rate": 1e-2, "use_cpu": "true",
+            "bf16": "false", "report_to": "none", "disable_tqdm": "true", "precompute_ref_log_probs": "true",
+        }  # fmt: skip
+        return [word for name, value in options.items() for word in (f"--{name}", str(value))]
+
+    def losses(folder: str) -> list[float]:
+        history = json.loads((tmp_path / folder / "checkpoint-3" / "trainer_state.json").read_text())["log_history"]
+        return [entry["loss"] for entry in history if "loss" in entry]
+
+    run_script("train_dpo", words("one", 4))
+    launch = ["--config_file", str(ROOT / "training" / "accelerate" / "cpu_2.yaml"), "--main_process_port", "0"]
+    line = [sys.executable, "-m", "accelerate.commands.launch", *launch, str(ROOT / "training" / "train_dpo.py"), *words("two", 2)]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])}
+    result = subprocess.run(line, capture_output=True, text=True, env=environment, check=False)
+    assert result.returncode == 0, result.stderr[-3000:]
+    assert losses("one") == pytest.approx(losses("two"), rel=1e-3)
+    assert losses("one")[2] < losses("one")[0]
 
 
 class Higher(Reward):
