@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from .instructions import Instruction as Instruction
     from .instructions import load_instructions as load_instructions
     from .kinematic import KinematicEdit as KinematicEdit
-    from .kinematic import NotApplicable as NotApplicable
+    from .limbs import NotApplicable as NotApplicable
     from .kinematic import edit_motion as edit_motion
     from .measure import measure_change as measure_change
     from .reading import Reading as Reading
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 _MODULES = {
     "CHANGE_KINDS": "triplet", "PARTS": "triplet", "Change": "triplet", "Triplet": "triplet", "mirror_change": "triplet",
     "Instruction": "instructions", "load_instructions": "instructions", "Reading": "reading", "read_instruction": "reading",
-    "KinematicEdit": "kinematic", "NotApplicable": "kinematic", "edit_motion": "kinematic", "measure_change": "measure",
+    "KinematicEdit": "kinematic", "NotApplicable": "limbs", "edit_motion": "kinematic", "measure_change": "measure",
     "Editor": "editing", "GenerateEditor": "editing", "InpaintEditor": "editing", "KinematicEditor": "editing",
     "apply_instruction": "editing", "BuildRequest": "building", "build": "building", "load_triplets": "dataset",
 }  # fmt: skip

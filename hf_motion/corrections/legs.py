@@ -119,7 +119,7 @@ def lift_feet(clip: Clip, change: Change, amount: float) -> tuple[np.ndarray, fl
             raise NotApplicable("the foot stays on the floor", f"it is lifted by {peak:.3f} m")
         profiles[side] = lift / peak
         chain = clip.chain(side, "leg")
-        possible.append(0.9 * peak if sign < 0 else max(0.0, 0.8 * sum(chain_lengths(*chain)).max() - peak))
+        possible.append(0.9 * peak if sign < 0 else max(0.0, 0.8 * float(np.add(*chain_lengths(*chain)).max()) - peak))
         if sign < 0:
             possible.append(_room_below(chain, profiles[side]))
     reached = within(amount, min(possible), f"a foot cannot go further {change.direction}", "m")
@@ -158,7 +158,7 @@ def scale_steps(clip: Clip, change: Change, amount: float) -> tuple[np.ndarray, 
     """
     check_on_feet(clip)
     axis = _way(clip)
-    contacts = foot_contacts(Motion(clip.joints, clip.fps)).reshape(len(clip), 2, 2).any(-1)
+    contacts = foot_contacts(Motion(clip.joints, clip.fps)).reshape(len(clip), 2, 2).max(-1)
     runs = {side: _runs(contacts[:, index]) for index, side in enumerate(SIDES)}
     if any(not found for found in runs.values()) or sum(map(len, runs.values())) < 3:
         raise NotApplicable("there are fewer than two steps")
