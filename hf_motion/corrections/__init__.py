@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from .instructions import Instruction as Instruction
     from .instructions import load_instructions as load_instructions
     from .kinematic import KinematicEdit as KinematicEdit
-    from .limbs import NotApplicable as NotApplicable
     from .kinematic import edit_motion as edit_motion
+    from .limbs import NotApplicable as NotApplicable
     from .measure import measure_change as measure_change
     from .reading import Reading as Reading
     from .reading import read_instruction as read_instruction
