@@ -1,6 +1,7 @@
 """Prompts of several events, in order or counted: how many motions show what was asked, by verifiers that read the joints.
 
-    python tests/benchmarks/asked.py --model runs/motion_lm runs/atom [--prompts 60] [--motions 2] [--seed 1000] [--not-in runs/prefer]
+    python tests/benchmarks/asked.py --model runs/motion_lm runs/atom [--prompts 60] [--motions 2] [--seed 1000] [--not-in runs/prefer] \
+        [--option temperature=0.5]
 
 makes `--prompts` prompts of each task of AToM (integrity, temporal, frequency) and `--motions` motions of each, the same for every model.
 All events: share of motions that show every event of their prompt; in order: share that show all in order; right: share that count right;
@@ -11,6 +12,7 @@ kept in `--output`, so that more models can be added later.
 import argparse
 import json
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -22,6 +24,7 @@ from hf_motion.retrieval.embedder import checkpoint_folder, fingerprint
 from hf_motion.rewards import TMRReward
 from hf_motion.rewards.specification import TASKS
 from hf_motion.rewards.verifiers import Verdict, verify
+from hf_motion.utils.options import parse_assignments
 
 COLUMNS = ["model", "integrity: all events", "temporal: all events", "in order", "frequency: right", "mean error", "events", "TMR"]
 
@@ -36,7 +39,7 @@ def held_out(count: int, seed: int, not_in: list[Path]) -> list[Prompt]:
     return prompts
 
 
-def motions_of(model: Path | None, prompts: list[Prompt], count: int, seed: int, output: Path) -> list[Motion]:
+def motions_of(model: Path | None, prompts: list[Prompt], count: int, seed: int, options: dict[str, Any], output: Path) -> list[Motion]:
     """`count` motions of each prompt, in their order; read back if they were made before."""
     place = checkpoint_folder(model or EMBEDDED)
     system = load_system(place)
@@ -47,11 +50,11 @@ def motions_of(model: Path | None, prompts: list[Prompt], count: int, seed: int,
     requests = requests_for([prompt.text for prompt in asked], frames, (seed, 21))
 
     def generate(texts: list[str], lengths: list[int] | None, seeds: list[int]) -> list[torch.Tensor]:
-        made = system.generate_motion(texts, lengths, generator=[torch.Generator().manual_seed(one) for one in seeds])
+        made = system.generate_motion(texts, lengths, generator=[torch.Generator().manual_seed(one) for one in seeds], **options)
         return [torch.from_numpy(motion.joints) for motion in made]
 
-    folder = output / fingerprint(place)[:16]
-    clips = make_or_load(requests, generate, folder, {"model": fingerprint(place)}, f"Generating ({place.name})")
+    settings = {"model": fingerprint(place), "options": options}
+    clips = make_or_load(requests, generate, output / settings["model"][:16], settings, f"Generating ({place.name})")
     return [Motion(clip.numpy(), extractor.fps, extractor.skeleton, one.text) for clip, one in zip(clips, asked, strict=True)]
 
 
@@ -74,15 +77,16 @@ def main() -> None:
     parser.add_argument("--prompts", type=int, default=60)
     parser.add_argument("--motions", type=int, default=2)
     parser.add_argument("--seed", type=int, default=1000)
+    parser.add_argument("--option", action="append", default=[], help="of the models, NAME=VALUE: temperature=0.5")
     parser.add_argument("--not-in", type=Path, nargs="*", default=[], metavar="FOLDER", help="builds of hf-motion prefer")
     parser.add_argument("--output", type=Path, default=Path("outputs/asked"))
     arguments = parser.parse_args()
     prompts = held_out(arguments.prompts, arguments.seed, arguments.not_in)
     asked = [prompt for prompt in prompts for _ in range(arguments.motions)]
-    judge = TMRReward.from_pretrained()
+    judge, options = TMRReward.from_pretrained(), parse_assignments(arguments.option, "--option")
     rows = [COLUMNS, ["---"] * len(COLUMNS)]
     for model in arguments.model:
-        motions = motions_of(model, prompts, arguments.motions, arguments.seed, arguments.output)
+        motions = motions_of(model, prompts, arguments.motions, arguments.seed, options, arguments.output)
         verdicts = [verify(motion, prompt.specification) for motion, prompt in zip(motions, asked, strict=True)]
         similarities = judge(motions, [prompt.text for prompt in asked])
         rows.append(row(str(model or "embedded"), verdicts, sum(similarities) / len(similarities)))

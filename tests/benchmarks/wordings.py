@@ -1,6 +1,6 @@
 """Sentences in words that no training caption has, for actions that the training data holds: how many motions show what was asked.
 
-    python tests/benchmarks/wordings.py [--model FOLDER ...] [--seeds 2] [--output outputs/wordings]
+    python tests/benchmarks/wordings.py [--model FOLDER ...] [--seeds 2] [--output outputs/wordings] [--option temperature=0.5]
 
 makes every wording of wordings.yaml, and one training caption of each action beside it, with the checkpoint inside the package or those
 named, and lets the judges of `hf_motion.metrics.judges` say from the joints which motions show the action. Each cell is "right of made".
@@ -23,6 +23,7 @@ import yaml
 
 from hf_motion import Motion
 from hf_motion.metrics import judges
+from hf_motion.utils.options import parse_assignments
 
 WORDINGS = Path(__file__).with_suffix(".yaml")
 FPS = 20
@@ -44,7 +45,7 @@ def judge_of(action: dict) -> Callable[[Motion], bool]:
     return lambda motion: judge(motion, **options)
 
 
-def generate(system: Any, sentences: list[tuple[str, float]], seeds: int) -> list[list[Motion]]:
+def generate(system: Any, sentences: list[tuple[str, float]], seeds: int, options: dict[str, Any]) -> list[list[Motion]]:
     """Motions of sentences (text, seconds), one per seed; the seed decides, whatever else is in the batch."""
     import torch
 
@@ -54,13 +55,13 @@ def generate(system: Any, sentences: list[tuple[str, float]], seeds: int) -> lis
         batch = wanted[start : start + _BATCH]
         generators = [torch.Generator().manual_seed(seed) for _, _, seed in batch]
         texts, frames = [sentences[index][0] for _, index, _ in batch], [frames for frames, _, _ in batch]
-        motions = system.generate_motion(texts, frames, generator=generators)
+        motions = system.generate_motion(texts, frames, generator=generators, **options)
         for (_, index, _), motion in zip(batch, motions, strict=True):
             made[index].append(motion)
     return made
 
 
-def run(model: Path | None, actions: list[dict], seeds: int, output: Path) -> list[tuple[list[bool], list[bool]]]:
+def run(model: Path | None, actions: list[dict], seeds: int, options: dict[str, Any], output: Path) -> list[tuple[list[bool], list[bool]]]:
     """Verdicts of one checkpoint, (held-out wordings, training caption) per action; prints the wrong ones and writes sheets."""
     from hf_motion.checkpoints import EMBEDDED
     from hf_motion.evaluation.generations import load_system
@@ -68,7 +69,7 @@ def run(model: Path | None, actions: list[dict], seeds: int, output: Path) -> li
 
     system = load_system(model or EMBEDDED)
     sentences = [(text, action["seconds"]) for action in actions for text in (*action["wordings"], action["training"])]
-    made = generate(system, sentences, seeds)
+    made = generate(system, sentences, seeds, options)
     motions, verdicts = iter(made), []
     print(f"\nWrong at {model or 'the checkpoint inside the package'} (of {seeds} seeds):")
     for action in actions:
@@ -139,6 +140,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", type=Path, nargs="*", default=[None], help="checkpoint folders, side by side")
     parser.add_argument("--seeds", type=int, default=2)
+    parser.add_argument("--option", action="append", default=[], help="of the models, NAME=VALUE: temperature=0.5")
     parser.add_argument("--output", type=Path, default=Path("outputs/wordings"))
     parser.add_argument("--validate", type=Path, nargs="+", metavar="PARQUET")
     arguments = parser.parse_args()
@@ -148,7 +150,8 @@ def main() -> None:
         return
     names = [str(model or "embedded") for model in arguments.model]
     folders = [arguments.output / f"{number}-{Path(name).name}" for number, name in enumerate(names)]
-    results = [run(model, actions, arguments.seeds, folder) for model, folder in zip(arguments.model, folders, strict=True)]
+    options = parse_assignments(arguments.option, "--option")
+    results = [run(model, actions, arguments.seeds, options, folder) for model, folder in zip(arguments.model, folders, strict=True)]
     report(names, actions, results)
 
 
