@@ -16,7 +16,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
-from datasets import concatenate_datasets
 from transformers import set_seed
 
 from hf_motion import MotionFeatureExtractor, MotionLanguageModel
@@ -25,7 +24,7 @@ from hf_motion.data.motion_text import MotionTextDataset, load_motion_rows, take
 from hf_motion.data.paraphrases import load_paraphrases
 from hf_motion.hub.training_card import TrainingRecord
 from hf_motion.trainers.corrections import correction_rows, note_tasks, shares
-from hf_motion.trainers.instructions import instruction_rows
+from hf_motion.trainers.instructions import concatenate_rows, instruction_rows
 from hf_motion.trainers.motion_language import MotionSFTConfig, add_adapters, new_motion_language_model, save_trained, sft_trainer
 from hf_motion.trainers.options import TrainingParser
 from hf_motion.trainers.resuming import say_finished
@@ -109,7 +108,7 @@ def main(script: ScriptArguments, args: MotionSFTConfig) -> None:
         count = None if total is None else round(total * corrections)
         parts.append(correction_rows(model, triplets, count, args.seed, script.wording_share, args.max_length, len(names), show))
         names += [triplet.source_id for triplet in triplets]
-    questions = concatenate_datasets(parts)
+    questions = concatenate_rows(parts)
     note_tasks(model, [*mixture, *(["motion_correction"] if triplets is not None else [])])
     if script.lora_rank:
         add_adapters(model, script.lora_rank, script.lora_alpha, script.lora_dropout)

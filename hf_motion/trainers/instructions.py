@@ -142,6 +142,15 @@ def instruction_rows(
     return require("datasets", "Training").Dataset.from_dict(columns)
 
 
+def concatenate_rows(parts: Sequence[Any]) -> Any:
+    """Rows of several kinds as one data set, one kind after the other.
+
+    Args:
+        parts (`Sequence[datasets.Dataset]`): With the same columns.
+    """
+    return require("datasets", "Training").concatenate_datasets(list(parts))
+
+
 def tokenize(model: MotionLanguageModel, example: Example) -> tuple[list[int], list[int]]:
     """`input_ids` and `labels` of an example.
 
