@@ -10,6 +10,7 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from ..models.motion_language.corrections import TASK, correction_question
+from ..models.motion_language.instructions import Instructions
 from ..models.motion_language.modeling_motion_language import MotionLanguageModel
 from ..utils.extras import require
 from .instructions import MIXTURE, Example, tokenize
@@ -52,6 +53,10 @@ def correction_rows(
     """
     if not len(triplets):
         raise ValueError("There are no triplets to learn from. Is the split right? hf-motion corrections build makes them.")
+    if TASK not in model.instructions.templates:
+        tqdm.write(f"The model has no wording of {TASK}; it is asked in the package's own, and will remember it.")
+        model.instructions.templates[TASK] = Instructions.from_file().templates[TASK]
+        model.config.motion["instructions"] = model.instructions.templates
     codes, sentences, cut = _encoded(model, triplets, show_progress)
     columns: dict[str, list[Any]] = {"input_ids": [], "labels": [], "task": [], "clip": []}
     order: list[int] = []
