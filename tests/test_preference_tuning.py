@@ -134,7 +134,7 @@ def test_two_processes_equal_one_with_twice_the_batch(pairs, tmp_path):
     line = [sys.executable, "-m", "accelerate.commands.launch", *launch, str(ROOT / "training" / "train_dpo.py"), *words("two", 2)]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])}
     result = subprocess.run(line, capture_output=True, text=True, env=environment, check=False)
-    assert result.returncode == 0, result.stderr[-3000:]
+    assert result.returncode == 0, result.stderr[:9000]
     assert losses("one") == pytest.approx(losses("two"), rel=1e-3)
     assert losses("one")[2] < losses("one")[0]
 

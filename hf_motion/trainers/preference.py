@@ -115,6 +115,8 @@ def preference_trainer(
         dropout (`float`, defaults to 0.05): Their dropout.
         **kwargs: As for `transformers.Trainer`.
 
+    On several processes `precompute_ref_log_probs` is switched off, and a warning says so.
+
     Raises:
         ValueError: If the model has adapters already, or the loss is none of an encoder-decoder's.
     """
@@ -124,6 +126,9 @@ def preference_trainer(
         trainer: LanguageTrainer = _Seq2SeqPairTrainer(model, args, rows, attention_adapters(model, rank, alpha, dropout), **kwargs)
     else:
         reference = None if rank else copy.deepcopy(model.language_model)
+        if args.precompute_ref_log_probs and args.world_size > 1:
+            args.precompute_ref_log_probs = False  # TRL keeps them in a file that the other processes look for in a folder of their own
+            logger.warning("On several processes the reference is computed at each step, not beforehand (precompute_ref_log_probs).")
         trainer = _PairTrainer(
             model.language_model,
             reference,
