@@ -209,7 +209,7 @@ def start_forward(motion: Motion) -> Motion:
 
 
 def mirror_image(motion: Motion) -> Motion:
-    """The motion with left and right exchanged."""
+    """The motion with left and right exchanged; `hf_motion.data.motion_text.mirror_motion` exchanges the sides in its text too."""
     return replace(motion, joints=motion.joints[:, list(motion.skeleton.mirror)] * np.array([-1, 1, 1], np.float32))
 
 

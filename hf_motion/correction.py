@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from .alignment import align_motions
+from .corrections import read_instruction
 from .data.take import take_motion
-from .deviation import THRESHOLD, Deviation, measure_deviation
+from .deviation import THRESHOLD, Deviation, describe, is_same, measure_deviation
 
 
 @dataclass
@@ -70,6 +71,30 @@ def run(request: CorrectionRequest) -> dict[str, Any]:
     return result
 
 
+def correction(deviation: Deviation, sentence: str | None = None, threshold: float = THRESHOLD) -> dict[str, Any]:
+    """What is said of two motions, with the measurements of the part that it names.
+
+    Args:
+        deviation (`Deviation`): The two motions.
+        sentence (`str`, *optional*): What a model says; without one, what was measured is said.
+        threshold (`float`, defaults to `hf_motion.deviation.THRESHOLD`): Metres below which nothing is corrected.
+
+    Returns:
+        `dict`: See `MotionCorrectionPipeline.__call__`.
+    """
+    measured, fps = describe(deviation, threshold), deviation.alignment.source.fps
+    text = measured if sentence is None else sentence
+    named = () if sentence is None else read_instruction(sentence).parts
+    part = named[0] if named else deviation.largest
+    span = deviation.span(part)
+    return {
+        "generated_text": text, "said_by": "measurement" if sentence is None else "model", "measured": measured,
+        "part": part, "names_part": bool(named), "deviation": float(deviation.of(part).max()),
+        "seconds": (span.start / fps, span.end / fps), "peak": span.peak / fps,
+        "same": is_same(deviation, threshold), "mirrored": deviation.alignment.mirrored,
+    }  # fmt: skip
+
+
 def _check(request: CorrectionRequest) -> None:
     if request.output is not None and Path(request.output).suffix.lower() != ".html":
         raise ValueError(f"Cannot write a report as {Path(request.output).suffix or str(request.output)!r}. Use .html.")
@@ -85,8 +110,6 @@ def _check(request: CorrectionRequest) -> None:
 
 
 def _of_measurement(request: CorrectionRequest, deviation: Deviation) -> dict[str, Any]:
-    from .pipelines.motion_correction import correction
-
     return correction(deviation, None, THRESHOLD if request.threshold is None else request.threshold)
 
 

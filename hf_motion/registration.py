@@ -92,20 +92,14 @@ def _register_tasks(module: ModuleType) -> None:
             default={"model": (str(EMBEDDED), None)},
             type="text",
         )
-    if "motion-to-text" not in module.PIPELINE_REGISTRY.supported_tasks:
-        module.PIPELINE_REGISTRY.register_pipeline(
-            "motion-to-text",
-            pipeline_class=_lazy_class("pipelines.motion_to_text", "MotionToTextPipeline"),
-            pt_model=_lazy_class("models.motion_language.auto", "AutoMotionModel"),
-            type="multimodal",
-        )
-    if "motion-correction" not in module.PIPELINE_REGISTRY.supported_tasks:
-        module.PIPELINE_REGISTRY.register_pipeline(
-            "motion-correction",
-            pipeline_class=_lazy_class("pipelines.motion_correction", "MotionCorrectionPipeline"),
-            pt_model=_lazy_class("models.motion_language.auto", "AutoMotionModel"),
-            type="multimodal",
-        )
+    for task, name in (("motion-to-text", "MotionToTextPipeline"), ("motion-correction", "MotionCorrectionPipeline")):
+        if task not in module.PIPELINE_REGISTRY.supported_tasks:
+            module.PIPELINE_REGISTRY.register_pipeline(
+                task,
+                pipeline_class=_lazy_class(f"pipelines.{task.replace('-', '_')}", name),
+                pt_model=_lazy_class("models.motion_language.auto", "AutoMotionModel"),
+                type="multimodal",
+            )
 
 
 def _is_news(record: logging.LogRecord) -> bool:

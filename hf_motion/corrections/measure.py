@@ -6,7 +6,7 @@ import numpy as np
 
 from ..metrics import events
 from ..motion import Motion
-from .arms import swings_of
+from .arms import elbow_bend, swings_of
 from .limbs import SIDES, Clip, clip_of, sides_of
 from .triplet import Change
 from .trunk import lean_angles, twist_angle
@@ -67,18 +67,11 @@ def _measure(clip: Clip, change: Change, axes: Clip) -> np.ndarray:
     limb = "arm" if "arm" in change.part or change.part == "upper body" else "leg"
     sides = sides_of(change.part)
     if change.kind == "bend":
-        return np.mean([_bend(clip, side, limb) for side in sides], axis=0)
+        return np.mean([elbow_bend(clip.chain(side, limb)) for side in sides], axis=0)
     size = events.arm_length(motion) if limb == "arm" else events.leg_length(motion)
     place = events.wrist_place if limb == "arm" else events.ankle_place
     index = {"width": 0, "height": 1, "reach": 2}[change.kind]
     return size * np.mean([place(motion, side)[:, index] for side in sides], axis=0)
-
-
-def _bend(clip: Clip, side: str, limb: str) -> np.ndarray:
-    first, second, third = clip.chain(side, limb)
-    one, two = second - first, third - second
-    cosine = (one * two).sum(-1) / np.maximum(np.linalg.norm(one, axis=-1) * np.linalg.norm(two, axis=-1), 1e-9)
-    return np.degrees(np.arccos(cosine.clip(-1, 1)))
 
 
 def _head_turn(clip: Clip) -> np.ndarray:

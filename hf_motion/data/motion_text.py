@@ -17,6 +17,7 @@ from torch.nn.utils.rnn import pad_sequence
 from torch.utils.data import Dataset, Sampler
 from tqdm.auto import tqdm
 
+from ..alignment import mirror_image
 from ..motion import Motion
 from ..representation import MotionFeatureExtractor
 from ..representation.fixed_bones import fixed_bones
@@ -139,8 +140,7 @@ def published_features(row: dict[str, Any], extractor: MotionFeatureExtractor) -
 
 def mirror_motion(motion: Motion) -> Motion:
     """The motion seen in a mirror: x negated, left and right joints and the sides in its text exchanged."""
-    joints = motion.joints[:, list(motion.skeleton.mirror)] * np.array([-1, 1, 1], np.float32)
-    return replace(motion, joints=joints, text=mirror_text(motion.text) if motion.text else None)
+    return replace(mirror_image(motion), text=mirror_text(motion.text) if motion.text else None)
 
 
 def mirror_text(text: str) -> str:

@@ -12,9 +12,9 @@ import torch
 from tqdm.auto import tqdm
 
 from ..alignment import Alignment, align_motions
-from ..corrections import read_instruction
+from ..correction import correction
 from ..data.take import MotionInput, take_motion
-from ..deviation import THRESHOLD, Deviation, describe, is_same, measure_deviation
+from ..deviation import THRESHOLD, Deviation, is_same, measure_deviation
 from ..motion import Motion
 from ..utils.asked import asked_generator
 from ..utils.text import say_once
@@ -140,30 +140,6 @@ class MotionCorrectionPipeline(MotionPipeline):
         if len(candidates) > 1:
             result["candidates"] = candidates
         return result | ({"distances": distances} if distances else {}) | ({"alignment": deviation.alignment} if return_alignment else {})
-
-
-def correction(deviation: Deviation, sentence: str | None = None, threshold: float = THRESHOLD) -> dict[str, Any]:
-    """What is said of two motions, with the measurements of the part that it names.
-
-    Args:
-        deviation (`Deviation`): The two motions.
-        sentence (`str`, *optional*): What a model says; without one, what was measured is said.
-        threshold (`float`, defaults to `hf_motion.deviation.THRESHOLD`): Metres below which nothing is corrected.
-
-    Returns:
-        `dict`: See `MotionCorrectionPipeline.__call__`.
-    """
-    measured, fps = describe(deviation, threshold), deviation.alignment.source.fps
-    text = measured if sentence is None else sentence
-    named = () if sentence is None else read_instruction(sentence).parts
-    part = named[0] if named else deviation.largest
-    span = deviation.span(part)
-    return {
-        "generated_text": text, "said_by": "measurement" if sentence is None else "model", "measured": measured,
-        "part": part, "names_part": bool(named), "deviation": float(deviation.of(part).max()),
-        "seconds": (span.start / fps, span.end / fps), "peak": span.peak / fps,
-        "same": is_same(deviation, threshold), "mirrored": deviation.alignment.mirrored,
-    }  # fmt: skip
 
 
 def distances_after(candidates: Sequence[str], alignment: Alignment, editor: Any, seed: int, max_frames: int | None = None) -> list[float]:
