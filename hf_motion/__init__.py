@@ -17,6 +17,7 @@ _PUBLIC = {
     "AdaQFExtractors": "models.adaqf_extractors.modeling_adaqf_extractors",
     "AdaQFExtractorsConfig": "models.adaqf_extractors.configuration_adaqf_extractors",
     "AdaQFPipeline": "pipelines.adaqf",
+    "Face": "face",
     "HumanML3DRepresentation": "representation",
     "MDMDenoiser": "models.mdm",
     "MDMPipeline": "pipelines.mdm",
@@ -58,6 +59,7 @@ if TYPE_CHECKING:
     from .alignment import align_motions as align_motions
     from .checkpoints import load_embedded_pipeline as load_embedded_pipeline
     from .data.read import read_motion as read_motion
+    from .face import Face as Face
     from .models.adaqf_extractors.configuration_adaqf_extractors import AdaQFExtractorsConfig as AdaQFExtractorsConfig
     from .models.adaqf_extractors.modeling_adaqf_extractors import AdaQFExtractors as AdaQFExtractors
     from .models.mdm import MDMDenoiser as MDMDenoiser

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import math
 import os
@@ -13,6 +14,7 @@ from typing import Any, BinaryIO, overload
 
 import numpy as np
 
+from .face import Face
 from .skeletons import HUMANML3D_22, Skeleton, get_skeleton, known_skeleton
 from .utils.limits import FPS_RANGE, check_clip
 from .utils.text import tidy_text
@@ -30,10 +32,11 @@ class Motion:
         fps (`float`, defaults to 20.0): Frames per second.
         skeleton (`Skeleton` or `str`, defaults to `"humanml3d-22"`): The joints' hierarchy, or its name.
         text (`str`, *optional*): The sentence that describes the motion, see `hf_motion.utils.text.tidy_text`.
+        face (`Face`, *optional*): What the face does, as many frames as there are.
 
     Raises:
         ValueError: If the array is not (frames >= 1, joints, 3), holds NaN or infinity, has another number of joints than the
-            skeleton, or `fps` is not a positive number.
+            skeleton, the face has another number of frames, or `fps` is not a positive number.
 
     Example:
     >>> import numpy as np
@@ -47,31 +50,35 @@ class Motion:
     fps: float = 20.0
     skeleton: Skeleton = field(default=HUMANML3D_22)
     text: str | None = None
+    face: Face | None = None
 
     def __post_init__(self) -> None:
         self.skeleton = get_skeleton(self.skeleton)
         self.joints = _checked_joints(self.joints, self.skeleton)
         self.fps = check_fps(self.fps)
         self.text = tidy_text(self.text) or None if self.text else None
+        if self.face is not None:
+            _check_face(self.face, len(self.joints))
 
     def __len__(self) -> int:
         return len(self.joints)
 
     def __eq__(self, other: object) -> bool:
-        """Whether joints, frame rate, skeleton and text are equal, each exactly; `numpy.allclose` on joints compares with a tolerance.
+        """Whether joints, frame rate, skeleton, text and face are equal, exactly; `numpy.allclose` on joints compares with a tolerance.
 
         Motions have no hash, as arrays have none: their joints can be changed in place.
         """
         if not isinstance(other, Motion):
             return NotImplemented
         same = (self.fps, self.skeleton, self.text) == (other.fps, other.skeleton, other.text)
-        return same and np.array_equal(self.joints, other.joints)
+        return same and self.face == other.face and np.array_equal(self.joints, other.joints)
 
     __hash__ = None  # type: ignore[assignment]
 
     def __repr__(self) -> str:
         text = f", text={self.text!r}" if self.text else ""
-        return f"Motion({len(self)} frames at {self.fps:g} fps, {self.duration:.2f} s, {self.skeleton.name}{text})"
+        face = f", face with {self.face}" if self.face is not None else ""
+        return f"Motion({len(self)} frames at {self.fps:g} fps, {self.duration:.2f} s, {self.skeleton.name}{face}{text})"
 
     def __getitem__(self, frames: slice) -> Motion:
         """A part of the motion: `motion[20:60]`, `motion[::2]` (the frame rate follows the step).
@@ -85,7 +92,8 @@ class Motion:
         joints = self.joints[frames]
         if not len(joints):
             raise ValueError(f"Slice {frames} of a motion of {len(self)} frames is empty.")
-        return replace(self, joints=joints.copy(), fps=self.fps / abs(frames.step or 1))
+        face = None if self.face is None else self.face[frames]
+        return replace(self, joints=joints.copy(), fps=self.fps / abs(frames.step or 1), face=face)
 
     @property
     def duration(self) -> float:
@@ -93,7 +101,7 @@ class Motion:
         return len(self) / self.fps
 
     def resample(self, fps: float) -> Motion:
-        """The same motion at another frame rate, positions interpolated linearly between frames.
+        """The same motion at another frame rate, positions and face interpolated linearly between frames.
 
         Args:
             fps (`float`): Wanted frames per second.
@@ -110,8 +118,9 @@ class Motion:
         hint = f"Is the clip's frame rate of {self.fps:g} fps right for a result at {fps:g}?"
         check_clip(int((len(self) - 1) * fps / self.fps) + 1, len(self.skeleton), hint)
         left, weight = resampling_weights(len(self), self.fps, fps)
+        face = None if self.face is None else self.face.at(left + weight.astype(np.float64))
         weight = weight[:, None, None]
-        return replace(self, joints=self.joints[left] * (1 - weight) + self.joints[left + 1] * weight, fps=fps)
+        return replace(self, joints=self.joints[left] * (1 - weight) + self.joints[left + 1] * weight, fps=fps, face=face)
 
     @classmethod
     def concatenate(cls, motions: Sequence[Motion], *, continued: bool = True, fps: float | None = None) -> Motion:
@@ -125,11 +134,12 @@ class Motion:
                 rate are resampled, which a warning says.
 
         Returns:
-            `Motion`: Its text tells those of the motions in turn.
+            `Motion`: Its text tells those of the motions in turn. Where only some have a face, the others get a neutral one, which a
+            warning says.
 
         Raises:
-            ValueError: If there is no motion, skeletons differ, or `continued` is asked of a skeleton that does not say what its hips and
-                shoulders are (`Skeleton.facing`).
+            ValueError: If there is no motion, skeletons or the coefficients of faces differ, or `continued` is asked of a skeleton that
+                does not say what its hips and shoulders are (`Skeleton.facing`).
             TypeError: If one of them is not a `Motion`.
 
         Example:
@@ -146,11 +156,12 @@ class Motion:
         if fps is None and others:
             rates = ", ".join(f"{other:g}" for other in others)
             logger.warning("Motions at %s frames per second are resampled to %g, the rate of the first.", rates, rate)
-        parts = [motion.resample(rate).joints for motion in motions]
+        resampled = [motion.resample(rate) for motion in motions]
+        parts = [motion.joints for motion in resampled]
         for index in range(1, len(parts) if continued else 0):
             parts[index] = _continuing(parts[index - 1], parts[index], first.skeleton)
         text = ", then ".join(motion.text for motion in motions if motion.text) or None
-        return replace(first, joints=np.concatenate(parts), fps=rate, text=text)
+        return replace(first, joints=np.concatenate(parts), fps=rate, text=text, face=joined_faces(resampled))
 
     def in_place(self) -> Motion:
         """The same motion without its travel over the floor, for engines that move the character themselves.
@@ -180,7 +191,7 @@ class Motion:
         | .bvh | skeleton animation for Blender, Maya, Unity, Unreal | see `hf_motion.export.write_bvh` |
         | .glb | skeleton animation with a simple body, glTF 2.0 | see `hf_motion.export.write_glb` |
         | .json | joint positions and rotations, for web players | see `hf_motion.export.write_json` |
-        | .npz | joints, fps, skeleton and text, lossless; or SMPL-H poses | `layout="amass"`: see `hf_motion.export.write_amass` |
+        | .npz | joints, fps, skeleton, text and face, lossless; or SMPL-H poses | `layout="amass"`: see `hf_motion.export.write_amass` |
         | .csv | joint positions, one row per frame | see `hf_motion.export.write_csv` |
         | .mp4 .gif | video | see `hf_motion.rendering.save_video` |
         | .png | contact sheet of poses over time | see `hf_motion.rendering.save_contact_sheet` |
@@ -277,6 +288,40 @@ def _continuing(before: np.ndarray, after: np.ndarray, skeleton: Skeleton) -> np
     return np.stack((cosine * x + sine * z, y, cosine * z - sine * x), axis=-1) + arrival * [1, 0, 1]
 
 
+def _check_face(face: Any, frames: int) -> None:
+    if not isinstance(face, Face):
+        raise ValueError(f"face must be a Face or None, got {type(face).__name__}. Wrap coefficients: Face(coefficients, 'arkit-52').")
+    if len(face) != frames:
+        raise ValueError(
+            f"The face has {len(face)} frames and the body {frames}. Resample or cut one of them (`face.resample`, `face[:n]`), put them "
+            "together by time with `hf_motion.formats.faces.attach_face`, or pass face=None."
+        )
+
+
+def joined_faces(motions: Sequence[Motion], between: Sequence[int] = ()) -> Face | None:
+    """The faces of motions one after another, or None if none has one. Where only some have, the others are neutral, which is said.
+
+    Args:
+        motions (`list[Motion]`): At one frame rate.
+        between (`list[int]`, *optional*): Frames from each motion to the next, in which one face becomes the other, linearly.
+
+    Raises:
+        ValueError: If their coefficients differ.
+    """
+    known = next((motion.face for motion in motions if motion.face is not None), None)
+    if known is None:
+        return None
+    bare = sum(motion.face is None for motion in motions)
+    if bare:
+        logger.warning("%d of %d motions have no face; it is neutral there.", bare, len(motions))
+    faces = [known.neutral(len(motion)) if motion.face is None else motion.face for motion in motions]
+    parts = faces[:1]
+    for face, gap in itertools.zip_longest(faces[1:], between, fillvalue=0):
+        ends = Face.concatenate([parts[-1][-1:], face[:1]])
+        parts += [ends.at(np.linspace(0, 1, gap + 2)[1:-1])] * bool(gap) + [face]
+    return Face.concatenate(parts)
+
+
 def _heading(pose: np.ndarray, skeleton: Skeleton) -> float:
     """Angle about the vertical from +Z to where the pose faces, radians; see `hf_motion.data.canonical.face_forward`."""
     right_hip, left_hip, right_shoulder, left_shoulder = pose[list(skeleton.facing)].astype(np.float64)
@@ -346,10 +391,11 @@ def _read_npz(path: Path) -> Motion:
     from .data.arrays import load_arrays
 
     try:
-        values = load_arrays(path, ("joints", "fps", "skeleton", "joint_names", "parents", "text"))
+        values = load_arrays(path, ("joints", "fps", "skeleton", "joint_names", "parents", "text", "face", "face_names", "face_kind"))
         joints, fps, name = values["joints"], float(values["fps"]), str(values["skeleton"])
         names, parents = tuple(map(str, values["joint_names"])), tuple(map(int, values["parents"]))
         text = str(values["text"]) or None
+        face = Face(values["face"], tuple(map(str, values["face_names"])), str(values["face_kind"])) if "face" in values else None
     except KeyError as error:
         raise ValueError(
             f"{str(path)!r} has no array {error}; a motion file holds joints, fps, skeleton, joint_names, parents and text. "
@@ -359,7 +405,7 @@ def _read_npz(path: Path) -> Motion:
         raise ValueError(f"{str(path)!r} is not a readable motion file (truncated or another format): {error}") from error
     try:
         check_clip(len(np.atleast_1d(joints)), len(names))
-        return Motion(joints, fps=fps, skeleton=known_skeleton(Skeleton(name, names, parents)), text=text)
+        return Motion(joints, fps=fps, skeleton=known_skeleton(Skeleton(name, names, parents)), text=text, face=face)
     except ValueError as error:
         raise ValueError(f"{str(path)!r}: {error}") from error
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from ..face import Face
 from ..motion import Motion, check_fps
 from ..skeletons import HUMANML3D_22, KIT_21, SKELETONS, Skeleton, get_skeleton
 from ..utils.faults import reading
@@ -209,6 +210,7 @@ class _Clip:
     up: str | None = None
     guess: Callable[[np.ndarray], tuple[float, str | None]] | None = None  # of units per metre, where no joint is known
     text: str | None = None
+    face: Face | None = None
     motion_only: _Clip | None = None  # without the pose that its first frame jumps from
     in_place: frozenset[str] | None = None  # joints that stand where their parents stand, where that is known
     notes: tuple[str, ...] = ()
@@ -238,7 +240,7 @@ def _open(path: Path, wanted: _Wanted) -> _Clip:
         check_npz(path, names)
     motion = Motion.load(path)
     clip = _positions_clip(motion.joints, motion.skeleton, wanted.source_fps or motion.fps)
-    clip.units, clip.up, clip.text = 1.0, "y", motion.text
+    clip.units, clip.up, clip.text, clip.face = 1.0, "y", motion.text, motion.face
     return clip
 
 
@@ -305,7 +307,9 @@ def _onto(path: Path, clip: _Clip, wanted: _Wanted) -> MotionSource:
         joints = np.stack((joints[..., 0], joints[..., 2], -joints[..., 1]), axis=-1)
     if not np.isfinite(joints).all():
         raise ValueError("joints are placed beyond all bounds; offsets or positions in the file are damaged.")
-    motion = Motion(joints, fps=wanted.fps or clip.fps, skeleton=target, text=clip.text)
+    fps = wanted.fps or clip.fps
+    face = clip.face if clip.face is None or len(joints) == clip.frames else clip.face.resample(clip.fps, fps)
+    motion = Motion(joints, fps=fps, skeleton=target, text=clip.text, face=face)
     name, missing = rig.name if rig else None, [*missing, *(["the T-pose in frame 1"] if skipped else [])]
     return MotionSource(
         motion, path, None if kept else name, between, units, up, clip.fps, clip.frames, skipped, name, tuple(missing),

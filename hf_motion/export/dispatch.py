@@ -76,11 +76,12 @@ def _write_npz(motion: Motion, path: Path, *, layout: str = "hf_motion", **optio
     if layout != "hf_motion" or options:
         given = f"layout={layout!r}" if layout != "hf_motion" else ", ".join(options)
         raise ValueError(f"Cannot write .npz with {given}: layout is 'hf_motion' (joints, no options) or 'amass' (SMPL-H poses).")
-    skeleton = motion.skeleton
+    skeleton, face = motion.skeleton, motion.face
+    kept = {} if face is None else {"face": face.coefficients, "face_names": np.array(face.names), "face_kind": np.array(face.kind)}
     with atomic_path(path) as temporary:
         np.savez_compressed(
             temporary, joints=motion.joints, fps=motion.fps, skeleton=skeleton.name, joint_names=np.array(skeleton.joint_names),
-            parents=np.array(skeleton.parents), text=motion.text or "",
+            parents=np.array(skeleton.parents), text=motion.text or "", **kept,
         )  # fmt: skip
 
 
