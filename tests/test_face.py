@@ -11,8 +11,8 @@ from test_motion import standing
 
 from hf_motion import Face, Motion
 from hf_motion.alignment import mirror_image
-from hf_motion.data.read import read_motion
 from hf_motion.face import FACE_SETS, known_names
+from hf_motion.formats.read import read_motion
 from hf_motion.motion import joined_faces
 from hf_motion.utils.limits import MAX_COEFFICIENTS
 
