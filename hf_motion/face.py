@@ -28,11 +28,18 @@ _ARKIT = (
     "browOuterUpRight", "cheekPuff", "cheekSquintLeft", "cheekSquintRight", "noseSneerLeft", "noseSneerRight", "tongueOut",
 )  # fmt: skip
 _ANGLES = tuple(f"{part}{axis}" for part in ("head", "leftEye", "rightEye") for axis in ("Yaw", "Pitch", "Roll"))
-_EXPRESSION = tuple(f"expression_{number}" for number in range(50))
+_EXPRESSION = tuple(f"expression_{number}" for number in range(100))
 _JAW = ("jaw_x", "jaw_y", "jaw_z")
 
 FACE_SETS: Mapping[str, tuple[str, ...]] = MappingProxyType(
-    {"arkit-52": _ARKIT, "livelink-61": _ARKIT + _ANGLES, "flame-50": _EXPRESSION, "flame-53": _EXPRESSION + _JAW}
+    {
+        "arkit-52": _ARKIT,
+        "livelink-61": _ARKIT + _ANGLES,
+        "flame-50": _EXPRESSION[:50],
+        "flame-53": _EXPRESSION[:50] + _JAW,
+        "flame-100": _EXPRESSION,
+        "flame-103": _EXPRESSION + _JAW,
+    }
 )
 """Names of coefficients by kind.
 
@@ -40,6 +47,7 @@ FACE_SETS: Mapping[str, tuple[str, ...]] = MappingProxyType(
 - `livelink-61`: these and the angles of head and eyes that Live Link Face records with them, in radians.
 - `flame-50`: the first 50 expression components of FLAME, as in SMPL-X files of Motion-X and in HumanTOMATO; 0 is neutral, mostly -3 to 3.
 - `flame-53`: these and the jaw's rotation vector, in radians.
+- `flame-100`, `flame-103`: the same with all 100 components.
 """
 
 OWN = "own"
@@ -304,7 +312,8 @@ def _checked(values: Any) -> np.ndarray:
     if shape is not None and len(shape) == 2:
         check_face(*shape)
     try:
-        values = np.array(values, dtype=np.float32, order="C")
+        with np.errstate(over="ignore"):  # what a float32 cannot hold becomes infinity, which is refused
+            values = np.array(values, dtype=np.float32, order="C")
     except (TypeError, ValueError) as error:
         raise ValueError(f"coefficients must be an array of numbers of shape (frames, coefficients): {error}.") from error
     if values.ndim != 2 or not values.size:

@@ -290,7 +290,7 @@ def _check_face(face: Any, frames: int) -> None:
     if len(face) != frames:
         raise ValueError(
             f"The face has {len(face)} frames and the body {frames}. Resample or cut one of them (`face.resample`, `face[:n]`), put them "
-            "together by time with `hf_motion.formats.faces.attach_face`, or pass face=None."
+            "together by time with `hf_motion.formats.attach_face`, or pass face=None."
         )
 
 

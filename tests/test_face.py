@@ -23,7 +23,7 @@ def talking(frames: int = 20, names="arkit-52") -> Face:
 
 
 def test_known_sets() -> None:
-    assert [len(names) for names in FACE_SETS.values()] == [52, 61, 50, 53]
+    assert [len(names) for names in FACE_SETS.values()] == [52, 61, 50, 53, 100, 103]
     assert all(len(set(names)) == len(names) for names in FACE_SETS.values())
     assert talking().kind == "arkit-52"
     assert Face(torch.zeros(3, 50, dtype=torch.bfloat16), "flame-50").coefficients.dtype == np.float32
