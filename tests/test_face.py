@@ -10,7 +10,6 @@ import torch
 from test_motion import standing
 
 from hf_motion import Face, Motion
-from hf_motion.alignment import mirror_image
 from hf_motion.face import FACE_SETS, known_names
 from hf_motion.formats.read import read_motion
 from hf_motion.motion import joined_faces
@@ -125,7 +124,7 @@ def test_a_motion_keeps_its_face(tmp_path) -> None:
     assert motion.in_place().face == motion.face
     assert motion.resample(10).face == motion.face[::2]
     assert len(motion.resample(30).face) == len(motion.resample(30))
-    assert mirror_image(motion).face == motion.face.mirrored()
+    assert motion.mirror().face == motion.face.mirrored()
     for name in ("a.npz", "a.json"):
         path = motion.save(tmp_path / name)
         assert Motion.load(path).face == motion.face
