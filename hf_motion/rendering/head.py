@@ -14,6 +14,7 @@ import numpy as np
 
 from ..face import FACE_SETS, Face
 from ..motion import Motion
+from ..pose import rotate, world_rotations
 from .figure import bone_radii, facing, head_capsule
 
 logger = logging.getLogger("hf_motion")
@@ -27,6 +28,8 @@ _EYE_X, _EYE_Y, _EYE_WIDTH = 0.35, 0.1, 0.21
 _STRAIGHT, _LAYER = 0.225, 0.012
 # Radians of FLAME's jaw that count as fully open and as fully aside.
 _JAW_OPEN, _JAW_ASIDE = 0.4, 0.2
+# Least height of the head over its distance from the root in a rest pose that counts as standing.
+_UPRIGHT = 0.7
 
 
 @dataclass(frozen=True)
@@ -136,6 +139,14 @@ def drawn_weights(face: Face) -> dict[str, np.ndarray]:
     return {name: values for name, values in clipped.items() if values.any()}
 
 
+def coefficient_targets(face: Face) -> dict[str, np.ndarray]:
+    """What one unit of each coefficient that is drawn moves, (points, 3) in head radii; radians for FLAME's jaw."""
+    targets = plain_head().targets
+    known = {name: targets[name] for name in face.names if name in targets}
+    jaw = {"jaw_x": targets["jawOpen"] / _JAW_OPEN, "jaw_y": targets["jawLeft"] / _JAW_ASIDE}
+    return known | {name: moves for name, moves in jaw.items() if name in face.names}
+
+
 def head_points(face: Face) -> np.ndarray:
     """Points of the face in every frame, (frames, points, 3) float64, in head radii."""
     head, weights = plain_head(), drawn_weights(face)
@@ -149,21 +160,42 @@ def head_points(face: Face) -> np.ndarray:
 def head_frames(motion: Motion) -> tuple[np.ndarray, np.ndarray, float] | None:
     """Where the head is: its middle (frames, 3), its axes (frames, 3, 3) with rows left, up and forward, and its radius in metres.
 
-    A head turns with the body, and leans as the bone below it does against its rest. None where the skeleton has no head.
+    A head turns as its rotation says; without rotations it turns with the body, and leans as the bone below it does against its rest.
+    None where the skeleton has no head.
     """
     skeleton, joints = motion.skeleton, motion.joints.astype(np.float64)
     capsule = head_capsule(skeleton, bone_radii(motion)[1])
     if capsule is None:
         return None
     head, neck, radius, length = capsule
-    bone = _unit(joints[:, head] - joints[:, neck], np.array([0.0, 1.0, 0.0]))
+    up = np.array([0.0, 1.0, 0.0])
+    bone = _unit(joints[:, head] - joints[:, neck], up)
+    axes = _turned_axes(motion, head)
+    if axes is not None:
+        return joints[:, head] + bone * length / 2, axes, radius
     x, z = facing(motion).astype(np.float64).T
     zero, one = np.zeros_like(x), np.ones_like(x)
     body = np.stack([np.stack([z, zero, -x], axis=-1), np.stack([zero, one, zero], axis=-1), np.stack([x, zero, z], axis=-1)], axis=1)
-    rest = np.array([0.0, 1.0, 0.0]) if skeleton.body_directions is None else np.asarray(skeleton.body_directions[head], np.float64)
-    rest = np.einsum("i,fij->fj", _unit(rest, np.array([0.0, 1.0, 0.0])), body)
+    rest = up if skeleton.body_directions is None else np.asarray(skeleton.body_directions[head], np.float64)
+    rest = np.einsum("i,fij->fj", _unit(rest, up), body)
     axes = np.stack([_turned(body[:, axis], rest, bone) for axis in range(3)], axis=1)
     return joints[:, head] + bone * length / 2, axes, radius
+
+
+def _turned_axes(motion: Motion, head: int) -> np.ndarray | None:
+    """The head's axes by the motion's rotations, (frames, 3, 3), where it has some and rests upright."""
+    if motion.rotations is None or motion.rest_offsets is None:
+        return None
+    offsets = motion.rest_offsets if motion.rest_offsets.ndim == 2 else motion.rest_offsets[0]
+    rest = offsets.astype(np.float64)
+    for parent, joint in motion.skeleton.bones:
+        rest[joint] += rest[parent]
+    if rest[head, 1] < _UPRIGHT * np.linalg.norm(rest[head]) or not rest[head].any():
+        return None
+    x, z = facing(Motion(rest[None], skeleton=motion.skeleton))[0].astype(np.float64)
+    axes = np.array([[z, 0, -x], [0, 1, 0], [x, 0, z]])
+    turns = world_rotations(np.asarray(motion.rotations, np.float64), motion.skeleton)[:, head]
+    return np.stack([rotate(turns, np.broadcast_to(axis, (len(motion), 3))) for axis in axes], axis=1)
 
 
 def _turned(vectors: np.ndarray, one: np.ndarray, other: np.ndarray) -> np.ndarray:
