@@ -135,7 +135,7 @@ class Face:
         values = self.coefficients[which]
         if not len(values):
             raise ValueError(f"Slice {which} of a face of {len(self)} frames is empty.")
-        return self._with(values)
+        return self.filled(values)
 
     def at(self, places: np.ndarray) -> Face:
         """The face at places between its frames, linearly.
@@ -147,7 +147,7 @@ class Face:
         left = np.minimum(places.astype(int), max(len(self) - 2, 0))
         right = np.minimum(left + 1, len(self) - 1)
         weight = (places - left)[:, None]
-        return self._with(self.coefficients[left] * (1 - weight) + self.coefficients[right] * weight)
+        return self.filled(self.coefficients[left] * (1 - weight) + self.coefficients[right] * weight)
 
     def resample(self, source_fps: float, fps: float) -> Face:
         """The face at another frame rate, linearly, from its first frame to its last and never beyond.
@@ -170,7 +170,7 @@ class Face:
         values = self.coefficients[:, [self.names.index(other) for other in _mirrored_names(self.names)]].copy()
         turned = [name.endswith(("Yaw", "Roll")) or name in _JAW[1:] for name in self.names]
         values[:, turned] *= -1
-        return self._with(values)
+        return self.filled(values)
 
     def select(self, names: Sequence[str] | str, *, fill: float | None = None) -> Face:
         """Some coefficients, in the order asked for.
@@ -227,7 +227,7 @@ class Face:
                 raise ValueError(
                     f"Face {index} has {face}, the first has {faces[0]}, or in another order. Bring them to one order with select()."
                 )
-        return faces[0]._with(np.concatenate([face.coefficients for face in faces]))
+        return faces[0].filled(np.concatenate([face.coefficients for face in faces]))
 
     def neutral(self, frames: int) -> Face:
         """A face that does nothing, with the same names.
@@ -237,10 +237,10 @@ class Face:
         """
         if self.kind == OWN:
             raise ValueError(f"What is neutral is not known of {self}. Give every motion a face, or none.")
-        return self._with(np.zeros((frames, len(self.names))))
+        return self.filled(np.zeros((frames, len(self.names))))
 
-    def _with(self, values: np.ndarray) -> Face:
-        """A face made of this one: its names and range were looked at already."""
+    def filled(self, values: np.ndarray) -> Face:
+        """A face with these names and other coefficients, (frames, coefficients), that are known to be finite; no warning counts them."""
         face = copy(self)
         face.coefficients = np.array(values, dtype=np.float32, order="C")
         return face

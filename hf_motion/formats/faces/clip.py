@@ -65,6 +65,14 @@ def attach_face(motion: Motion, clip: FaceClip, *, offset: float = 0.0) -> Motio
     >>> attach_face(Motion(np.zeros((21, 22, 3)), fps=20), FaceClip(face, 60)).face["jawOpen"][10].round(3)
     np.float32(0.5)
     """
+    made, facts = aligned(motion, clip, offset)
+    if facts:
+        logger.warning("The face of %d frames is put onto a body of %d by time: %s.", len(clip.face), len(motion), facts)
+    return made
+
+
+def aligned(motion: Motion, clip: FaceClip, offset: float = 0.0) -> tuple[Motion, str]:
+    """What `attach_face` returns, and what is to be said about it, if anything."""
     last, end = (len(motion) - 1) / motion.fps, offset + (len(clip.face) - 1) / clip.fps
     if not np.isfinite(offset) or offset > last or end < 0:
         raise ValueError(
@@ -83,9 +91,8 @@ def attach_face(motion: Motion, clip: FaceClip, *, offset: float = 0.0) -> Motio
         facts.append(f"its last frame held for {last - end:.2f} s at the end")
     elif end > last + step:
         facts.append(f"its last {end - last:.2f} s left out")
-    if facts:
-        logger.warning("The face of %d frames is put onto a body of %d by time: %s.", len(clip.face), len(motion), ", ".join(facts))
-    return replace(motion, face=clip.face.at((np.arange(len(motion)) / motion.fps - offset) * clip.fps))
+    face = clip.face.at((np.arange(len(motion)) / motion.fps - offset) * clip.fps)
+    return replace(motion, face=face), ", ".join(facts)
 
 
 def on_grid(times: np.ndarray, values: np.ndarray, fps: float) -> tuple[np.ndarray, tuple[str, ...]]:
