@@ -15,10 +15,12 @@ from test_rendering import chromium, t_pose, turned
 
 from hf_motion import Face, Motion
 from hf_motion.face import FACE_SETS
+from hf_motion.pose import place_joints
 from hf_motion.rendering import save_contact_sheet, save_player
 from hf_motion.rendering.head import drawn_weights, head_frames, head_points, plain_head
 from hf_motion.rendering.portrait import paint_portrait
 from hf_motion.rendering.scene import Scene
+from hf_motion.skeletons import HUMANML3D_22
 
 NAMES = FACE_SETS["arkit-52"]
 
@@ -89,6 +91,18 @@ def test_the_head_looks_where_the_body_does() -> None:
     assert 0.07 < radius < 0.13
     assert (np.abs(middle - turning(3).joints[:, 15]).max(axis=-1) < 0.05).all()
     assert head_frames(Motion(np.zeros((2, 22, 3)), face=talking(2))) is not None
+
+
+def test_the_head_turns_as_its_rotation_says() -> None:
+    rotations = np.zeros((2, 22, 4))
+    rotations[..., 0] = 1
+    rotations[1, HUMANML3D_22.joint("head")] = rotations[1, HUMANML3D_22.joint("neck")] = [np.cos(np.pi / 8), 0, np.sin(np.pi / 8), 0]
+    offsets = HUMANML3D_22.body_offsets.astype(np.float32)
+    joints = place_joints(rotations, np.zeros((2, 3)), offsets, HUMANML3D_22)
+    motion = Motion(joints, rotations=rotations, rest_offsets=offsets, face=talking(2))
+    assert motion.rotations is not None
+    np.testing.assert_allclose(head_frames(motion)[1][:, 2], [[0, 0, 1], [1, 0, 0]], atol=1e-5)
+    np.testing.assert_allclose(head_frames(motion)[1][:, 1], [[0, 1, 0], [0, 1, 0]], atol=1e-5)
 
 
 def test_a_face_is_seen_from_the_front_only() -> None:
