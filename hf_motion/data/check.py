@@ -15,6 +15,8 @@ from tqdm.auto import tqdm
 
 from ..skeletons import Skeleton, get_skeleton
 from ..utils.extras import require
+from .check_faces import judge_face, measure_face
+from .face_columns import face_of_row
 from .motion_text import load_motion_rows
 from .sources.rows import plain_value
 
@@ -38,6 +40,9 @@ KINDS = {
     "toes": "a foot points backward on its leg",
     "bones": "a bone changes its length",
     "sides": "the other side moves than the caption says",
+    "face_frozen": "nothing in the face changes for a long time",
+    "face_jump": "the face leaps for one frame",
+    "face_range": "coefficients of the face are beyond what they can be",
     "duplicate_id": "an id that another row has",
     "duplicate_clip": "the same motion as another row",
     "overlap": "frames of another take",
@@ -61,6 +66,10 @@ class CheckSettings:
         skating (`float`, defaults to 0.3): Share of frames in which a planted foot slides faster than 0.5 m/s.
         toes (`float`, defaults to 0.5): Share of frames in which a foot points backward on its leg.
         bones (`float`, defaults to 0.1): Change of a bone's length, as a share of its median.
+        face_still (`float`, defaults to 2.0): Seconds in which no coefficient of a face changes.
+        face_jump (`float`, defaults to 0.2): How far a face is off its course in one frame, root mean square over coefficients that go
+            from 0 to 1; three times as far for FLAME.
+        face_range (`float`, defaults to 0.01): Share of the coefficients that are out of range.
         skeleton (`str`, defaults to `"humanml3d-22"`): Skeleton of rows that do not say theirs.
     """
 
@@ -74,6 +83,9 @@ class CheckSettings:
     skating: float = 0.3
     toes: float = 0.5
     bones: float = 0.1
+    face_still: float = 2.0
+    face_jump: float = 0.2
+    face_range: float = 0.01
     skeleton: str = "humanml3d-22"
 
 
@@ -207,6 +219,7 @@ class _Checker:
             report.values[kind].append(value)
         for finding in _judge(name, measures, texts, joints, skeleton, self.settings):
             self._add(finding, joints)
+        self._face(row, joints, fps)
 
     def finished(self) -> CheckReport:
         """The report, with what only all rows together show."""
@@ -262,6 +275,20 @@ class _Checker:
             self._found("nan", row["id"], f"{broken} of {shape[0]} frames", broken)
             return None
         return joints
+
+    def _face(self, row: dict[str, Any], joints: np.ndarray, fps: float) -> None:
+        try:
+            face = face_of_row(row)
+        except (TypeError, ValueError) as error:
+            self._found("unreadable", row["id"], str(error))
+            return
+        if face is None:
+            return
+        measures, limits = measure_face(face, fps), self.settings
+        for kind, value in measures.items():
+            self.report.values[kind].append(value)
+        for kind, detail, value in judge_face(measures, face, limits.face_still, limits.face_jump, limits.face_range):
+            self._add(Finding(kind, row["id"], detail, value), joints)
 
     def _lengths(self, name: str, joints: np.ndarray, fps: float) -> None:
         frames = len(joints) * 20 / fps

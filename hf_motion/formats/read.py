@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from ..face import Face
 from ..motion import Motion, check_fps
 from ..skeletons import HUMANML3D_22, KIT_21, SKELETONS, Skeleton, get_skeleton
 from ..utils.arrays import array_names, load_array
@@ -211,6 +212,7 @@ class _Clip:
     up: str | None = None
     guess: Callable[[np.ndarray], tuple[float, str | None]] | None = None  # of units per metre, where no joint is known
     text: str | None = None
+    face: Face | None = None
     motion_only: _Clip | None = None  # without the pose that its first frame jumps from
     in_place: frozenset[str] | None = None  # joints that stand where their parents stand, where that is known
     notes: tuple[str, ...] = ()
@@ -240,7 +242,7 @@ def _open(path: Path, wanted: _Wanted) -> _Clip:
         check_npz(path, names)
     motion = Motion.load(path)
     clip = _motion_clip(replace(motion, fps=wanted.source_fps or motion.fps))
-    clip.units, clip.up, clip.text = 1.0, "y", motion.text
+    clip.units, clip.up, clip.text, clip.face = 1.0, "y", motion.text, motion.face
     return clip
 
 
@@ -307,8 +309,10 @@ def _onto(path: Path, clip: _Clip, wanted: _Wanted) -> MotionSource:
     made = made.first(len(target)) if kept else map_animation(made, clip.skeleton, weights, target) if weights is not None else made
     if not np.isfinite(made.joints.astype(np.float32)).all():
         raise ValueError("joints are placed beyond all bounds; offsets or positions in the file are damaged.")
+    fps = wanted.fps or clip.fps
+    face = clip.face if clip.face is None or len(made.joints) == clip.frames else clip.face.resample(clip.fps, fps)
     motion = Motion(
-        made.joints, fps=wanted.fps or clip.fps, skeleton=target, text=clip.text, rotations=made.rotations, rest_offsets=made.rest_offsets,
+        made.joints, fps=fps, skeleton=target, text=clip.text, rotations=made.rotations, rest_offsets=made.rest_offsets, face=face,
     )  # fmt: skip
     name, missing = rig.name if rig else None, [*missing, *(["the T-pose in frame 1"] if skipped else [])]
     return MotionSource(

@@ -9,9 +9,11 @@ from ..captions import find_table
 from .amass import AmassSource
 from .bandai import BandaiNamcoSource
 from .base import Clip, Item, MotionSource, Skip, SourceOptions
+from .beat import BeatSource
 from .cmu import CmuSource
 from .files import FilesSource
 from .humanml3d import HumanML3DSource
+from .motion_x import MotionXSource
 from .rows import ParquetSource
 
 logger = logging.getLogger("hf_motion")
@@ -22,13 +24,15 @@ SOURCES: dict[str, type[MotionSource]] = {
     "parquet": ParquetSource,
     "bandai-namco": BandaiNamcoSource,
     "cmu": CmuSource,
+    "motion-x": MotionXSource,
+    "beat": BeatSource,
     "amass": AmassSource,
     "files": FilesSource,
 }
 
 # These read what a captions table names.
 _TABLE_READERS = ("amass", "files")
-_OWN_CAPTIONS = ("bandai-namco", "cmu")
+_OWN_CAPTIONS = ("bandai-namco", "cmu", "motion-x", "beat")
 
 __all__ = ["SOURCES", "Clip", "Item", "MotionSource", "Skip", "SourceOptions", "open_source"]
 

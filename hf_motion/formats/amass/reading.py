@@ -69,13 +69,13 @@ def read_amass(
 
 def amass_animation(
     path: Path, body_models: str | os.PathLike | None, *, fps: float | None = None, num_betas: int | None = None,
-    source_fps: float | None = None, units: float = 1.0,
+    source_fps: float | None = None, units: float = 1.0, arrays: Mapping[str, np.ndarray] | None = None,
 ) -> tuple[Animation, float, int]:  # fmt: skip
     """The 22 body joints in metres and the file's axes at the rate `fps`, the file's rate and frames.
 
-    See `read_amass`. `units` of `trans` make a metre; the body is the model's, in metres.
+    See `read_amass`. `units` of `trans` make a metre; the body is the model's, in metres. `arrays` take the place of the file's.
     """
-    arrays = load_arrays(path, _KEYS)
+    arrays = load_arrays(path, _KEYS) if arrays is None else dict(arrays)
     if source_fps is not None:
         arrays["mocap_framerate"] = np.array(source_fps)
     poses, trans, rate = _poses(path, arrays), _numbers(path, arrays, "trans"), _rate(path, arrays)
