@@ -1,0 +1,118 @@
+"""Hands on bodies: fingers for motions that were made without, and bodies without their fingers."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import numpy as np
+
+from .motion import Motion
+from .skeletons import FINGERS, HUMANML3D_22, Skeleton, get_skeleton
+
+# How far the two bones of a finger hang below the palm in a hand at rest, degrees.
+_RELAXED = (20.0, 55.0)
+
+
+def with_hands(motion: Motion, skeleton: str | Skeleton = "smplx-52") -> Motion:
+    """The same motion with fingers, both hands relaxed: fingers half bent, palms turned as forearms are.
+
+    Nothing is known about hands of a motion on 22 joints. Their size goes with the forearms', their turn about the forearm with the plane
+    in which the elbow bends.
+
+    Args:
+        motion (`Motion`): On `humanml3d-22`. A motion that has the fingers already is returned as it is.
+        skeleton (`str` or `Skeleton`, defaults to `"smplx-52"`): `"smplx-52"` or `"smplh-52"`.
+
+    Returns:
+        `Motion`: On `skeleton`.
+
+    Raises:
+        ValueError: If the motion or `skeleton` is on other joints.
+
+    Example:
+    >>> import numpy as np
+    >>> from hf_motion import Motion
+    >>> from hf_motion.hands import with_hands, without_hands
+    >>> from hf_motion.skeletons import HUMANML3D_22
+    >>> motion = Motion(np.tile(HUMANML3D_22.body_joints, (40, 1, 1)), text="a person stands")
+    >>> with_hands(motion)
+    Motion(40 frames at 20 fps, 2.00 s, smplx-52, text='a person stands')
+    >>> without_hands(with_hands(motion)) == motion
+    True
+    """
+    skeleton = _with_fingers(skeleton)
+    if motion.skeleton.joint_names == skeleton.joint_names:
+        return replace(motion, skeleton=skeleton)
+    if motion.skeleton != HUMANML3D_22:
+        raise ValueError(
+            f"Hands are put on motions of skeleton 'humanml3d-22', this one is on {motion.skeleton.name!r}. Read its file with "
+            "hf_motion.data.read.read_motion, which maps its joints."
+        )
+    turns, scale = _wrists(motion)
+    fingers = [np.einsum("fij,kj->fki", turns[:, side], scale * hand) for side, hand in enumerate(relaxed_hands())]
+    hands = [motion.joints[:, [wrist]] + hand for wrist, hand in zip(wrist_joints(HUMANML3D_22), fingers, strict=True)]
+    return replace(motion, joints=np.concatenate([motion.joints, *hands], axis=1), skeleton=skeleton)
+
+
+def without_hands(motion: Motion) -> Motion:
+    """The same motion on `humanml3d-22`, its fingers left out; the text stays.
+
+    Raises:
+        ValueError: If the motion is neither on 52 joints nor on these 22.
+    """
+    if motion.skeleton == HUMANML3D_22:
+        return motion
+    if motion.skeleton.joint_names[: len(HUMANML3D_22)] != HUMANML3D_22.joint_names:
+        raise ValueError(
+            f"A motion on {motion.skeleton.name!r} does not begin with the 22 joints of a body, so its fingers cannot be left out."
+        )
+    return replace(motion, joints=motion.joints[:, : len(HUMANML3D_22)].copy(), skeleton=HUMANML3D_22)
+
+
+def wrist_joints(skeleton: Skeleton) -> tuple[int, int]:
+    """Left and right wrist."""
+    return skeleton.joint("left_wrist"), skeleton.joint("right_wrist")
+
+
+def relaxed_hands() -> np.ndarray:
+    """Finger joints of a left and a right hand at rest, from the wrist, (2, 15, 3) metres, in the T-pose (palms down)."""
+    skeleton = get_skeleton("smplx-52")
+    offsets = skeleton.body_offsets[list(skeleton.groups["left_hand"])].reshape(len(FINGERS), 3, 3)
+    for bone, degrees in enumerate(_RELAXED, start=1):
+        # A thumb at rest is where the skeleton has it.
+        fingers, angle = offsets[:-1, bone], math.radians(degrees)
+        sizes = np.linalg.norm(fingers, axis=-1)
+        offsets[:-1, bone] = fingers * math.cos(angle)
+        offsets[:-1, bone, 1] = -sizes * math.sin(angle)
+    left = offsets.cumsum(axis=1).reshape(-1, 3)
+    return np.stack([left, left * [-1, 1, 1]])
+
+
+def _with_fingers(skeleton: str | Skeleton) -> Skeleton:
+    skeleton = get_skeleton(skeleton)
+    if len(skeleton.groups.get("hands", ())) != 30 or skeleton.body_offsets is None:
+        raise ValueError(f"Skeleton {skeleton.name!r} has no fingers. Those with fingers: smplh-52, smplx-52.")
+    return skeleton
+
+
+def _wrists(motion: Motion) -> tuple[np.ndarray, float]:
+    """World rotations of both forearms from the T-pose, (frames, 2, 3, 3), and the body's size by them, 1 for the reference body's."""
+    import torch
+
+    from .kinematics import solve_rotations
+    from .representation.rotations import quaternion_to_matrix
+
+    skeleton = motion.skeleton
+    rotations, _, _ = solve_rotations(torch.from_numpy(motion.joints).double(), skeleton)
+    local = quaternion_to_matrix(rotations).numpy()
+    wrists = list(wrist_joints(skeleton))
+    turns = []
+    for joint in wrists:
+        turn = local[:, joint]
+        while (joint := skeleton.parents[joint]) >= 0:
+            turn = local[:, joint] @ turn
+        turns.append(turn)
+    elbows = [skeleton.parents[wrist] for wrist in wrists]
+    lengths = np.linalg.norm(motion.joints[:, wrists] - motion.joints[:, elbows], axis=-1)
+    return np.stack(turns, axis=1), float(np.median(lengths) / np.mean([skeleton.rest_lengths[wrist] for wrist in wrists]))
