@@ -9,8 +9,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from . import registration
-
-__version__ = "0.1.0.dev0"
+from .utils.version import __version__ as __version__
 
 _PUBLIC = {
     "AutoMotionModel": "models.motion_language.auto",
@@ -21,7 +20,7 @@ _PUBLIC = {
     "MDMDenoiser": "models.mdm",
     "MDMPipeline": "pipelines.mdm",
     "Motion": "motion",
-    "MotionCorrectionPipeline": "pipelines.motion_correction",
+    "MotionCorrectionPipeline": "corrections.pipeline",
     "MotionFeatureExtractor": "representation",
     "MotionVQConfig": "models.motion_vq.configuration_motion_vq",
     "MotionVQModel": "models.motion_vq.modeling_motion_vq",
@@ -48,16 +47,16 @@ _PUBLIC = {
     "edit_mask": "pipelines.editing",
     "get_skeleton": "skeletons",
     "join_motions": "pipelines.editing",
-    "load_embedded_pipeline": "checkpoints",
-    "read_motion": "data.read",
+    "load_embedded_pipeline": "pipelines.embedded",
+    "read_motion": "formats.read",
 }
 
 __all__ = list(_PUBLIC)
 
 if TYPE_CHECKING:
     from .alignment import align_motions as align_motions
-    from .checkpoints import load_embedded_pipeline as load_embedded_pipeline
-    from .data.read import read_motion as read_motion
+    from .corrections.pipeline import MotionCorrectionPipeline as MotionCorrectionPipeline
+    from .formats.read import read_motion as read_motion
     from .models.adaqf_extractors.configuration_adaqf_extractors import AdaQFExtractorsConfig as AdaQFExtractorsConfig
     from .models.adaqf_extractors.modeling_adaqf_extractors import AdaQFExtractors as AdaQFExtractors
     from .models.mdm import MDMDenoiser as MDMDenoiser
@@ -80,8 +79,8 @@ if TYPE_CHECKING:
     from .pipelines.adaqf import AdaQFPipeline as AdaQFPipeline
     from .pipelines.editing import edit_mask as edit_mask
     from .pipelines.editing import join_motions as join_motions
+    from .pipelines.embedded import load_embedded_pipeline as load_embedded_pipeline
     from .pipelines.mdm import MDMPipeline as MDMPipeline
-    from .pipelines.motion_correction import MotionCorrectionPipeline as MotionCorrectionPipeline
     from .pipelines.motion_to_text import MotionToTextPipeline as MotionToTextPipeline
     from .pipelines.text_to_motion import TextToMotionPipeline as TextToMotionPipeline
     from .representation import HumanML3DRepresentation as HumanML3DRepresentation

@@ -182,7 +182,7 @@ def body_poses(motion: Motion) -> np.ndarray:
 
 
 def headings(joints: np.ndarray, skeleton: Skeleton) -> np.ndarray:
-    """Angle about the vertical from +Z to where each pose faces, (frames,) float64, radians; see `hf_motion.data.canonical.face_forward`.
+    """Angle about the vertical from +Z to where each pose faces, (frames,) float64, radians; see `hf_motion.canonical.face_forward`.
 
     A pose that does not say, such as one that lies on its side, faces where the one before it does.
     """

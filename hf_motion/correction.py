@@ -9,8 +9,8 @@ from typing import Any
 
 from .alignment import align_motions
 from .corrections import read_instruction
-from .data.take import take_motion
 from .deviation import THRESHOLD, Deviation, describe, is_same, measure_deviation
+from .formats.take import take_motion
 
 
 @dataclass
@@ -52,7 +52,7 @@ def run(request: CorrectionRequest) -> dict[str, Any]:
         request (`CorrectionRequest`): What to do.
 
     Returns:
-        `dict`: See `hf_motion.pipelines.motion_correction.MotionCorrectionPipeline.__call__`.
+        `dict`: See `hf_motion.corrections.pipeline.MotionCorrectionPipeline.__call__`.
 
     Raises:
         OSError: If a file or the model is not there, or the page cannot be written.

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from .export.rigs import RIGS
+from .formats.rigs import WRITTEN_RIGS
 from .motion import Motion, check_fps
 
 NAMED = (".bvh", ".glb", ".csv", ".json")
@@ -19,7 +19,7 @@ class Finish:
     """Wishes for written motions.
 
     Args:
-        rig (`str`, *optional*): Joint names of .bvh, .glb, .csv and .json files, one of `hf_motion.export.RIGS`.
+        rig (`str`, *optional*): Joint names of .bvh, .glb, .csv and .json files, one of `hf_motion.formats.WRITTEN_RIGS`.
         fps (`float`, *optional*): Frames per second of the files; those of the motion by default.
         contact_cleanup (`bool`, defaults to `False`): Hold feet still while they touch the floor.
         in_place (`bool`, defaults to `False`): Keep the root above where it starts.
@@ -41,8 +41,10 @@ class Finish:
         """
         if self.rig is not None and not set(suffixes) & set(NAMED):
             raise ValueError(f"--rig names the joints of {', '.join(NAMED)} files, not of {', '.join(suffixes)}; leave it out.")
-        if self.rig is not None and self.rig not in RIGS:
-            raise ValueError(f"Unknown rig {self.rig!r}. There are: {', '.join(RIGS)}; leave --rig out for the joint names of the motion.")
+        if self.rig is not None and self.rig not in WRITTEN_RIGS:
+            raise ValueError(
+                f"Unknown rig {self.rig!r}. There are: {', '.join(WRITTEN_RIGS)}; leave --rig out for the joint names of the motion."
+            )
         if self.fps is not None:
             check_fps(self.fps)
 

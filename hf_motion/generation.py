@@ -118,7 +118,7 @@ def _generate(request: GenerationRequest, prompts: list[str], targets: list[list
     import torch
     from tqdm.auto import tqdm
 
-    from .pipelines.motion_diffusion import spawn_generators
+    from .nn.generators import spawn_generators
 
     pipe = _load(request, many=len(prompts) > 1)
     frames, options = _frames(request, pipe), _sampling(request)
@@ -171,7 +171,7 @@ def _folders(targets: list[list[Path]]) -> Iterator[None]:
 def _edit(request: EditRequest, wanted: list[str], targets: list[list[Path]], seed: int) -> list[Path]:
     import torch
 
-    from .data.read import read_motion
+    from .formats.read import read_motion
 
     pipe = _load(request, many=len(targets) > 1)
     frames, extractor = _frames(request, pipe), pipe.model.feature_extractor

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from numbers import Real
 from pathlib import Path
@@ -13,7 +13,7 @@ from typing import Any, BinaryIO, overload
 
 import numpy as np
 
-from .skeletons import HUMANML3D_22, Skeleton, get_skeleton, known_skeleton
+from .skeletons import HUMANML3D_22, Skeleton, get_skeleton
 from .utils.limits import FPS_RANGE, check_clip
 from .utils.text import tidy_text
 
@@ -177,11 +177,11 @@ class Motion:
 
         | suffix | what is written | options |
         |---|---|---|
-        | .bvh | skeleton animation for Blender, Maya, Unity, Unreal | see `hf_motion.export.write_bvh` |
-        | .glb | skeleton animation with a simple body, glTF 2.0 | see `hf_motion.export.write_glb` |
-        | .json | joint positions and rotations, for web players | see `hf_motion.export.write_json` |
-        | .npz | joints, fps, skeleton and text, lossless; or SMPL-H poses | `layout="amass"`: see `hf_motion.export.write_amass` |
-        | .csv | joint positions, one row per frame | see `hf_motion.export.write_csv` |
+        | .bvh | skeleton animation for Blender, Maya, Unity, Unreal | see `hf_motion.formats.write_bvh` |
+        | .glb | skeleton animation with a simple body, glTF 2.0 | see `hf_motion.formats.write_glb` |
+        | .json | joint positions and rotations, for web players | see `hf_motion.formats.write_json` |
+        | .npz | joints, fps, skeleton and text, lossless; or SMPL-H poses | `layout="amass"`: see `hf_motion.formats.write_amass` |
+        | .csv | joint positions, one row per frame | see `hf_motion.formats.write_csv` |
         | .mp4 .gif | video | see `hf_motion.rendering.save_video` |
         | .png | contact sheet of poses over time | see `hf_motion.rendering.save_contact_sheet` |
         | .html | self-contained player | see `hf_motion.rendering.save_player` |
@@ -199,7 +199,7 @@ class Motion:
             ValueError: If the suffix or the format is unknown, they differ, or a file object comes without format or takes text.
             OSError: If the folder is not writable or the disk is full; nothing half-written stays behind.
         """
-        from .export.dispatch import save_motion
+        from .formats.dispatch import save_motion
 
         return save_motion(self, target, format, **options)
 
@@ -219,7 +219,7 @@ class Motion:
         >>> Motion(np.zeros((2, 22, 3))).to_bytes("csv")[:20]
         b'time,pelvis_x,pelvis'
         """
-        from .export.dispatch import motion_bytes
+        from .formats.dispatch import motion_bytes
 
         return motion_bytes(self, format, **options)
 
@@ -227,25 +227,21 @@ class Motion:
     def load(cls, path: str | os.PathLike) -> Motion:
         """Read a motion from a `.npz` or `.json` written by `save`, or from a `.bvh` file.
 
-        A BVH file that carries one of our skeletons is read back onto it; any other keeps its own joints. `hf_motion.data.read.read_motion`
+        A BVH file that carries one of our skeletons is read back onto it; any other keeps its own joints. `hf_motion.read_motion`
         reads more formats, and puts any known rig onto our joints.
 
         Raises:
             ValueError: If the suffix is unknown or the file is truncated or malformed.
             FileNotFoundError: If there is no such file.
         """
-        path = Path(path)
-        readers: dict[str, Callable[[Path], Motion]] = {".bvh": _read_bvh, ".npz": _read_npz, ".json": _read_json}
-        if path.suffix.lower() not in readers:
-            raise ValueError(f"Cannot load a motion from {path.suffix or path.name!r}. Use one of: {', '.join(readers)}.")
-        if not path.is_file():
-            raise FileNotFoundError(f"No motion file at {str(path)!r}.")
-        return readers[path.suffix.lower()](path)
+        from .formats.dispatch import load_motion
+
+        return load_motion(path)
 
     def _repr_html_(self) -> str:
-        from .rendering import player_html
+        from .formats.dispatch import motion_bytes
 
-        return player_html([self])
+        return motion_bytes(self, "html").decode()
 
 
 def _checked_sequence(motions: Sequence[Motion], continued: bool) -> list[Motion]:
@@ -258,12 +254,12 @@ def _checked_sequence(motions: Sequence[Motion], continued: bool) -> list[Motion
         if motion.skeleton != motions[0].skeleton:
             raise ValueError(
                 f"Motion {index} is on skeleton {motion.skeleton.name!r}, the first on {motions[0].skeleton.name!r}. Read the files with "
-                "hf_motion.data.read.read_motion, which maps their joints to one skeleton."
+                "hf_motion.formats.read.read_motion, which maps their joints to one skeleton."
             )
     if continued and len(motions) > 1 and motions[0].skeleton.facing is None:
         raise ValueError(
             f"Skeleton {motions[0].skeleton.name!r} does not say what its hips and shoulders are, so headings cannot be continued. Pass "
-            "continued=False, or read the files with hf_motion.data.read.read_motion, which maps their joints to 'humanml3d-22'."
+            "continued=False, or read the files with hf_motion.formats.read.read_motion, which maps their joints to 'humanml3d-22'."
         )
     return motions
 
@@ -278,7 +274,7 @@ def _continuing(before: np.ndarray, after: np.ndarray, skeleton: Skeleton) -> np
 
 
 def _heading(pose: np.ndarray, skeleton: Skeleton) -> float:
-    """Angle about the vertical from +Z to where the pose faces, radians; see `hf_motion.data.canonical.face_forward`."""
+    """Angle about the vertical from +Z to where the pose faces, radians; see `hf_motion.canonical.face_forward`."""
     right_hip, left_hip, right_shoulder, left_shoulder = pose[list(skeleton.facing)].astype(np.float64)
     across = right_hip - left_hip + right_shoulder - left_shoulder
     return math.atan2(across[2], -across[0])
@@ -340,37 +336,3 @@ def _checked_joints(joints: Any, skeleton: Skeleton) -> np.ndarray:
             "Repair or drop these frames first."
         )
     return joints
-
-
-def _read_npz(path: Path) -> Motion:
-    from .data.arrays import load_arrays
-
-    try:
-        values = load_arrays(path, ("joints", "fps", "skeleton", "joint_names", "parents", "text"))
-        joints, fps, name = values["joints"], float(values["fps"]), str(values["skeleton"])
-        names, parents = tuple(map(str, values["joint_names"])), tuple(map(int, values["parents"]))
-        text = str(values["text"]) or None
-    except KeyError as error:
-        raise ValueError(
-            f"{str(path)!r} has no array {error}; a motion file holds joints, fps, skeleton, joint_names, parents and text. "
-            "Files of bare arrays are read with numpy and wrapped: Motion(numpy.load(path), fps=20)."
-        ) from error
-    except (ValueError, TypeError, OverflowError) as error:
-        raise ValueError(f"{str(path)!r} is not a readable motion file (truncated or another format): {error}") from error
-    try:
-        check_clip(len(np.atleast_1d(joints)), len(names))
-        return Motion(joints, fps=fps, skeleton=known_skeleton(Skeleton(name, names, parents)), text=text)
-    except ValueError as error:
-        raise ValueError(f"{str(path)!r}: {error}") from error
-
-
-def _read_bvh(path: Path) -> Motion:
-    from .data.bvh import read_bvh
-
-    return read_bvh(path)
-
-
-def _read_json(path: Path) -> Motion:
-    from .export.web import read_json
-
-    return read_json(path)

@@ -7,19 +7,13 @@ until its registry is imported by whoever needs it, and happens at once where it
 
 from __future__ import annotations
 
-import importlib.abc
-import importlib.util
+import importlib
 import logging
-import sys
-from collections.abc import Callable, Sequence
-from importlib.machinery import ModuleSpec
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-PIPELINES = {"AdaQFPipeline": "hf_motion.pipelines.adaqf", "MDMPipeline": "hf_motion.pipelines.mdm"}
-"""Pipeline classes that a `model_index.json` may name, and the module of each."""
-
+from .utils.importing import when_imported
 
 _MODELS = {
     ("motion_system.configuration_motion_system", "MotionSystemConfig"): ("motion_system.modeling_motion_system", "MotionSystem"),
@@ -92,11 +86,14 @@ def _register_tasks(module: ModuleType) -> None:
             default={"model": (str(EMBEDDED), None)},
             type="text",
         )
-    for task, name in (("motion-to-text", "MotionToTextPipeline"), ("motion-correction", "MotionCorrectionPipeline")):
+    for task, path, name in (
+        ("motion-to-text", "pipelines.motion_to_text", "MotionToTextPipeline"),
+        ("motion-correction", "corrections.pipeline", "MotionCorrectionPipeline"),
+    ):
         if task not in module.PIPELINE_REGISTRY.supported_tasks:
             module.PIPELINE_REGISTRY.register_pipeline(
                 task,
-                pipeline_class=_lazy_class(f"pipelines.{task.replace('-', '_')}", name),
+                pipeline_class=_lazy_class(path, name),
                 pt_model=_lazy_class("models.motion_language.auto", "AutoMotionModel"),
                 type="multimodal",
             )
@@ -125,41 +122,3 @@ def _lazy_class(module: str, name: str, **attributes: Any) -> type:
         return getattr(importlib.import_module(f".{module}", __package__), name)
 
     return Lazy(name, (), {"__module__": f"{__package__}.{module}", **attributes})
-
-
-def when_imported(name: str, action: Callable[[ModuleType], None]) -> None:
-    """Call `action(module)` as soon as the module called `name` has been imported, which may be now.
-
-    Args:
-        name (`str`): Full name of a module.
-        action (`Callable`): What to do with it.
-    """
-    if name in sys.modules:
-        action(sys.modules[name])
-    else:
-        sys.meta_path.insert(0, _ImportHook(name, action))
-
-
-class _ImportHook(importlib.abc.MetaPathFinder, importlib.abc.Loader):
-    """Finds one module as usual, once, and runs an action after its code."""
-
-    def __init__(self, name: str, action: Callable[[ModuleType], None]) -> None:
-        self.name, self.action = name, action
-        self.loader: Any = None
-
-    def find_spec(self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None) -> ModuleSpec | None:
-        if fullname != self.name:
-            return None
-        sys.meta_path.remove(self)
-        spec = importlib.util.find_spec(fullname)
-        if spec is not None:
-            self.loader, spec.loader = spec.loader, self
-        return spec
-
-    def create_module(self, spec: ModuleSpec) -> ModuleType | None:
-        return self.loader.create_module(spec)
-
-    def exec_module(self, module: ModuleType) -> None:
-        module.__spec__.loader = module.__loader__ = self.loader
-        self.loader.exec_module(module)
-        self.action(module)

@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 
 from hf_motion import load_embedded_pipeline
-from hf_motion.data.read import read_motion
+from hf_motion.formats.read import read_motion
 from hf_motion.pipelines.motion_diffusion import MotionDiffusionPipeline
 from hf_motion.utils.device import choose_device
 

@@ -4,7 +4,7 @@
     python pipelines/serve.py --port 8000
     curl -X POST localhost:8000/generate -H "Content-Type: application/json" -d '{"prompt": "a person waves", "format": "glb"}' -o wave.glb
 
-`http://localhost:8000/` is a page to try it. The layout of the JSON is told in `hf_motion/export/README.md`.
+`http://localhost:8000/` is a page to try it. The layout of the JSON is told in `hf_motion/formats/README.md`.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ except ImportError as error:
 from pydantic import BaseModel, Field
 from transformers import pipeline
 
-from hf_motion.pipelines.motion_diffusion import spawn_generators
+from hf_motion.nn.generators import spawn_generators
 from hf_motion.utils.asked import asked_frames
 from hf_motion.utils.device import choose_device
 from hf_motion.utils.text import check_prompts

@@ -16,8 +16,8 @@ import torch
 from safetensors.numpy import load_file
 from scipy.spatial.transform import Rotation, Slerp
 
-from hf_motion.data.amass import read_amass
-from hf_motion.data.read import inspect_motion, read_motion
+from hf_motion.formats.amass import read_amass
+from hf_motion.formats.read import inspect_motion, read_motion
 from hf_motion.skeletons import HUMANML3D_22
 
 PARENTS = HUMANML3D_22.parents

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
-from hf_motion.data.amc import find_asf, parse_asf, read_amc
+from hf_motion.formats.asf_amc import find_asf, parse_asf, read_amc
 
 CMU = Path(__file__).parent / "fixtures" / "cmu"
 ASF, AMC = CMU / "02.asf", CMU / "02_01.amc"

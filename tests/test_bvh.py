@@ -7,9 +7,8 @@ import torch
 from scipy.spatial.transform import Rotation, Slerp
 
 from hf_motion import Motion, Skeleton
-from hf_motion.data.bvh import parse_bvh, read_bvh
-from hf_motion.export import write_bvh
-from hf_motion.export.bvh import euler_angles
+from hf_motion.formats import write_bvh
+from hf_motion.formats.bvh import euler_angles, parse_bvh, read_bvh
 from hf_motion.kinematics import constant_bone_lengths
 from hf_motion.skeletons import HUMANML3D_22, KIT_21
 

@@ -7,7 +7,7 @@ import torch
 from scipy.spatial.transform import Rotation
 
 from hf_motion import Motion, Skeleton
-from hf_motion.data.canonical import face_forward, put_on_floor, start_at_origin, uniform_skeleton
+from hf_motion.canonical import face_forward, put_on_floor, start_at_origin, uniform_skeleton
 from hf_motion.data.motion_text import load_motion_rows, read_row
 from hf_motion.representation import HumanML3DRepresentation
 from hf_motion.skeletons import HUMANML3D_22, KIT_21

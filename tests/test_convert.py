@@ -9,9 +9,9 @@ from typer.testing import CliRunner
 
 from hf_motion import Motion
 from hf_motion.cli import app
-from hf_motion.data.bvh import parse_bvh
 from hf_motion.data.motion_text import load_motion_rows, read_row
-from hf_motion.data.rigs import RIGS
+from hf_motion.formats.bvh import parse_bvh
+from hf_motion.formats.rigs import RIGS
 
 FIXTURES = Path(__file__).parent / "fixtures"
 WAVE = FIXTURES / "bandai_wave.bvh"

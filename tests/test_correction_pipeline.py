@@ -14,9 +14,9 @@ from hf_motion import Motion, MotionLanguageModel
 from hf_motion.cli import app
 from hf_motion.correction import correction
 from hf_motion.corrections import KinematicEditor
+from hf_motion.corrections.pipeline import distances_after
 from hf_motion.evaluation.correction_baselines import caption_corrections, in_context_corrections
 from hf_motion.evaluation.corrections import corrections_table, score_corrections
-from hf_motion.pipelines.motion_correction import distances_after
 
 LOW, HIGH = Motion(raise_arm(standing(60), degrees=50)), Motion(raise_arm(standing(60), degrees=120))
 

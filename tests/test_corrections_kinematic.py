@@ -8,10 +8,10 @@ import pytest
 from tiny import FIXTURES
 
 from hf_motion import Motion
+from hf_motion.canonical import face_forward, start_at_origin, uniform_skeleton
 from hf_motion.corrections import Change, NotApplicable, edit_motion, measure_change, mirror_change
-from hf_motion.data.canonical import face_forward, start_at_origin, uniform_skeleton
-from hf_motion.data.floor import level_floor
 from hf_motion.data.motion_text import mirror_motion
+from hf_motion.floor import level_floor
 from hf_motion.skeletons import HUMANML3D_22 as BODY
 
 WALK, WAVE, STAND, RAISE = "walk_masculine_015", "wave-left-hand_active_021", "idle_012", "raise-up-left-hand_feminine"

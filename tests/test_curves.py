@@ -9,7 +9,7 @@ import pytest
 from typer.testing import CliRunner
 
 from hf_motion.cli import app
-from hf_motion.evaluation.curves import read_history, save_curves
+from hf_motion.trainers.curves import read_history, save_curves
 
 
 def test_curves_are_drawn(tmp_path: Path) -> None:

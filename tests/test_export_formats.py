@@ -12,12 +12,12 @@ import torch
 from scipy.spatial.transform import Rotation
 
 from hf_motion import Motion
-from hf_motion.data.bvh import parse_bvh, read_bvh
 from hf_motion.data.motion_text import load_motion_rows, read_row
-from hf_motion.data.read import inspect_motion
-from hf_motion.export import RIGS, write_amass, write_bvh, write_csv
-from hf_motion.export.amass import smpl_rest_joints
-from hf_motion.export.rigs import rigged
+from hf_motion.formats import WRITTEN_RIGS, write_amass, write_bvh, write_csv
+from hf_motion.formats.amass import smpl_rest_joints
+from hf_motion.formats.bvh import parse_bvh, read_bvh
+from hf_motion.formats.read import inspect_motion
+from hf_motion.formats.rigs import rigged
 from hf_motion.representation.rotations import axis_angle_to_quaternion, quaternion_to_axis_angle
 from hf_motion.skeletons import HUMANML3D_22, KIT_21
 
@@ -34,18 +34,18 @@ def wave(motions: dict[str, Motion]) -> Motion:
     return motions["bnr_dataset-2_wave-right-hand_active_002"]
 
 
-@pytest.mark.parametrize("rig", list(RIGS))
+@pytest.mark.parametrize("rig", list(WRITTEN_RIGS))
 def test_a_rig_has_its_names_its_t_pose_and_rotations_alone(wave, rig, tmp_path):
     file = parse_bvh(write_bvh(wave, tmp_path / "a.bvh", rig=rig))
-    assert set(file.joint_names) == set(RIGS[rig].names) | set(RIGS[rig].between.values())
+    assert set(file.joint_names) == set(WRITTEN_RIGS[rig].written) | set(WRITTEN_RIGS[rig].between.values())
     assert {channels[0] for channels in file.channels[1:]} == {"Zrotation"}
     positions = file.joint_positions() / 100
-    found = np.stack([positions[:, file.joint_names.index(name)] for name in RIGS[rig].names], axis=1)
+    found = np.stack([positions[:, file.joint_names.index(name)] for name in WRITTEN_RIGS[rig].written], axis=1)
     assert np.linalg.norm(found - wave.joints, axis=-1).max() < 0.01
     place = {}
     for name, parent, offset in zip(file.joint_names, file.parents, file.offsets, strict=True):
         place[name] = offset + (place[file.joint_names[parent]] if parent >= 0 else 0)
-    names = dict(zip(HUMANML3D_22.joint_names, RIGS[rig].names, strict=True))
+    names = dict(zip(HUMANML3D_22.joint_names, WRITTEN_RIGS[rig].written, strict=True))
     assert place[names["left_wrist"]][0] > 40
     assert place[names["right_wrist"]][0] < -40
     assert place[names["left_foot"]][2] > place[names["left_ankle"]][2]

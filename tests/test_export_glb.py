@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from hf_motion import Motion, Skeleton
-from hf_motion.data.bvh import read_bvh
 from hf_motion.data.motion_text import load_motion_rows, read_row
-from hf_motion.export import RIGS, write_bvh, write_glb
+from hf_motion.formats import WRITTEN_RIGS, write_bvh, write_glb
+from hf_motion.formats.bvh import read_bvh
 from hf_motion.skeletons import HUMANML3D_22, KIT_21
 
 FIXTURES = Path(__file__).parent / "fixtures"
@@ -119,15 +119,15 @@ def test_every_clip_stands_where_the_bvh_file_puts_it(motions, tmp_path):
                 assert np.linalg.norm(found[name] - expected.joints[frame, joint]) < 1e-3
 
 
-@pytest.mark.parametrize("rig", list(RIGS))
+@pytest.mark.parametrize("rig", list(WRITTEN_RIGS))
 def test_rigs_have_their_names_and_the_same_motion(jump, rig, tmp_path):
     file = Glb(write_glb(jump, tmp_path / "a.glb", rig=rig))
     plain = Glb(write_glb(jump, tmp_path / "b.glb", tolerance=None))
     for frame in (0, 20):
         here, there = file.joints(frame), plain.joints(frame)
-        for name, own in zip(RIGS[rig].names, HUMANML3D_22.joint_names, strict=True):
+        for name, own in zip(WRITTEN_RIGS[rig].written, HUMANML3D_22.joint_names, strict=True):
             assert np.linalg.norm(here[name] - there[own]) < 1e-5
-    assert set(file.names) == set(RIGS[rig].names) | set(RIGS[rig].between.values())
+    assert set(file.names) == set(WRITTEN_RIGS[rig].written) | set(WRITTEN_RIGS[rig].between.values())
 
 
 def test_the_rest_pose_is_a_t_pose_in_metres_on_the_floor(jump, tmp_path):
@@ -210,7 +210,7 @@ def report(paths: list[Path]) -> list[tuple[int, int]]:
 @pytest.mark.skipif(validator() is None, reason="needs node and the npm package gltf-validator (npm install, NODE_PATH)")
 def test_the_khronos_validator_finds_nothing(motions, jump, tmp_path):
     paths = [write_glb(motion, tmp_path / f"{name}.glb") for name, motion in motions.items()]
-    paths += [write_glb(jump, tmp_path / f"{rig}.glb", rig=rig) for rig in RIGS]
+    paths += [write_glb(jump, tmp_path / f"{rig}.glb", rig=rig) for rig in WRITTEN_RIGS]
     assert report(paths) == [(0, 0)] * len(paths)
 
 

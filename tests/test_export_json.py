@@ -10,12 +10,12 @@ import torch
 from test_motion import standing
 
 from hf_motion import Motion, Skeleton
-from hf_motion.data.read import read_motion
-from hf_motion.export import RIGS, read_json, write_json
-from hf_motion.export.rigs import rigged
+from hf_motion.formats import WRITTEN_RIGS, read_json, write_json
+from hf_motion.formats.read import read_motion
+from hf_motion.formats.rigs import rigged
 from hf_motion.kinematics import forward_kinematics
 
-README = Path(__file__).parents[1] / "hf_motion" / "export" / "README.md"
+README = Path(__file__).parents[1] / "hf_motion" / "formats" / "README.md"
 
 
 def walking() -> Motion:
@@ -27,7 +27,7 @@ def walking() -> Motion:
     return motion
 
 
-@pytest.mark.parametrize("rig", [None, *RIGS])
+@pytest.mark.parametrize("rig", [None, *WRITTEN_RIGS])
 def test_rotations_put_the_joints_where_they_are(tmp_path: Path, rig: str | None) -> None:
     motion = walking()
     content = json.loads(write_json(motion, tmp_path / "a.json", rig=rig).read_text())

@@ -11,8 +11,8 @@ import pytest
 
 from hf_motion import Motion, metrics
 from hf_motion.data.motion_text import load_motion_rows
-from hf_motion.data.rigs import load_mapping
 from hf_motion.data.shards import motion_features
+from hf_motion.formats.rigs import load_mapping
 from hf_motion.metrics.text import bleu, meteor, rouge
 from hf_motion.tokenization.parts_of_speech import _spacy_pipeline
 from hf_motion.utils.extras import EXTRAS, require

@@ -20,10 +20,10 @@ from transformers import TrainerCallback
 
 from hf_motion import AdaQFPipeline, MotionFeatureExtractor, MotionTextEmbedder
 from hf_motion.data.motion_text import MotionTextDataset, load_motion_rows, take_rows
-from hf_motion.evaluation.curves import read_history
 from hf_motion.pipelines.motion_diffusion import MotionDiffusionPipeline
 from hf_motion.text_encoders import has_lora, without_lora
 from hf_motion.trainers.callbacks import EvaluateMotionsCallback
+from hf_motion.trainers.curves import read_history
 from hf_motion.trainers.diffusion import DiffusionTrainer, DiffusionTrainingArguments
 from hf_motion.trainers.feedback import QualityFeedback
 from hf_motion.trainers.resuming import last_checkpoint

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from hf_motion import Motion, MotionFeatureExtractor, Skeleton
-from hf_motion.data.canonical import uniform_skeleton
-from hf_motion.data.floor import floor_height, level_floor, settle_on_floor
+from hf_motion.canonical import uniform_skeleton
 from hf_motion.data.motion_text import MotionTextDataset, load_motion_rows, read_row
+from hf_motion.floor import floor_height, level_floor, settle_on_floor
 
 ROWS = load_motion_rows(str(Path(__file__).parent / "fixtures" / "clips.parquet"))
 CLIPS = [uniform_skeleton(read_row(row, "humanml3d-22")[0]) for row in ROWS]

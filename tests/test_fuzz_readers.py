@@ -10,8 +10,8 @@ import pytest
 from test_amass import amass, body_model
 
 from hf_motion import Motion
-from hf_motion.data.read import read_motion
-from hf_motion.data.rigs import Rig, load_mapping
+from hf_motion.formats.read import read_motion
+from hf_motion.formats.rigs import Rig, load_mapping
 
 FIXTURES = Path(__file__).parent / "fixtures"
 CMU = FIXTURES / "cmu"

@@ -12,12 +12,12 @@ import numpy as np
 import pytest
 
 from hf_motion import Motion
-from hf_motion.data.arrays import load_array, load_arrays
 from hf_motion.data.captions import read_table
-from hf_motion.data.read import read_motion
+from hf_motion.formats.read import read_motion
 from hf_motion.rendering import render_frames, save_video
 from hf_motion.skeletons import get_skeleton
 from hf_motion.utils import limits
+from hf_motion.utils.arrays import load_array, load_arrays
 
 FIXTURES = Path(__file__).parent / "fixtures"
 

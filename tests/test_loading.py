@@ -20,13 +20,13 @@ from transformers import AutoFeatureExtractor, AutoModel, AutoTokenizer
 
 from hf_motion import MDMDenoiser, load_embedded_pipeline
 from hf_motion.checkpoints import EMBEDDED, EMBEDDED_EVALUATOR, EMBEDDED_TMR
-from hf_motion.data.arrays import load_array
 from hf_motion.data.captions import read_table
 from hf_motion.evaluation.result import EvaluationResult
 from hf_motion.hub.loading import check_config
 from hf_motion.pipelines.motion_diffusion import MotionDiffusionPipeline
 from hf_motion.retrieval.embedder import MotionTextEmbedder
 from hf_motion.text_encoders import load_text_encoder, load_text_tokenizer
+from hf_motion.utils.arrays import load_array
 
 CASES = Path(__file__).parent / "fixtures" / "cases" / "damaged"
 

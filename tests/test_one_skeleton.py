@@ -12,9 +12,9 @@ from test_export_glb import Glb
 
 from hf_motion import Motion, MotionFeatureExtractor
 from hf_motion.cleanup import lock_feet
-from hf_motion.data.bvh import parse_bvh, read_bvh
 from hf_motion.data.motion_text import load_motion_rows, read_row
-from hf_motion.export import write_bvh, write_glb
+from hf_motion.formats import write_bvh, write_glb
+from hf_motion.formats.bvh import parse_bvh, read_bvh
 from hf_motion.skeletons import HUMANML3D_22
 
 ROWS = load_motion_rows(str(Path(__file__).parent / "fixtures" / "clips.parquet"))

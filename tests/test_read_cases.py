@@ -11,10 +11,10 @@ from typer.testing import CliRunner
 
 from hf_motion import Motion
 from hf_motion.cli import app
-from hf_motion.data.bvh import read_bvh
-from hf_motion.data.read import inspect_motion, read_motion
 from hf_motion.data.sources import SourceOptions
 from hf_motion.data.sources.base import read_on_floor
+from hf_motion.formats.bvh import read_bvh
+from hf_motion.formats.read import inspect_motion, read_motion
 
 FIXTURES = Path(__file__).parent / "fixtures"
 CASES = FIXTURES / "cases"

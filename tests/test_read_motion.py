@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 
 from hf_motion import Motion, Skeleton
-from hf_motion.data.bvh import parse_bvh
-from hf_motion.data.canonical import face_forward, put_on_floor, uniform_skeleton
+from hf_motion.canonical import face_forward, put_on_floor, uniform_skeleton
 from hf_motion.data.motion_text import mirror_motion
-from hf_motion.data.read import inspect_motion, leg_units, read_motion, up_axis
-from hf_motion.data.rigs import RIGS
-from hf_motion.export import write_bvh
+from hf_motion.formats import write_bvh
+from hf_motion.formats.bvh import parse_bvh
+from hf_motion.formats.read import inspect_motion, leg_units, read_motion, up_axis
+from hf_motion.formats.rigs import RIGS
 from hf_motion.skeletons import HUMANML3D_22, KIT_21
 
 FIXTURES = Path(__file__).parent / "fixtures"

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from test_read_motion import JOINT, few
 
-from hf_motion.data.read import inspect_motion, read_motion
-from hf_motion.data.rigs import RIGS, recognise_rig
+from hf_motion.formats.read import inspect_motion, read_motion
+from hf_motion.formats.rigs import RIGS, recognise_rig
 from hf_motion.skeletons import HUMANML3D_22
 
 CENTRE = ("pelvis", "spine1", "spine2", "spine3", "neck", "head")

@@ -5,8 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hf_motion.data.bvh import parse_bvh
-from hf_motion.data.rigs import RIGS, Rig, get_rig, load_mapping, recognise_rig, units_per_metre
+from hf_motion.formats.bvh import parse_bvh
+from hf_motion.formats.rigs import RIGS, Rig, get_rig, load_mapping, recognise_rig
+from hf_motion.formats.units import units_per_metre
 from hf_motion.skeletons import HUMANML3D_22
 
 FIXTURES = Path(__file__).parent / "fixtures"

@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import Any
 
 from hf_motion.evaluation.compare import merge
-from hf_motion.evaluation.curves import History, read_history, save_curves
 from hf_motion.evaluation.result import EvaluationResult, markdown_table
+from hf_motion.trainers.curves import History, read_history, save_curves
 from hf_motion.trainers.options import TrainingParser
 from hf_motion.utils.extras import require
 from hf_motion.utils.files import atomic_path, check_writable

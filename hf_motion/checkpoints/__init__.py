@@ -5,10 +5,6 @@ from __future__ import annotations
 import functools
 import logging
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from ..pipelines.mdm import MDMPipeline
 
 EMBEDDED = Path(__file__).parent / "mdm-small"
 """Folder of the embedded checkpoint: a repository like any other."""
@@ -20,20 +16,6 @@ EMBEDDED_TMR = Path(__file__).parent / "tmr-small"
 """Folder of a small `TMR`."""
 
 logger = logging.getLogger("hf_motion")
-
-
-def load_embedded_pipeline(**kwargs: Any) -> MDMPipeline:
-    """Load the checkpoint inside the package: a small MDM trained on Bandai-Namco, CMU and ReActIdle motion capture.
-
-    Args:
-        **kwargs: As for `MDMPipeline.from_pretrained`, for example `dtype`.
-
-    Returns:
-        `MDMPipeline`: Ready to use, no network needed.
-    """
-    from ..pipelines.mdm import MDMPipeline
-
-    return MDMPipeline.from_pretrained(EMBEDDED, **kwargs)
 
 
 @functools.cache

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 from typer.main import get_command
 
-from .. import __version__
+from ..utils.version import __version__
 
 app = typer.Typer(help="Human motion from text.", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 

@@ -14,8 +14,8 @@ from .app import app, user_errors
 from .generate import ContactCleanup, Format, Fps, InPlace, Rig
 
 if TYPE_CHECKING:
-    from ..data.read import MotionSource
     from ..finishing import Finish
+    from ..formats.read import MotionSource
     from ..motion import Motion
 
 _TOGETHER = (".html", ".mp4", ".gif", ".png")
@@ -146,7 +146,7 @@ def _check(sources: list[Path], targets: list[Path], wishes: _Wishes) -> None:
 
 def _read(path: Path, wishes: _Wishes) -> MotionSource:
     """The motion with its own joints, or on the 22 where the wishes need those."""
-    from ..data.read import inspect_motion
+    from ..formats.read import inspect_motion
 
     mapped = wishes.finish.rig is not None or wishes.layout == "amass" or wishes.finish.contact_cleanup or wishes.mapping is not None
     return inspect_motion(path, fps=wishes.fps, mapping=wishes.mapping, skeleton="humanml3d-22" if mapped else None, **wishes.reading)

@@ -20,7 +20,7 @@ def curves(
 ) -> None:
     """Draw what trainings logged, side by side."""
     from ..evaluation.compare import tell_apart
-    from ..evaluation.curves import read_history, save_curves
+    from ..trainers.curves import read_history, save_curves
 
     with user_errors():
         if output.suffix.lower() != ".svg":

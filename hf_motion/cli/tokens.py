@@ -40,7 +40,7 @@ def tokenize(
     """Turn motion files into tokens: one JSON object per file, with its codes and their text."""
     from transformers.utils import logging
 
-    from ..data.read import read_motion
+    from ..formats.read import read_motion
     from ..tokenization.codec import MotionCodec
     from ..utils.device import choose_device
     from ..utils.files import atomic_path

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from ..data.arrays import load_array
+from ..utils.arrays import load_array
 
 
 def existing_file(path: str | os.PathLike) -> Path:

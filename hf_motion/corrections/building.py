@@ -13,10 +13,10 @@ from typing import Any
 
 from tqdm.auto import tqdm
 
-from .. import __version__
 from ..utils.extras import require
 from ..utils.files import atomic_path, output_folder, write_json
 from ..utils.text import say_once
+from ..utils.version import __version__
 from .dataset import write_rows
 from .editing import Editor
 from .filters import FilterSettings

@@ -10,9 +10,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..data.canonical import face_forward, start_at_origin, uniform_skeleton
-from ..data.floor import level_floor
+from ..canonical import face_forward, start_at_origin, uniform_skeleton
 from ..data.motion_text import load_motion_rows, read_row
+from ..floor import level_floor
 from ..motion import Motion
 from .instructions import SPLITS
 from .kinematic import FPS

@@ -13,12 +13,14 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn.utils.rnn import pad_sequence
 from torch.utils.data import Dataset, Sampler
 from tqdm.auto import tqdm
 
 from ..alignment import mirror_image
+from ..canonical import uniform_skeleton
+from ..floor import level_floor
 from ..motion import Motion
+from ..nn.padding import pad_and_mask
 from ..representation import MotionFeatureExtractor
 from ..representation.fixed_bones import fixed_bones
 from ..skeletons import get_skeleton
@@ -26,8 +28,6 @@ from ..utils.extras import require
 from ..utils.faults import reading
 from ..utils.text import tidy_text
 from ..utils.training_folder import check_place
-from .canonical import uniform_skeleton
-from .floor import level_floor
 from .paraphrases import Paraphrases
 
 _ENCODE_BATCH = 64
@@ -175,7 +175,7 @@ class MotionTextDataset(Dataset):
         strict (`bool`, defaults to `True`): Raise at an unreadable row rather than skip and count it.
         show_progress (`bool`, defaults to `True`): Show a progress bar.
         level_floor (`bool`, defaults to `False`): Let feet stand at height 0 all along each clip, on the extractor's uniform body, see
-            `hf_motion.data.floor.level_floor`. Published features stay as they are.
+            `hf_motion.floor.level_floor`. Published features stay as they are.
         paraphrases (`Paraphrases`, *optional*): Other wordings of captions, see `load_paraphrases`.
         paraphrase_share (`float`, defaults to 0.5): Probability of replacing a caption that has other wordings by one of them.
         fixed_bones (`bool`, defaults to `False`): Put clips on the body that decoding ends on, pelvis and chest included, see
@@ -383,12 +383,6 @@ class LengthBucketSampler(Sampler[tuple[int, int]]):
         batches = draw.permuted(batches[draw.permutation(self.batches)], axis=1)
         seeds = draw.integers(2**31, size=len(self))
         return iter(zip(batches.ravel().tolist(), seeds.tolist(), strict=True))
-
-
-def pad_and_mask(sequences: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
-    """Sequences (length, ...) as one batch, zero behind each end, and (batch, length) int64 masks, 1 on what is real."""
-    lengths = torch.tensor([len(sequence) for sequence in sequences])
-    return pad_sequence(list(sequences), batch_first=True), (torch.arange(int(lengths.max())) < lengths[:, None]).long()
 
 
 def collate_motion_text(examples: Sequence[dict[str, Any]]) -> dict[str, Any]:

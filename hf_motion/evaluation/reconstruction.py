@@ -10,9 +10,9 @@ from torch import Tensor
 from tqdm.auto import tqdm
 from transformers import AutoFeatureExtractor, AutoModel
 
-from ..data.motion_text import pad_and_mask
 from ..hub.loading import load_part
 from ..metrics import acceleration_error, frechet_distance, mpjpe, pa_mpjpe
+from ..nn.padding import pad_and_mask
 from ..representation import MotionFeatureExtractor
 from ..retrieval.embedder import MotionTextEmbedder, checkpoint_folder, fingerprint
 from .clips import EvaluationClips

@@ -15,7 +15,6 @@ from accelerate import PartialState
 from transformers import PreTrainedModel
 from transformers.utils import logging
 
-from .. import __version__
 from ..checkpoints import EMBEDDED, EMBEDDED_EVALUATOR, EMBEDDED_TMR
 from ..data.motion_text import load_motion_rows
 from ..representation import MotionFeatureExtractor
@@ -23,6 +22,7 @@ from ..retrieval.embedder import MotionTextEmbedder, checkpoint_folder, fingerpr
 from ..utils.device import choose_device
 from ..utils.files import output_folder
 from ..utils.text import say_once
+from ..utils.version import __version__
 from .clips import EvaluationClips
 from .generation import GenerationScorer
 from .generations import frames_to_ask, load_system, system_generator

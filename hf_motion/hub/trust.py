@@ -7,7 +7,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from ..registration import PIPELINES
+PIPELINES = {"AdaQFPipeline": "hf_motion.pipelines.adaqf", "MDMPipeline": "hf_motion.pipelines.mdm"}
+"""Pipeline classes that a `model_index.json` may name, and the module of each."""
 
 _BASES = {
     "diffusers": ("ModelMixin", "SchedulerMixin"),

@@ -12,12 +12,12 @@ import numpy as np
 import torch
 
 from ..motion import Motion
+from ..nn.generators import spawn_generators
 from ..representation import MotionFeatureExtractor
 from ..skeletons import Skeleton, get_skeleton
 from ..utils.asked import asked_generator
 from ..utils.text import check_prompts, say_once
 from .constraints import Edit
-from .motion_diffusion import spawn_generators
 
 if TYPE_CHECKING:
     from .mdm import MDMPipeline

@@ -13,17 +13,18 @@ from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from ..cleanup import lock_feet
-from ..data.floor import settle_on_floor
+from ..floor import settle_on_floor
 from ..models.known_actions import KnownActions
 from ..models.mdm import MDMDenoiser
 from ..motion import Motion
+from ..nn.generators import spawn_generators
 from ..representation import MotionFeatureExtractor
 from ..text_encoders import mean_over_tokens, pooled_text, token_limit
 from ..utils.asked import asked_frames, asked_generator
 from ..utils.text import check_prompts, quoted, say, warn_of_unread
 from .constraints import KeptMotion
 from .editing import plan_edits
-from .motion_diffusion import MotionDiffusionPipeline, MotionPipelineOutput, spawn_generators
+from .motion_diffusion import MotionDiffusionPipeline, MotionPipelineOutput
 
 _OUTPUT_TYPES = ("motion", "features", "latent")
 _TEXT_STEP = 32

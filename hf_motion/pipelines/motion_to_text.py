@@ -10,11 +10,11 @@ from typing import Any
 import torch
 from tqdm.auto import tqdm
 
-from ..data.read import read_motion
+from ..formats.read import read_motion
 from ..motion import Motion
+from ..nn.generators import spawn_generators
 from ..utils.asked import asked_generator
 from ..utils.text import say_once
-from .motion_diffusion import spawn_generators
 from .task import MotionPipeline
 
 Source = Motion | str | os.PathLike

@@ -9,9 +9,9 @@ import torch
 from tqdm.auto import tqdm
 
 from ..motion import Motion
+from ..nn.generators import spawn_generators
 from ..utils.asked import asked_frames, asked_generator
 from ..utils.text import check_prompts, say_once
-from .motion_diffusion import spawn_generators
 from .task import MotionPipeline
 
 _PER_TEXT = ("motion", "end_motion", "mask")

@@ -15,7 +15,6 @@ from typing import Any
 
 import torch
 
-from .. import __version__
 from ..checkpoints import EMBEDDED
 from ..evaluation.generations import load_system, make_or_load, requests_for
 from ..motion import Motion
@@ -26,6 +25,7 @@ from ..rewards.specification import TASKS, Specification
 from ..utils.device import choose_device
 from ..utils.files import output_folder, write_json
 from ..utils.text import say_once
+from ..utils.version import __version__
 from .dataset import write_dataset
 from .pairs import Pair
 from .prompts import Prompt, make_prompts, with_chat

@@ -13,9 +13,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..data.canonical import uniform_skeleton
-from ..data.floor import level_floor
+from ..canonical import uniform_skeleton
 from ..data.motion_text import read_row
+from ..floor import level_floor
 from ..motion import Motion
 from ..rewards.specification import Specification, Wanted
 from ..utils.extras import require

@@ -33,7 +33,7 @@ def save_correction_report(
 
     Args:
         deviation (`Deviation`): The two motions.
-        result (`Mapping`): What is said of them: see `hf_motion.pipelines.motion_correction.correction`.
+        result (`Mapping`): What is said of them: see `hf_motion.correction.correction`.
         path (`str` or `os.PathLike`): File to write; missing folders are made. It appears whole or not at all.
         names (`Sequence[str]`, *optional*): What the two motions are called, such as the names of their files.
         speaker (`str`, *optional*): The model that spoke.

@@ -17,9 +17,9 @@ from tqdm.auto import tqdm
 from transformers import AutoFeatureExtractor, AutoModel, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
 from ..checkpoints import EMBEDDED, say_licence
-from ..data.motion_text import pad_and_mask
 from ..hub.loading import load_part
 from ..motion import Motion
+from ..nn.padding import pad_and_mask
 from ..representation import MotionFeatureExtractor
 from ..utils.text import clean_text, warn_of_unread
 from ..utils.training_folder import checkpoint_in

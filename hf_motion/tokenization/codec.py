@@ -9,10 +9,10 @@ import torch
 from torch import Tensor
 from transformers import AutoFeatureExtractor, AutoModel
 
-from ..data.motion_text import pad_and_mask
 from ..hub.loading import load_part
 from ..models.motion_vq.modeling_motion_vq import MotionVQModel, pad_codes
 from ..motion import Motion
+from ..nn.padding import pad_and_mask
 from ..representation import MotionFeatureExtractor
 from ..utils.training_folder import checkpoint_in
 from .motion_tokenizer import MotionTokenizer

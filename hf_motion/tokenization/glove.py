@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ..data.arrays import load_array
+from ..utils.arrays import load_array
 
 
 class _DataUnpickler(pickle.Unpickler):

@@ -19,8 +19,9 @@ from torch.optim import Optimizer
 from transformers import TrainerCallback
 from transformers.utils import SAFE_WEIGHTS_NAME
 
-from ..data.motion_text import MotionTextDataset, collate_motion_text, pad_and_mask
+from ..data.motion_text import MotionTextDataset, collate_motion_text
 from ..hub.training_card import TrainingRecord
+from ..nn.padding import pad_and_mask
 from ..pipelines.motion_diffusion import MotionDiffusionPipeline
 from ..retrieval.embedder import MotionTextEmbedder
 from ..text_encoders import add_text_lora, has_lora, token_limit, warn_of_long_captions

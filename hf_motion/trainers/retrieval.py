@@ -11,10 +11,11 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from ..data.motion_text import MotionTextDataset, collate_motion_text, pad_and_mask
+from ..data.motion_text import MotionTextDataset, collate_motion_text
 from ..hub.card import write_retrieval_card
 from ..hub.checkpoint import save_checkpoint
 from ..hub.training_card import TrainingRecord
+from ..nn.padding import pad_and_mask
 from ..representation import MotionFeatureExtractor
 from ..retrieval.embedder import tokenize_captions, warn_of_unread_captions
 from ..retrieval.text_similarity import SentenceEncoder, similar_captions

@@ -22,9 +22,10 @@ from torch.nn import functional as F
 from torch.utils.data import Dataset
 from transformers import BertModel, PreTrainedTokenizerBase, Trainer
 
-from ..data.motion_text import MotionTextDataset, mirror_text, pad_and_mask
+from ..data.motion_text import MotionTextDataset, mirror_text
 from ..data.paraphrases import Paraphrases
 from ..hub.training_card import TrainingRecord
+from ..nn.padding import pad_and_mask
 from ..pipelines.mdm import MDMPipeline
 from ..text_encoders import text_width
 from ..utils.training_folder import leave_sign

@@ -13,13 +13,14 @@ from torch.utils.data import Dataset
 from tqdm.auto import tqdm
 from transformers import AutoFeatureExtractor, PreTrainedModel
 
-from ..data.motion_text import MotionTextDataset, pad_and_mask
+from ..data.motion_text import MotionTextDataset
 from ..hub.checkpoint import save_checkpoint
 from ..hub.training_card import TrainingRecord
 from ..models.momask.modeling_momask import MoMask, MoMaskConfig
 from ..models.motion_vq.modeling_motion_vq import MotionVQModel
 from ..models.t2m_gpt.modeling_t2m_gpt import T2MGPT, T2MGPTConfig
 from ..models.text_motion_model import TextMotionModel
+from ..nn.padding import pad_and_mask
 from ..text_encoders import load_text_encoder, load_text_tokenizer, merged, token_limit, warn_of_long_captions
 from ..utils.options import check_options
 from ..utils.training_folder import checkpoint_in, leave_sign

@@ -18,7 +18,7 @@ from importlib.machinery import ModuleSpec
 from types import ModuleType
 from typing import Any
 
-from ..registration import when_imported
+from .importing import when_imported
 
 _MARKS = ("disable", "allow_in_graph", "assume_constant_result")
 """Of the compiler: decorators that only mark functions."""

@@ -20,7 +20,7 @@ from pyarrow import parquet
 from hf_motion import Motion, load_embedded_pipeline
 from hf_motion.cleanup import foot_slide
 from hf_motion.data.check import check_dataset
-from hf_motion.data.floor import settle_on_floor
+from hf_motion.floor import settle_on_floor
 from hf_motion.pipelines.motion_diffusion import MotionDiffusionPipeline
 
 MORE = (

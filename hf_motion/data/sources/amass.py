@@ -90,8 +90,8 @@ class AmassSource(MotionSource):
                 yield replace(clip, start_frame=clip.start_frame + first)
 
     def _humanml3d(self, item: Item, start: int, end: int) -> Motion:
-        from ..canonical import put_on_floor
-        from ..read import read_motion
+        from ...canonical import put_on_floor
+        from ...formats.read import read_motion
 
         path = self.folder / item.path
         if path.suffix == ".npy":
@@ -144,7 +144,7 @@ class AmassSource(MotionSource):
 
 
 def _has_poses(file: Path) -> bool:
-    from ..arrays import array_names
+    from ...utils.arrays import array_names
 
     try:
         return {"poses", "trans"} <= set(array_names(file))

@@ -216,8 +216,8 @@ def pieces(frames: int, longest: int | None) -> list[tuple[int, int]]:
 
 def read_on_floor(path: Path, options: SourceOptions) -> Motion:
     """A file on our joints, lowest joint on the floor, starting at the origin."""
-    from ..canonical import put_on_floor, start_at_origin
-    from ..read import read_motion
+    from ...canonical import put_on_floor, start_at_origin
+    from ...formats.read import read_motion
 
     motion = read_motion(
         path, rig=options.rig, mapping=options.mapping, unit=options.unit, up=options.up, fps=options.fps, source_fps=options.source_fps,

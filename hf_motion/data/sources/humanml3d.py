@@ -18,9 +18,9 @@ import torch
 
 from ...representation import HumanML3DRepresentation
 from ...skeletons import HUMANML3D_22, KIT_21, Skeleton
+from ...utils.arrays import load_array
 from ...utils.faults import reading
 from ...utils.text import read_lines, read_text
-from ..arrays import load_array
 from .base import Caption, Clip, Item, MotionSource, Skip, SourceOptions, caption
 
 _SPLITS = ("train", "val", "test")

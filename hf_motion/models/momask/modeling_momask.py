@@ -19,8 +19,8 @@ from transformers.utils import ModelOutput
 
 from ...motion import Motion
 from ...nn.embeddings import sinusoidal_table
+from ...nn.generators import spawn_generators
 from ...nn.sampling import gumbel_noise
-from ...pipelines.motion_diffusion import spawn_generators
 from ...utils.asked import asked_frames, asked_generator
 from ..motion_vq.modeling_motion_vq import MotionVQModel
 from ..text_motion_model import TextMotionModel

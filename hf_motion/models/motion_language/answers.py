@@ -10,7 +10,7 @@ from torch import Tensor
 from transformers import LogitsProcessor, LogitsProcessorList, PreTrainedModel, PreTrainedTokenizerBase
 
 from ...motion import Motion
-from ...pipelines.motion_diffusion import spawn_generators
+from ...nn.generators import spawn_generators
 from ...representation import MotionFeatureExtractor
 from ...tokenization.codec import MotionCodec
 from ...tokenization.motion_tokenizer import MotionTokenizer

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from ...pipelines.motion_diffusion import spawn_generators
+from ...nn.generators import spawn_generators
 from .grammar import sampling
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from torch.nn import functional as F
 from transformers import initialization as init
 from transformers.utils import ModelOutput
 
-from ...data.motion_text import pad_and_mask
+from ...nn.padding import pad_and_mask
 from ...nn.quantizers import ResidualQuantizer
 from ...nn.recurrent import real_lengths
 from ..checked_model import CheckedModel

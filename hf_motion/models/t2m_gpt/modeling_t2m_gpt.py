@@ -27,9 +27,9 @@ from transformers.modeling_outputs import CausalLMOutputWithPast
 
 from ...motion import Motion
 from ...nn.embeddings import sinusoidal_table
+from ...nn.generators import spawn_generators
 from ...nn.products import quick_products
 from ...nn.sampling import GumbelLogitsProcessor
-from ...pipelines.motion_diffusion import spawn_generators
 from ...utils.asked import asked_frames, asked_generator
 from ..motion_vq.modeling_motion_vq import MotionVQModel
 from ..text_motion_model import TextMotionModel

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
-from ..utils.faults import reading
-from ..utils.limits import check_bytes
+from .faults import reading
+from .limits import check_bytes
 
 _MAX_HEADER_BYTES = 10_000
 

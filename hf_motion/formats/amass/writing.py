@@ -9,11 +9,11 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
-from ..kinematics import constant_bone_lengths, forward_kinematics, solve_rotations
-from ..motion import Motion
-from ..representation.rotations import quaternion_multiply, quaternion_to_axis_angle
-from ..skeletons import HUMANML3D_22
-from ..utils.files import atomic_path
+from ...kinematics import constant_bone_lengths, forward_kinematics, solve_rotations
+from ...motion import Motion
+from ...representation.rotations import quaternion_multiply, quaternion_to_axis_angle
+from ...skeletons import HUMANML3D_22
+from ...utils.files import atomic_path
 
 _WIDTHS = (156, 66)
 # Centimetres from each joint's parent, left side, of an average adult in SMPL's rest pose: a T-pose facing +Z whose bones are not
@@ -66,7 +66,7 @@ def write_amass(motion: Motion, path: str | os.PathLike, *, pose_width: int = 15
     >>> import pathlib, tempfile
     >>> import numpy as np
     >>> from hf_motion import Motion
-    >>> from hf_motion.export import write_amass
+    >>> from hf_motion.formats import write_amass
     >>> path = write_amass(Motion(np.random.default_rng(0).random((40, 22, 3))), pathlib.Path(tempfile.mkdtemp()) / "a.npz")
     >>> file = np.load(path)
     >>> file["poses"].shape, file["trans"].shape, str(file["gender"]), float(file["mocap_framerate"])

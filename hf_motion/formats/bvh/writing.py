@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from ..motion import Motion
-from ..representation.rotations import quaternion_to_matrix
-from ..skeletons import Skeleton
-from ..utils.files import atomic_path
-from .solved import solve
+from ...motion import Motion
+from ...representation.rotations import quaternion_to_matrix
+from ...skeletons import Skeleton
+from ...utils.files import atomic_path
+from ..solved import solve
 
 _AXES = "XYZ"
 _ORDERS = ("XYZ", "XZY", "YXZ", "YZX", "ZXY", "ZYX")
@@ -47,7 +47,7 @@ def write_bvh(
         motion (`Motion`): The motion, on any skeleton.
         path (`str` or `os.PathLike`): File to write; missing folders are made. It appears whole or not at all.
         rig (`str`, *optional*): Write the joint names of a rig, so that retargeting programs recognise it: `"smpl"`, `"mixamo"`,
-            `"cmu"`, `"unity"` or `"unreal"` (`hf_motion.export.RIGS`). Needs a motion on `humanml3d-22`. By default the joints
+            `"cmu"`, `"unity"` or `"unreal"` (`hf_motion.formats.WRITTEN_RIGS`). Needs a motion on `humanml3d-22`. By default the joints
             keep their names.
         scale (`float`, defaults to 100.0): Units of the file in one metre: 100 for centimetres, 1 for metres.
         euler_order (`str`, defaults to `"ZXY"`): Order of the rotation channels, any order of the letters X, Y, Z. The first
@@ -75,7 +75,7 @@ def write_bvh(
     >>> import pathlib, tempfile
     >>> import numpy as np
     >>> from hf_motion import Motion
-    >>> from hf_motion.export import write_bvh
+    >>> from hf_motion.formats import write_bvh
     >>> from hf_motion.skeletons import HUMANML3D_22
     >>> joints = np.random.default_rng(0).random((40, 22, 3))
     >>> path = write_bvh(Motion(joints), pathlib.Path(tempfile.mkdtemp()) / "noise.bvh")
@@ -116,7 +116,7 @@ def euler_angles(matrices: np.ndarray, order: str) -> np.ndarray:
 
     Example:
     >>> import numpy as np
-    >>> from hf_motion.export.bvh import euler_angles
+    >>> from hf_motion.formats.bvh import euler_angles
     >>> euler_angles(np.array([[[0.0, -1, 0], [1, 0, 0], [0, 0, 1]]]), "ZXY").round(3).tolist()
     [[1.571, 0.0, 0.0]]
     """

@@ -22,14 +22,14 @@ _DECIMALS = 5
 def write_json(motion: Motion, path: str | os.PathLike, *, rig: str | None = None, rotations: bool = True) -> Path:
     """Write a motion as JSON: joint positions, and the rotations that make them on a skeleton.
 
-    The layout, with its JSON schema, stands in `hf_motion/export/README.md`. Metres, Y up, the character of our skeletons rests facing +Z;
+    The layout, with its JSON schema, stands in `hf_motion/formats/README.md`. Metres, Y up, the character of our skeletons rests facing +Z;
     quaternions are x, y, z, w, as in three.js and glTF. Numbers are rounded to 0.00001: positions to 0.01 mm.
 
     Args:
         motion (`Motion`): The motion, on any skeleton.
         path (`str` or `os.PathLike`): File to write; missing folders are made. It appears whole or not at all.
-        rig (`str`, *optional*): Joint names of a rig of `hf_motion.export.RIGS` for the rotations, such as `"mixamo"` for an avatar of
-            that kind. The positions keep the names of the motion.
+        rig (`str`, *optional*): Joint names of a rig of `hf_motion.formats.WRITTEN_RIGS` for the rotations, such as `"mixamo"` for an
+            avatar of that kind. The positions keep the names of the motion.
         rotations (`bool`, defaults to `True`): Write rotations too; without them the file is half as long.
 
     Returns:
@@ -43,7 +43,7 @@ def write_json(motion: Motion, path: str | os.PathLike, *, rig: str | None = Non
     >>> import json, pathlib, tempfile
     >>> import numpy as np
     >>> from hf_motion import Motion
-    >>> from hf_motion.export import write_json
+    >>> from hf_motion.formats import write_json
     >>> joints = np.random.default_rng(0).random((40, 22, 3))
     >>> content = json.loads(write_json(Motion(joints), pathlib.Path(tempfile.mkdtemp()) / "noise.json").read_text())
     >>> list(content)

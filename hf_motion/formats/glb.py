@@ -42,8 +42,8 @@ def write_glb(
     Args:
         motion (`Motion`): The motion, on any skeleton.
         path (`str` or `os.PathLike`): File to write; missing folders are made. It appears whole or not at all.
-        rig (`str`, *optional*): Write the joint names of a rig of `hf_motion.export.RIGS`: `"smpl"`, `"mixamo"`, `"cmu"`, `"unity"`
-            or `"unreal"`. Needs a motion on `humanml3d-22`. By default the joints keep their names.
+        rig (`str`, *optional*): Write the joint names of a rig of `hf_motion.formats.WRITTEN_RIGS`: `"smpl"`, `"mixamo"`, `"cmu"`,
+            `"unity"` or `"unreal"`. Needs a motion on `humanml3d-22`. By default the joints keep their names.
         tolerance (`float` or `str`, *optional*, defaults to `"auto"`): As in `write_bvh`: in metres, how far rotations alone may
             miss before a joint is also moved; None never moves any but the root. `"auto"` is None, or 0.01 with `keep_proportions`.
         keep_proportions (`bool`, defaults to `False`): As in `write_bvh`.
@@ -59,7 +59,7 @@ def write_glb(
     >>> import pathlib, tempfile
     >>> import numpy as np
     >>> from hf_motion import Motion
-    >>> from hf_motion.export import write_glb
+    >>> from hf_motion.formats import write_glb
     >>> joints = np.random.default_rng(0).random((40, 22, 3))
     >>> write_glb(Motion(joints), pathlib.Path(tempfile.mkdtemp()) / "noise.glb").read_bytes()[:4]
     b'glTF'

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from ..motion import Motion
+from .motion import Motion
 
 # A foot that bears the body: its toe is slow (metres per second) and hardly above the lowest joint (metres).
 _SLOW, _NEAR = 0.4, 0.04
@@ -39,7 +39,7 @@ def floor_height(motion: Motion) -> float:
     Example:
     >>> import numpy as np
     >>> from hf_motion import Motion
-    >>> from hf_motion.data.floor import floor_height
+    >>> from hf_motion.floor import floor_height
     >>> joints = np.ones((40, 22, 3))
     >>> joints[:, [10, 11], 1] = 0.3
     >>> joints[20, 20, 1] = 0  # one hand in one frame
@@ -71,7 +71,7 @@ def level_floor(motion: Motion) -> Motion:
     Example:
     >>> import numpy as np
     >>> from hf_motion import Motion
-    >>> from hf_motion.data.floor import level_floor
+    >>> from hf_motion.floor import level_floor
     >>> joints = np.ones((100, 22, 3))
     >>> joints[:, [10, 11], 1] = np.linspace(0, 0.05, 100)[:, None]  # the floor rises by 5 cm in 5 seconds
     >>> bool(np.abs(level_floor(Motion(joints)).joints[:, [10, 11], 1]).max() < 0.012)
@@ -110,7 +110,7 @@ def settle_on_floor(motion: Motion) -> Motion:
     Example:
     >>> import numpy as np
     >>> from hf_motion import Motion
-    >>> from hf_motion.data.floor import settle_on_floor
+    >>> from hf_motion.floor import settle_on_floor
     >>> settle_on_floor(Motion(np.full((2, 22, 3), 0.5))).joints[..., 1].max().item()
     0.0
     """

@@ -16,10 +16,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..motion import Motion, check_fps
-from ..skeletons import HUMANML3D_22
-from .animation import sample_joints
-from .arrays import load_arrays
+from ...motion import Motion, check_fps
+from ...skeletons import HUMANML3D_22
+from ...utils.arrays import load_arrays
+from ..animation import sample_joints
 
 _JOINTS = len(HUMANML3D_22)
 _RATES = ("mocap_framerate", "mocap_frame_rate", "fps")

@@ -22,7 +22,7 @@
 | `daz` | Daz Genesis and Genesis 3 to 8, Poser | none | made files |
 | `optitrack` | OptiTrack's short names (`LUArm`); the root may have any name | none | made files |
 
-The names are in `hf_motion.data.rig_names`. The whole set of them decides: `LeftShoulder` is a collar for Mixamo and a shoulder for
+The names are in `hf_motion.formats.rigs.names`. The whole set of them decides: `LeftShoulder` is a collar for Mixamo and a shoulder for
 Xsens. Prefixes such as `mixamorig:`, `Bip01`, a name space or the root's own name, and the suffix `_JNT`, are ignored, and so are case,
 spaces, dots, dashes and underscores. Where
 a rig's spine has other joints than SMPL's, the three of ours are put at SMPL's relative heights between its own, because bone
@@ -39,19 +39,19 @@ import os
 import re
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 
-from ..skeletons import HUMANML3D_22, Skeleton
-from ..utils.extras import require
-from ..utils.faults import reading
-from ..utils.text import read_text
-from .rig_names import RIG_NAMES
-from .units import check_up, units_per_metre
+from ...skeletons import HUMANML3D_22, Skeleton
+from ...utils.extras import require
+from ...utils.faults import reading
+from ...utils.text import read_text
+from ..units import check_up, units_per_metre
+from .names import RIG_NAMES, WRITTEN_NAMES
 
 # Heights of SMPL's spine joints on the way from pelvis to neck, for rigs and mappings that do not name them.
 _SPINE = {"pelvis": 0.0, "spine1": 0.24, "spine2": 0.5, "spine3": 0.6, "neck": 1.0}
@@ -83,13 +83,16 @@ class Rig:
         in_place (`tuple[str, ...]`, defaults to `()`): Joints that stand where their parents do, unlike in rigs of the same names.
         starts_in_t_pose (`bool`, defaults to `False`): The first frame may be a T-pose that is no part of the motion; a BVH file's
             first frame is left out if it lies far from the second.
+        written (`tuple[str, ...]`, defaults to `()`): What the 22 joints are called in a file that is written for the rig, in our order.
+        between (`Mapping[str, str]`, *optional*): Joints that such a file has besides: the name of a joint of `written` to the name of
+            the joint above it, which stands in the place of their common parent and never turns.
 
     Raises:
         ValueError: If a joint is not one of the 22, one is missing that cannot be placed between others, or weights do not add
             up to one.
 
     Example:
-    >>> from hf_motion.data.rigs import RIGS
+    >>> from hf_motion.formats.rigs import RIGS
     >>> RIGS["bandai-namco"].joints["left_elbow"]
     'LowerArm_L'
     """
@@ -101,6 +104,8 @@ class Rig:
     needs: tuple[str, ...] = ()
     in_place: tuple[str, ...] = ()
     starts_in_t_pose: bool = False
+    written: tuple[str, ...] = ()
+    between: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         ours = HUMANML3D_22.joint_names
@@ -178,7 +183,7 @@ def recognise_rig(joint_names: Sequence[str], in_place: Collection[str] | None =
             what in the file resembles them; where no rig comes close, what resembles each of the 22 joints.
 
     Example:
-    >>> from hf_motion.data.rigs import recognise_rig
+    >>> from hf_motion.formats.rigs import recognise_rig
     >>> sides = [f"{side}{part}" for side in ("Left", "Right") for part in "UpLeg Leg Foot ToeBase Shoulder Arm ForeArm Hand".split()]
     >>> recognise_rig([f"mixamorig:{name}" for name in ["Hips", "Spine", "Spine1", "Spine2", "Neck", "Head", *sides]]).name
     'mixamo'
@@ -450,4 +455,5 @@ def _are(names: Sequence[str]) -> str:
     return "is" if len(names) == 1 else "are"
 
 
-RIGS: Mapping[str, Rig] = MappingProxyType({name: Rig(name, **facts) for name, facts in RIG_NAMES.items()})
+RIGS: Mapping[str, Rig] = MappingProxyType({name: Rig(name, **facts, **WRITTEN_NAMES.get(name, {})) for name, facts in RIG_NAMES.items()})
+"""Rigs that are recognised, by name."""

@@ -33,7 +33,7 @@ def slerp(one: Tensor, other: Tensor, weight: Tensor) -> Tensor:
 
     Example:
     >>> import torch
-    >>> from hf_motion.data.animation import slerp
+    >>> from hf_motion.formats.animation import slerp
     >>> slerp(torch.tensor([1.0, 0, 0, 0]), torch.tensor([0.0, 0, 1, 0]), torch.tensor([0.5]))
     tensor([0.7071, 0.0000, 0.7071, 0.0000])
     """

@@ -22,7 +22,7 @@ def write_csv(motion: Motion, path: str | os.PathLike, *, rig: str | None = None
     Args:
         motion (`Motion`): The motion, on any skeleton.
         path (`str` or `os.PathLike`): File to write; missing folders are made. It appears whole or not at all.
-        rig (`str`, *optional*): Name the joints as on a rig of `hf_motion.export.RIGS`. By default they keep their names.
+        rig (`str`, *optional*): Name the joints as on a rig of `hf_motion.formats.WRITTEN_RIGS`. By default they keep their names.
 
     Returns:
         `pathlib.Path`: The written file, UTF-8 with a header and a point as decimal separator.
@@ -35,7 +35,7 @@ def write_csv(motion: Motion, path: str | os.PathLike, *, rig: str | None = None
     >>> import pathlib, tempfile
     >>> import numpy as np
     >>> from hf_motion import Motion, Skeleton
-    >>> from hf_motion.export import write_csv
+    >>> from hf_motion.formats import write_csv
     >>> stick = Skeleton("stick", ("root", "tip"), (-1, 0))
     >>> path = write_csv(Motion(np.ones((2, 2, 3)), skeleton=stick), pathlib.Path(tempfile.mkdtemp()) / "a.csv")
     >>> print(path.read_text().strip())

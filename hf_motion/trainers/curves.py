@@ -9,10 +9,10 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from pathlib import Path
 
-from ..trainers.resuming import last_checkpoint
+from ..evaluation.compare import COLOURS
+from ..evaluation.result import METRICS, metric
 from ..utils.files import atomic_path
-from .compare import COLOURS
-from .result import METRICS, metric
+from .resuming import last_checkpoint
 
 _WIDTH, _HEIGHT, _LEFT, _TOP, _GAP = 420, 220, 56, 30, 40
 _COLUMNS = 2

@@ -1,4 +1,4 @@
-"""Which writer makes which kind of file: what is behind `Motion.save` and `Motion.to_bytes`."""
+"""Which module reads and writes which kind of file: what is behind `Motion.load`, `Motion.save` and `Motion.to_bytes`."""
 
 from __future__ import annotations
 
@@ -9,16 +9,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, BinaryIO
 
-import numpy as np
-
 from ..motion import Motion
 from ..utils.faults import NoRoomError
-from ..utils.files import atomic_path
 from .amass import write_amass
-from .bvh import write_bvh
+from .bvh import read_bvh, write_bvh
+from .csv import write_csv
 from .glb import write_glb
-from .tables import write_csv
-from .web import write_json
+from .json import read_json, write_json
+from .npz import read_npz, write_npz
 
 
 def save_motion(motion: Motion, target: str | os.PathLike | BinaryIO, format: str | None = None, **options: Any) -> Path | None:
@@ -40,6 +38,16 @@ def save_motion(motion: Motion, target: str | os.PathLike | BinaryIO, format: st
         raise ValueError(f"A file object does not say what to write: pass format=, one of {', '.join(name[1:] for name in _WRITERS)}.")
     target.write(motion_bytes(motion, format, **options))
     return None
+
+
+def load_motion(path: str | os.PathLike) -> Motion:
+    """Read a file that the library wrote, or any `.bvh`; see `Motion.load`."""
+    path = Path(path)
+    if path.suffix.lower() not in _READERS:
+        raise ValueError(f"Cannot load a motion from {path.suffix or path.name!r}. Use one of: {', '.join(_READERS)}.")
+    if not path.is_file():
+        raise FileNotFoundError(f"No motion file at {str(path)!r}.")
+    return _READERS[path.suffix.lower()](path)
 
 
 def motion_bytes(motion: Motion, format: str, **options: Any) -> bytes:
@@ -72,16 +80,11 @@ def _write(motion: Motion, path: Path, **options: Any) -> None:
 def _write_npz(motion: Motion, path: Path, *, layout: str = "hf_motion", **options: Any) -> None:
     if layout == "amass":
         write_amass(motion, path, **options)
-        return
-    if layout != "hf_motion" or options:
+    elif layout != "hf_motion" or options:
         given = f"layout={layout!r}" if layout != "hf_motion" else ", ".join(options)
         raise ValueError(f"Cannot write .npz with {given}: layout is 'hf_motion' (joints, no options) or 'amass' (SMPL-H poses).")
-    skeleton = motion.skeleton
-    with atomic_path(path) as temporary:
-        np.savez_compressed(
-            temporary, joints=motion.joints, fps=motion.fps, skeleton=skeleton.name, joint_names=np.array(skeleton.joint_names),
-            parents=np.array(skeleton.parents), text=motion.text or "",
-        )  # fmt: skip
+    else:
+        write_npz(motion, path)
 
 
 def _drawn(name: str) -> Callable[..., None]:
@@ -97,3 +100,4 @@ _WRITERS: dict[str, Callable[..., Any]] = {
     ".bvh": write_bvh, ".npz": _write_npz, ".mp4": _drawn("save_video"), ".gif": _drawn("save_video"),
     ".png": _drawn("save_contact_sheet"), ".html": _drawn("save_player"), ".glb": write_glb, ".csv": write_csv, ".json": write_json,
 }  # fmt: skip
+_READERS: dict[str, Callable[[Path], Motion]] = {".bvh": read_bvh, ".npz": read_npz, ".json": read_json}

@@ -23,7 +23,7 @@ def take_motion(source: Any, skeleton: str | Skeleton = "humanml3d-22", fps: flo
 
     Args:
         source (`Motion`, `str`, `os.PathLike`, `numpy.ndarray` or `torch.Tensor`): A motion, a file of one (see
-            `hf_motion.data.read.read_motion`), or its joints (frames, joints, 3) in metres, Y up.
+            `hf_motion.read_motion`), or its joints (frames, joints, 3) in metres, Y up.
         skeleton (`str` or `Skeleton`, defaults to `"humanml3d-22"`): Joints of the result.
         fps (`float`, *optional*): Frames per second of joints, 20 by default; files and motions say theirs.
 
@@ -33,7 +33,7 @@ def take_motion(source: Any, skeleton: str | Skeleton = "humanml3d-22", fps: flo
 
     Example:
         >>> import numpy as np
-        >>> from hf_motion.data.take import take_motion
+        >>> from hf_motion.formats.take import take_motion
         >>> take_motion(np.zeros((40, 22, 3)), fps=30)
         Motion(40 frames at 30 fps, 1.33 s, humanml3d-22)
     """

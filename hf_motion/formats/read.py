@@ -13,10 +13,10 @@ import numpy as np
 
 from ..motion import Motion, check_fps
 from ..skeletons import HUMANML3D_22, KIT_21, SKELETONS, Skeleton, get_skeleton
+from ..utils.arrays import array_names, load_array
 from ..utils.faults import reading
 from .amass import amass_joints
-from .amc import read_amc
-from .arrays import array_names, load_array
+from .asf_amc import read_amc
 from .bvh import BvhFile, guessed_scale, parse_bvh, same_joints
 from .other_formats import check_npy, check_npz, next_step, shape_step
 from .rigs import Rig, get_rig, left_out, load_mapping, one_body, recognise_rig
@@ -85,23 +85,23 @@ def read_motion(
 
     | suffix | what is read |
     |---|---|
-    | .bvh | the rig recognised by its joints' names (`hf_motion.data.rigs`), or mapped by `mapping` |
-    | .amc | with its .asf: `asf`, or what `hf_motion.data.amc.find_asf` finds beside it |
+    | .bvh | the rig recognised by its joints' names (`hf_motion.formats.rigs`), or mapped by `mapping` |
+    | .amc | with its .asf: `asf`, or what `hf_motion.formats.asf_amc.find_asf` finds beside it |
     | .json | our own files (`Motion.save`) |
     | .npz | our own files (`Motion.save`), or AMASS, SMPL, SMPL-H, SMPL-X with `body_models` |
     | .npy | joint positions, frames x 22 x 3 (HumanML3D's `new_joints`), or frames x 21 x 3 (KIT-ML's) |
 
-    Files do not say their unit or up axis. Unless given, the unit is the one of `hf_motion.data.units.UNITS` in which the legs
+    Files do not say their unit or up axis. Unless given, the unit is the one of `hf_motion.formats.units.UNITS` in which the legs
     measure 0.45 to 1.1 m, hip to ankle, and come closest to an adult's; a body that has a person's size in none is refused. The up
     axis is the one along which head and feet are apart on average; where the whole clip is spent
     lying or bent, Y. Nothing else is changed: heading, place, left and right, and ground stay as they are in the file; see
-    `hf_motion.data.canonical`.
+    `hf_motion.canonical`.
 
     Args:
         path (`str` or `os.PathLike`): The file.
         rig (`str` or `Rig`, *optional*): The rig, for files whose names fit several; recognised by default.
         mapping (`str`, `os.PathLike` or `Mapping`, *optional*): A mapping file or its content for other rigs, see
-            `hf_motion.data.rigs.load_mapping`.
+            `hf_motion.formats.rigs.load_mapping`.
         fps (`float`, *optional*): Frame rate to resample to. Rotations are interpolated by slerp before the forward kinematics,
             positions linearly. The file's own by default.
         skeleton (`str` or `Skeleton`, *optional*, defaults to `"humanml3d-22"`): Joints of the result. None keeps the file's,
@@ -113,7 +113,7 @@ def read_motion(
             for KIT-ML) or says it wrong.
         asf (`str` or `os.PathLike`, *optional*): Skeleton of an .amc file.
         body_models (`str` or `os.PathLike`, *optional*): Licensed body models for AMASS files, see
-            `hf_motion.data.amass.read_amass`.
+            `hf_motion.formats.amass.read_amass`.
         num_betas (`int`, *optional*): Shape parameters of AMASS files to use, all by default.
 
     Returns:
@@ -128,7 +128,7 @@ def read_motion(
     Example:
     >>> import pathlib, tempfile
     >>> import numpy as np
-    >>> from hf_motion.data.read import read_motion
+    >>> from hf_motion.formats.read import read_motion
     >>> path = pathlib.Path(tempfile.mkdtemp()) / "012314.npy"
     >>> np.save(path, np.random.default_rng(0).random((199, 22, 3)))
     >>> read_motion(path, fps=10, unit="m", up="y")

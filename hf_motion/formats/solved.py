@@ -59,7 +59,7 @@ def solve(
 
     Args:
         motion (`Motion`): The motion, on any skeleton.
-        rig (`str`, *optional*): A preset of `hf_motion.export.RIGS`.
+        rig (`str`, *optional*): A preset of `hf_motion.formats.WRITTEN_RIGS`.
         tolerance (`float` or `str`, *optional*, defaults to `"auto"`): See `write_bvh`.
         constant_bones (`bool`, defaults to `True`): See `write_bvh`.
         keep_proportions (`bool`, defaults to `False`): See `write_bvh`.

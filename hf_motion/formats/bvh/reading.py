@@ -19,12 +19,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..motion import Motion
-from ..skeletons import SKELETONS, Skeleton
-from ..utils import limits
-from ..utils.faults import reading
-from .animation import euler_quaternions, sample_joints
-from .units import rate_note, reach_units
+from ...motion import Motion
+from ...skeletons import SKELETONS, Skeleton
+from ...utils import limits
+from ...utils.faults import reading
+from ..animation import euler_quaternions, sample_joints
+from ..units import rate_note, reach_units
 
 logger = logging.getLogger("hf_motion")
 
@@ -132,7 +132,7 @@ def read_bvh(path: str | os.PathLike, *, scale: float | None = None, up_axis: st
     keeps its own joints on a `Skeleton` built from the file.
 
     BVH files do not say their unit. Without `scale` it is found from the longest way through the bones, hand to toe: of the units of
-    `hf_motion.data.units.UNITS` in which that measures 1.0 to 2.6 m, the one in which it comes closest to an adult's 2.1 m. What
+    `hf_motion.formats.units.UNITS` in which that measures 1.0 to 2.6 m, the one in which it comes closest to an adult's 2.1 m. What
     has a person's size in no unit is read with a warning. What is guessed is said by the logger `hf_motion`.
 
     Args:
@@ -151,7 +151,7 @@ def read_bvh(path: str | os.PathLike, *, scale: float | None = None, up_axis: st
 
     Example:
     >>> import pathlib, tempfile
-    >>> from hf_motion.data.bvh import read_bvh
+    >>> from hf_motion.formats.bvh import read_bvh
     >>> path = pathlib.Path(tempfile.mkdtemp()) / "stick.bvh"
     >>> _ = path.write_text('''HIERARCHY
     ... ROOT hips

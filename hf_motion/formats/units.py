@@ -36,7 +36,7 @@ def units_per_metre(unit: str | float) -> float:
         ValueError: If it is neither.
 
     Example:
-    >>> from hf_motion.data.units import units_per_metre
+    >>> from hf_motion.formats.units import units_per_metre
     >>> units_per_metre("cm"), units_per_metre(39.37), units_per_metre("39.37")
     (100.0, 39.37, 39.37)
     """
@@ -55,7 +55,7 @@ def unit_name(units: float) -> str:
     """What a number of file units in one metre is called, for messages.
 
     Example:
-    >>> from hf_motion.data.units import unit_name
+    >>> from hf_motion.formats.units import unit_name
     >>> unit_name(100.0), unit_name(42.0)
     ('cm', '1/42 m')
     """

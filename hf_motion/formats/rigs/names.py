@@ -1,4 +1,4 @@
-"""Joint names of the known rigs: plain tables, of which `hf_motion.data.rigs` makes `RIGS`.
+"""Joint names of the known rigs: plain tables, of which `hf_motion.formats.rigs.recognise` makes `RIGS`.
 
 Several names of a joint stand with `|` between; the first that a file has is taken. `^` is a file's first joint, `<joint>_end` an
 End Site, and a name that ends with `|` may be missing, for spine joints and collars, which are then placed between others. The
@@ -33,7 +33,7 @@ _HUMANOID = {
     "shoulder": "{Left}UpperArm", "elbow": "{Left}LowerArm", "wrist": "{Left}Hand",
 }  # fmt: skip
 
-# Arguments of `hf_motion.data.rigs.Rig` by name.
+# Arguments of `hf_motion.formats.rigs.Rig` by name.
 RIG_NAMES: dict[str, dict[str, Any]] = {
     "smpl": {
         "joints": {"pelvis": "Pelvis", "spine1": "Spine1|Torso", "spine2": "Spine2|Spine", "spine3": "Spine3|Chest", "neck": "Neck"}
@@ -158,3 +158,36 @@ RIG_NAMES: dict[str, dict[str, Any]] = {
         ),
     },
 }  # fmt: skip
+
+# What the 22 joints are called where a file is written for a rig, in our order.
+_SMPL = (
+    "Pelvis", "L_Hip", "R_Hip", "Spine1", "L_Knee", "R_Knee", "Spine2", "L_Ankle", "R_Ankle", "Spine3", "L_Foot", "R_Foot", "Neck",
+    "L_Collar", "R_Collar", "Head", "L_Shoulder", "R_Shoulder", "L_Elbow", "R_Elbow", "L_Wrist", "R_Wrist",
+)  # fmt: skip
+_MIXAMO = (
+    "Hips", "LeftUpLeg", "RightUpLeg", "Spine", "LeftLeg", "RightLeg", "Spine1", "LeftFoot", "RightFoot", "Spine2", "LeftToeBase",
+    "RightToeBase", "Neck", "LeftShoulder", "RightShoulder", "Head", "LeftArm", "RightArm", "LeftForeArm", "RightForeArm", "LeftHand",
+    "RightHand",
+)  # fmt: skip
+_UNITY = (
+    "Hips", "LeftUpperLeg", "RightUpperLeg", "Spine", "LeftLowerLeg", "RightLowerLeg", "Chest", "LeftFoot", "RightFoot", "UpperChest",
+    "LeftToes", "RightToes", "Neck", "LeftShoulder", "RightShoulder", "Head", "LeftUpperArm", "RightUpperArm", "LeftLowerArm",
+    "RightLowerArm", "LeftHand", "RightHand",
+)  # fmt: skip
+_UNREAL = (
+    "pelvis", "thigh_l", "thigh_r", "spine_01", "calf_l", "calf_r", "spine_02", "foot_l", "foot_r", "spine_03", "ball_l", "ball_r",
+    "neck_01", "clavicle_l", "clavicle_r", "head", "upperarm_l", "upperarm_r", "lowerarm_l", "lowerarm_r", "hand_l", "hand_r",
+)  # fmt: skip
+_CMU_SPINE = {"Spine": "LowerBack", "Spine1": "Spine", "Spine2": "Spine1"}
+
+# Arguments `written` and `between` of `hf_motion.formats.rigs.Rig` by name.
+WRITTEN_NAMES: dict[str, dict[str, Any]] = {
+    "smpl": {"written": _SMPL},
+    "mixamo": {"written": tuple(f"mixamorig:{name}" for name in _MIXAMO)},
+    "cmu": {
+        "written": tuple(_CMU_SPINE.get(name, name) for name in _MIXAMO),
+        "between": {"LeftUpLeg": "LHipJoint", "RightUpLeg": "RHipJoint", "Head": "Neck1"},
+    },
+    "unity": {"written": _UNITY},
+    "unreal": {"written": _UNREAL},
+}

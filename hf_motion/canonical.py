@@ -7,9 +7,9 @@ from dataclasses import replace
 import numpy as np
 import torch
 
-from ..motion import Motion
-from ..representation import HumanML3DRepresentation
-from ..skeletons import Skeleton, get_skeleton
+from .motion import Motion
+from .representation import HumanML3DRepresentation
+from .skeletons import Skeleton, get_skeleton
 
 
 def put_on_floor(motion: Motion) -> Motion:
@@ -20,7 +20,7 @@ def put_on_floor(motion: Motion) -> Motion:
     Example:
     >>> import numpy as np
     >>> from hf_motion import Motion
-    >>> from hf_motion.data.canonical import put_on_floor
+    >>> from hf_motion.canonical import put_on_floor
     >>> float(put_on_floor(Motion(np.full((2, 22, 3), 0.5))).joints[..., 1].min())
     0.0
     """

@@ -13,13 +13,13 @@ from tqdm.auto import tqdm
 
 from ..alignment import Alignment, align_motions
 from ..correction import correction
-from ..data.take import MotionInput, take_motion
 from ..deviation import THRESHOLD, Deviation, is_same, measure_deviation
+from ..formats.take import MotionInput, take_motion
 from ..motion import Motion
+from ..nn.generators import spawn_generators
+from ..pipelines.task import MotionPipeline
 from ..utils.asked import asked_generator
 from ..utils.text import say_once
-from .motion_diffusion import spawn_generators
-from .task import MotionPipeline
 
 logger = logging.getLogger("hf_motion")
 
@@ -155,7 +155,7 @@ def distances_after(candidates: Sequence[str], alignment: Alignment, editor: Any
     Returns:
         `list[float]`: `Alignment.cost` of each, metres; infinity where the editor cannot do it, which a warning says.
     """
-    from ..corrections import apply_instruction
+    from .editing import apply_instruction
 
     source, target = (motion[: max_frames or len(motion)] for motion in (alignment.source, alignment.warped))
     known: dict[str, float] = {}

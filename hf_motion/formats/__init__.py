@@ -1,0 +1,45 @@
+"""Motion files: one module per format, reading and writing side by side."""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .amass import read_amass, write_amass
+    from .bvh import read_bvh, write_bvh
+    from .csv import write_csv
+    from .glb import write_glb
+    from .json import read_json, write_json
+    from .npz import read_npz, write_npz
+    from .read import inspect_motion, read_motion
+    from .rigs import RIGS, WRITTEN_RIGS
+    from .take import take_motion
+
+# Readers and writers need torch, which takes a second to import; the names of rigs are asked for earlier.
+_MODULES = {
+    "RIGS": "rigs",
+    "WRITTEN_RIGS": "rigs",
+    "inspect_motion": "read",
+    "read_amass": "amass",
+    "read_bvh": "bvh",
+    "read_json": "json",
+    "read_motion": "read",
+    "read_npz": "npz",
+    "take_motion": "take",
+    "write_amass": "amass",
+    "write_bvh": "bvh",
+    "write_csv": "csv",
+    "write_glb": "glb",
+    "write_json": "json",
+    "write_npz": "npz",
+}
+
+__all__ = [
+    "RIGS", "WRITTEN_RIGS", "inspect_motion", "read_amass", "read_bvh", "read_json", "read_motion", "read_npz", "take_motion",
+    "write_amass", "write_bvh", "write_csv", "write_glb", "write_json", "write_npz",
+]  # fmt: skip
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f".{_MODULES[name]}", __name__), name)

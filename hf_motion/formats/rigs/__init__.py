@@ -1,0 +1,6 @@
+"""Rigs: which joints of a file are ours, and what ours are called in a file."""
+
+from .recognise import RIGS, Rig, get_rig, left_out, load_mapping, one_body, recognise_rig
+from .writing import WRITTEN_RIGS, rigged
+
+__all__ = ["RIGS", "WRITTEN_RIGS", "Rig", "get_rig", "left_out", "load_mapping", "one_body", "recognise_rig", "rigged"]
