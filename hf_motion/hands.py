@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -53,6 +54,39 @@ def with_hands(motion: Motion, skeleton: str | Skeleton = "smplx-52") -> Motion:
     fingers = [np.einsum("fij,kj->fki", turns[:, side], scale * hand) for side, hand in enumerate(relaxed_hands())]
     hands = [motion.joints[:, [wrist]] + hand for wrist, hand in zip(wrist_joints(HUMANML3D_22), fingers, strict=True)]
     return replace(motion, joints=np.concatenate([motion.joints, *hands], axis=1), skeleton=skeleton)
+
+
+def fill_hands(motion: Motion, lacking: Sequence[str]) -> Motion:
+    """The same motion with relaxed fingers in the place of those that are not known.
+
+    Where a hand has two other fingers or more, the palm lies as their joints and the wrist do; with fewer, as `with_hands` has it.
+
+    Args:
+        motion (`Motion`): On a skeleton with fingers; where the joints `lacking` are does not matter.
+        lacking (`Sequence[str]`): Joints of fingers that are not known.
+
+    Returns:
+        `Motion`: On the same skeleton.
+    """
+    skeleton = _with_fingers(motion.skeleton)
+    joints = motion.joints.copy()
+    relaxed = with_hands(without_hands(motion)).joints
+    for side, wrist in zip(("left", "right"), wrist_joints(skeleton), strict=True):
+        hand = np.array(skeleton.groups[f"{side}_hand"])
+        unknown = np.isin(np.array(skeleton.joint_names)[hand], lacking)
+        filled = relaxed[:, hand] - relaxed[:, [wrist]]
+        if (~unknown).sum() >= 6:
+            known = joints[:, hand[~unknown]] - joints[:, [wrist]]
+            filled = filled @ _turn_onto(filled[:, ~unknown], known).swapaxes(-1, -2)
+        joints[:, hand[unknown]] = (joints[:, [wrist]] + filled)[:, unknown]
+    return replace(motion, joints=joints)
+
+
+def _turn_onto(vectors: np.ndarray, wanted: np.ndarray) -> np.ndarray:
+    """Rotations (frames, 3, 3) that bring vectors (frames, vectors, 3) closest to others (Kabsch 1976)."""
+    left, _, right = np.linalg.svd(wanted.swapaxes(-1, -2).astype(np.float64) @ vectors)
+    left[..., -1] *= np.linalg.det(left @ right)[..., None]
+    return left @ right
 
 
 def without_hands(motion: Motion) -> Motion:
