@@ -19,7 +19,7 @@ def with_hands(motion: Motion, skeleton: str | Skeleton = "smplx-52") -> Motion:
     """The same motion with fingers, both hands relaxed: fingers half bent, palms turned as forearms are.
 
     Nothing is known about hands of a motion on 22 joints. Their size goes with the forearms', their turn about the forearm with the plane
-    in which the elbow bends.
+    in which the elbow bends, or with the motion's own rotations of the wrists where it has some.
 
     Args:
         motion (`Motion`): On `humanml3d-22`. A motion that has the fingers already is returned as it is.
@@ -51,9 +51,21 @@ def with_hands(motion: Motion, skeleton: str | Skeleton = "smplx-52") -> Motion:
             "hf_motion.data.read.read_motion, which maps its joints."
         )
     turns, scale = _wrists(motion)
-    fingers = [np.einsum("fij,kj->fki", turns[:, side], scale * hand) for side, hand in enumerate(relaxed_hands())]
-    hands = [motion.joints[:, [wrist]] + hand for wrist, hand in zip(wrist_joints(HUMANML3D_22), fingers, strict=True)]
-    return replace(motion, joints=np.concatenate([motion.joints, *hands], axis=1), skeleton=skeleton)
+    turned = [np.einsum("fij,kj->fki", turns[:, side], scale * hand) for side, hand in enumerate(relaxed_hands())]
+    hands = [motion.joints[:, [wrist]] + hand for wrist, hand in zip(wrist_joints(HUMANML3D_22), turned, strict=True)]
+    joints = np.concatenate([motion.joints, *hands], axis=1)
+    if motion.rotations is None or motion.rest_offsets is None:
+        return replace(motion, joints=joints, skeleton=skeleton)
+    # The fingers rest as they are, and never turn against the wrists.
+    rest = motion.rest_offsets if motion.rest_offsets.ndim == 2 else motion.rest_offsets.mean(axis=0)
+    offsets = [hand @ turn.T for hand, turn in zip(scale * _from_parents(relaxed_hands()), _rest_turns(rest), strict=True)]
+    offsets = np.concatenate(offsets).astype(np.float32)
+    offsets = np.broadcast_to(offsets, (*motion.rest_offsets.shape[:-2], *offsets.shape))
+    still = np.broadcast_to(np.array([1, 0, 0, 0], np.float32), (len(motion), 30, 4))
+    return replace(
+        motion, joints=joints, skeleton=skeleton, rotations=np.concatenate([motion.rotations, still], axis=1),
+        rest_offsets=np.concatenate([motion.rest_offsets, offsets], axis=-2),
+    )  # fmt: skip
 
 
 def fill_hands(motion: Motion, lacking: Sequence[str]) -> Motion:
@@ -69,8 +81,10 @@ def fill_hands(motion: Motion, lacking: Sequence[str]) -> Motion:
         `Motion`: On the same skeleton.
     """
     skeleton = _with_fingers(motion.skeleton)
-    joints = motion.joints.copy()
-    relaxed = with_hands(without_hands(motion)).joints
+    relaxed_motion = with_hands(without_hands(motion), skeleton)
+    if len(lacking) == 30:
+        return relaxed_motion
+    joints, relaxed = motion.joints.copy(), relaxed_motion.joints
     for side, wrist in zip(("left", "right"), wrist_joints(skeleton), strict=True):
         hand = np.array(skeleton.groups[f"{side}_hand"])
         unknown = np.isin(np.array(skeleton.joint_names)[hand], lacking)
@@ -101,7 +115,11 @@ def without_hands(motion: Motion) -> Motion:
         raise ValueError(
             f"A motion on {motion.skeleton.name!r} does not begin with the 22 joints of a body, so its fingers cannot be left out."
         )
-    return replace(motion, joints=motion.joints[:, : len(HUMANML3D_22)].copy(), skeleton=HUMANML3D_22)
+    count = len(HUMANML3D_22)
+    rotations, offsets = motion.rotations, motion.rest_offsets
+    if rotations is not None and offsets is not None:
+        rotations, offsets = rotations[:, :count].copy(), offsets[..., :count, :].copy()
+    return replace(motion, joints=motion.joints[:, :count].copy(), skeleton=HUMANML3D_22, rotations=rotations, rest_offsets=offsets)
 
 
 def wrist_joints(skeleton: Skeleton) -> tuple[int, int]:
@@ -130,23 +148,40 @@ def _with_fingers(skeleton: str | Skeleton) -> Skeleton:
     return skeleton
 
 
+def _from_parents(hands: np.ndarray) -> np.ndarray:
+    """Positions (..., 15, 3) of a hand's joints from the wrist as vectors from the joint before."""
+    fingers = hands.reshape(*hands.shape[:-2], len(FINGERS), 3, 3)
+    return np.diff(fingers, axis=-2, prepend=0).reshape(hands.shape)
+
+
+def _rest_turns(rest_offsets: np.ndarray) -> list[np.ndarray]:
+    """Rotations (3, 3) of both hands from the T-pose to a rest pose in which forearms point elsewhere."""
+    import torch
+
+    from .representation.rotations import quaternion_between, quaternion_to_matrix
+
+    forearms = torch.from_numpy(rest_offsets[list(wrist_joints(HUMANML3D_22))].astype(np.float64))
+    sideways = torch.tensor([[1.0, 0, 0], [-1, 0, 0]], dtype=torch.float64)
+    return list(quaternion_to_matrix(quaternion_between(sideways, forearms)).numpy())
+
+
 def _wrists(motion: Motion) -> tuple[np.ndarray, float]:
-    """World rotations of both forearms from the T-pose, (frames, 2, 3, 3), and the body's size by them, 1 for the reference body's."""
+    """World rotations of both wrists from the T-pose, (frames, 2, 3, 3), and the size of the forearms, 1 for the reference body's."""
     import torch
 
     from .kinematics import solve_rotations
+    from .pose import world_rotations
     from .representation.rotations import quaternion_to_matrix
 
     skeleton = motion.skeleton
-    rotations, _, _ = solve_rotations(torch.from_numpy(motion.joints).double(), skeleton)
-    local = quaternion_to_matrix(rotations).numpy()
     wrists = list(wrist_joints(skeleton))
-    turns = []
-    for joint in wrists:
-        turn = local[:, joint]
-        while (joint := skeleton.parents[joint]) >= 0:
-            turn = local[:, joint] @ turn
-        turns.append(turn)
-    elbows = [skeleton.parents[wrist] for wrist in wrists]
-    lengths = np.linalg.norm(motion.joints[:, wrists] - motion.joints[:, elbows], axis=-1)
-    return np.stack(turns, axis=1), float(np.median(lengths) / np.mean([skeleton.rest_lengths[wrist] for wrist in wrists]))
+    if motion.rotations is None or motion.rest_offsets is None:
+        local = solve_rotations(torch.from_numpy(motion.joints).double(), skeleton)[0].numpy()
+        rest = np.eye(3)
+    else:
+        local = motion.rotations.astype(np.float64)
+        offsets = motion.rest_offsets if motion.rest_offsets.ndim == 2 else motion.rest_offsets.mean(axis=0)
+        rest = np.stack(_rest_turns(offsets))
+    world = quaternion_to_matrix(torch.from_numpy(world_rotations(local, skeleton)[:, wrists].copy())).numpy()
+    lengths = np.linalg.norm(motion.joints[:, wrists] - motion.joints[:, [skeleton.parents[wrist] for wrist in wrists]], axis=-1)
+    return world @ rest, float(np.median(lengths) / np.mean([skeleton.rest_lengths[wrist] for wrist in wrists]))

@@ -213,3 +213,36 @@ def test_convert_with_fingers(tmp_path: Path) -> None:
         refused = runner.invoke(app, arguments)
         assert refused.exit_code != 0
         assert message in refused.output
+
+
+def test_relaxed_hands_keep_the_rotations_of_the_body(tmp_path: Path) -> None:
+    body = read_motion(FIXTURES / "bandai_wave.bvh")
+    assert body.rotations is not None
+    motion = read_motion(FIXTURES / "bandai_wave.bvh", skeleton="smplx-52", relaxed_hands=True)
+    assert motion.rotations is not None
+    np.testing.assert_allclose(motion.rotations[:, :22], body.rotations, atol=1e-5)
+    np.testing.assert_allclose(without_hands(motion).joints, body.joints, atol=1e-6)
+    assert without_hands(motion).rotations is not None
+    np.testing.assert_allclose(with_hands(body).joints, motion.joints, atol=1e-5)
+    fingers = inspect_motion(FIXTURES / "cmu/02_01_iclone.bvh", skeleton="smplx-52").motion
+    assert fingers.rotations is not None
+    assert fingers.rotations.shape == (len(fingers), 52, 4)
+
+
+@pytest.mark.parametrize(("model", "first"), [("smplh", 22), ("smplx", 25)])
+def test_amass_files_have_the_fingers_of_their_model(model: str, first: int, tmp_path: Path) -> None:
+    from test_amass import amass, body_model
+
+    body_model(tmp_path / "model.npz", joints=55 if model == "smplx" else 52)
+    values = amass(tmp_path / "a.npz", model, gender=np.array("neutral"))
+    options = {"body_models": tmp_path / "model.npz", "unit": "m"}
+    whole = read_motion(tmp_path / "a.npz", skeleton=f"{model}-52", **options)
+    body = read_motion(tmp_path / "a.npz", **options)
+    np.testing.assert_allclose(whole.joints[:, :22], body.joints, atol=1e-5)
+    turns = values["poses"].reshape(-1, len(values["poses"][0]) // 3, 3)[:, first : first + 30]
+    angles = 2 * np.arccos(np.abs(np.clip(whole.rotations[:, 22:, 0], -1, 1)))
+    wanted = np.linalg.norm(turns, axis=-1)
+    np.testing.assert_allclose(angles, np.abs((wanted + np.pi) % (2 * np.pi) - np.pi), atol=2e-3)
+    amass(tmp_path / "b.npz", "smpl", gender=np.array("neutral"))
+    with pytest.raises(ValueError, match="does not have any fingers"):
+        read_motion(tmp_path / "b.npz", skeleton="smplx-52", **options)

@@ -12,6 +12,8 @@ import numpy as np
 
 from ..motion import Motion
 from ..skeletons import HUMANML3D_22, Skeleton, get_skeleton
+from .animation import Animation
+from .mapping import map_animation
 from .read import read_motion
 from .rigs import has_fingers, recognise_rig, weights_onto
 
@@ -58,7 +60,7 @@ def _onto(motion: Motion, wanted: Skeleton) -> Motion:
     if (names, motion.skeleton.parents) == (wanted.joint_names, wanted.parents):
         return motion
     if set(wanted.joint_names) <= set(names):
-        return replace(motion, joints=motion.joints[:, [names.index(name) for name in wanted.joint_names]], skeleton=wanted)
+        return _mapped(motion, np.eye(len(names))[[names.index(name) for name in wanted.joint_names]], wanted)
     if wanted != HUMANML3D_22 and not has_fingers(wanted):
         raise ValueError(
             f"The joints of skeleton {motion.skeleton.name!r} are not those of {wanted.name!r}, and other rigs are mapped to "
@@ -75,4 +77,10 @@ def _onto(motion: Motion, wanted: Skeleton) -> Motion:
         )
     for note in notes:
         logger.warning("The motion on skeleton %s: %s.", motion.skeleton.name, note)
-    return replace(motion, joints=weights @ motion.joints.astype(np.float64), skeleton=wanted)
+    return _mapped(motion, weights, wanted)
+
+
+def _mapped(motion: Motion, weights: np.ndarray, wanted: Skeleton) -> Motion:
+    own = Animation(motion.joints.astype(np.float64), motion.rotations, motion.rest_offsets)
+    made = map_animation(own, motion.skeleton, weights, wanted)
+    return replace(motion, joints=made.joints, skeleton=wanted, rotations=made.rotations, rest_offsets=made.rest_offsets)
