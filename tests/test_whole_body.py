@@ -1,16 +1,23 @@
 """52 joints: skeletons, relaxed hands, features, bones of one length, inverse kinematics."""
 
+import json
+import re
+import time
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from scipy.spatial.transform import Rotation
 
 from hf_motion import HumanML3DRepresentation, Motion, MotionFeatureExtractor, Skeleton
+from hf_motion.data.check import check_dataset
+from hf_motion.data.check_report import save_report
 from hf_motion.data.motion_text import load_motion_rows, read_row
 from hf_motion.hands import relaxed_hands, with_hands, without_hands
 from hf_motion.kinematics import forward_kinematics, solve_rotations
+from hf_motion.rendering.figure import bone_radii, build_figure, with_finger_tips
 from hf_motion.representation import HumanTomatoRepresentation
 from hf_motion.representation.fixed_bones import fixed_bones
 from hf_motion.skeletons import FINGERS, HUMANML3D_22, KIT_21, SMPLH_52, SMPLX_52, get_skeleton
@@ -234,3 +241,66 @@ def test_wrists_and_fingers_turn_as_they_were_turned() -> None:
     angles = torch.rad2deg(2 * torch.acos((found * rotations).sum(-1).abs().clamp(max=1)))
     assert angles[:, [20, middle]].max() < 0.1
     assert angles.max() < 1
+
+
+def test_long_clips_are_solved_in_a_moment() -> None:
+    clip = CLIPS[0].joints
+    joints = torch.from_numpy(with_hands(Motion(np.concatenate([clip] * 10)[:196])).joints)
+    times = []
+    for _ in range(5):
+        start = time.process_time()
+        solve_rotations(joints, SMPLX_52)
+        times.append(time.process_time() - start)
+    assert min(times) < 0.12 * max(1, torch.get_num_threads())
+
+
+def test_fingers_are_drawn_in_proportion(clips: list[Motion], tmp_path: Path) -> None:
+    whole, body = build_figure(clips[0]), build_figure(without_hands(clips[0]))
+    assert whole.starts.shape[1] == body.starts.shape[1] + 40, "30 bones and 10 tips"
+    assert bone_radii(clips[0])[1] == pytest.approx(bone_radii(without_hands(clips[0]))[1]), "hands do not make a body thicker"
+    thin = (whole.radii < 0.7 * body.radii.min()).any(axis=1)
+    assert thin.sum() == 40
+    np.testing.assert_array_equal(whole.starts[:, -1], body.starts[:, -1])
+    tips = with_finger_tips(clips[0])
+    assert with_finger_tips(without_hands(clips[0])).skeleton is HUMANML3D_22
+    assert (len(tips.skeleton), tips.skeleton.parents[-1]) == (62, 51)
+    player = clips[0].save(tmp_path / "a.html").read_text()
+    packed = json.loads(re.search(r'"bones":(\[\[.*?\]\])', player)[1])
+    assert len(packed) == 61
+    assert clips[0].save(tmp_path / "a.png").stat().st_size > 1000
+
+
+def hands_of(motion: Motion, change: str) -> np.ndarray:
+    """Faults put into hands."""
+    joints = motion.joints.copy()
+    if change == "finger_jump":
+        joints[10, SMPLX_52.joint("left_index3")] += 0.15
+    elif change == "frozen_hands":
+        joints = with_hands(without_hands(motion)).joints
+    elif change == "backward_fingers":
+        for side in ("left", "right"):
+            for finger in FINGERS[:4]:
+                one, two, three = (SMPLX_52.joint(f"{side}_{finger}{number}") for number in (1, 2, 3))
+                across = joints[:, SMPLX_52.joint(f"{side}_pinky1")] - joints[:, SMPLX_52.joint(f"{side}_index1")]
+                turn = Rotation.from_rotvec(across / np.linalg.norm(across, axis=-1, keepdims=True) * (-1.2 if side == "left" else 1.2))
+                size = np.linalg.norm(joints[:, three] - joints[:, two], axis=-1, keepdims=True)
+                bone = joints[:, two] - joints[:, one]
+                joints[:, three] = joints[:, two] + turn.apply(bone / np.linalg.norm(bone, axis=-1, keepdims=True)) * size
+    return joints
+
+
+@pytest.mark.parametrize("change", [None, "finger_jump", "frozen_hands", "backward_fingers"])
+def test_faults_of_hands_are_found(change: str | None, tmp_path: Path) -> None:
+    clip = CLIPS[2]
+    relaxed = with_hands(clip).joints
+    share = 0.15 * np.sin(np.linspace(0, 6, len(clip)))[:, None, None]
+    joints = relaxed.copy()
+    joints[:, HANDS] += share * (np.repeat(relaxed[:, WRISTS], 15, axis=1) - relaxed[:, HANDS])
+    joints = hands_of(Motion(joints, 20, SMPLX_52), change) if change else joints
+    row = {"id": "a", "fps": 20.0, "n_frames": len(joints), "skeleton": "smplx-52", "joints": joints.ravel().astype(np.float32)}
+    row["captions"] = [{"text": "a person waves", "pos_tagged": None, "f_tag": 0.0, "to_tag": 0.0, "origin": ""}]
+    pd.DataFrame([row]).to_parquet(tmp_path / "rows.parquet")
+    report = check_dataset(str(tmp_path / "rows.parquet"), show_progress=False)
+    assert set(report.counts) & {"finger_jump", "frozen_hands", "backward_fingers"} == ({change} if change else set())
+    page = save_report(report, tmp_path / "report.html").read_text()
+    assert "Fastest finger" in page

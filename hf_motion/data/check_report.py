@@ -25,6 +25,8 @@ _PLOTS = {
     "skating": ("Frames in which feet slide", "%", 100, ("skating",)),
     "toes": ("Frames in which a foot points backward", "%", 100, ("toes",)),
     "bones": ("Change of a bone's length", "%", 100, ("bones",)),
+    "finger_speed": ("Fastest finger against its wrist", "m/s", 1, ("finger_speed",)),
+    "backward": ("Frames in which a finger bends back", "%", 100, ("backward",)),
 }
 
 
