@@ -50,7 +50,7 @@ def with_hands(motion: Motion, skeleton: str | Skeleton = "smplx-52") -> Motion:
             f"Hands are put on motions of skeleton 'humanml3d-22', this one is on {motion.skeleton.name!r}. Read its file with "
             "hf_motion.data.read.read_motion, which maps its joints."
         )
-    turns, scale = _wrists(motion)
+    turns, scale = wrist_turns(motion)
     turned = [np.einsum("fij,kj->fki", turns[:, side], scale * hand) for side, hand in enumerate(relaxed_hands())]
     hands = [motion.joints[:, [wrist]] + hand for wrist, hand in zip(wrist_joints(HUMANML3D_22), turned, strict=True)]
     joints = np.concatenate([motion.joints, *hands], axis=1)
@@ -91,12 +91,12 @@ def fill_hands(motion: Motion, lacking: Sequence[str]) -> Motion:
         filled = relaxed[:, hand] - relaxed[:, [wrist]]
         if (~unknown).sum() >= 6:
             known = joints[:, hand[~unknown]] - joints[:, [wrist]]
-            filled = filled @ _turn_onto(filled[:, ~unknown], known).swapaxes(-1, -2)
+            filled = filled @ turn_onto(filled[:, ~unknown], known).swapaxes(-1, -2)
         joints[:, hand[unknown]] = (joints[:, [wrist]] + filled)[:, unknown]
     return replace(motion, joints=joints)
 
 
-def _turn_onto(vectors: np.ndarray, wanted: np.ndarray) -> np.ndarray:
+def turn_onto(vectors: np.ndarray, wanted: np.ndarray) -> np.ndarray:
     """Rotations (frames, 3, 3) that bring vectors (frames, vectors, 3) closest to others (Kabsch 1976)."""
     left, _, right = np.linalg.svd(wanted.swapaxes(-1, -2).astype(np.float64) @ vectors)
     left[..., -1] *= np.linalg.det(left @ right)[..., None]
@@ -165,7 +165,7 @@ def _rest_turns(rest_offsets: np.ndarray) -> list[np.ndarray]:
     return list(quaternion_to_matrix(quaternion_between(sideways, forearms)).numpy())
 
 
-def _wrists(motion: Motion) -> tuple[np.ndarray, float]:
+def wrist_turns(motion: Motion) -> tuple[np.ndarray, float]:
     """World rotations of both wrists from the T-pose, (frames, 2, 3, 3), and the size of the forearms, 1 for the reference body's."""
     import torch
 
@@ -185,3 +185,23 @@ def _wrists(motion: Motion) -> tuple[np.ndarray, float]:
     world = quaternion_to_matrix(torch.from_numpy(world_rotations(local, skeleton)[:, wrists].copy())).numpy()
     lengths = np.linalg.norm(motion.joints[:, wrists] - motion.joints[:, [skeleton.parents[wrist] for wrist in wrists]], axis=-1)
     return world @ rest, float(np.median(lengths) / np.mean([skeleton.rest_lengths[wrist] for wrist in wrists]))
+
+
+def finger_bends(fingers: np.ndarray, side: str) -> np.ndarray:
+    """How far each finger but the thumb bends in its middle joint.
+
+    Args:
+        fingers (`numpy.ndarray`): Joints of a hand in the order of `smplx-52`, (frames, 15, 3), in any unit and place.
+        side (`str`): `"left"` or `"right"`.
+
+    Returns:
+        `numpy.ndarray`: (frames, 4) radians, negative towards the back of the hand, about the line through the knuckles of index and
+        little finger.
+    """
+    chains = fingers.astype(np.float64).reshape(len(fingers), len(FINGERS), 3, 3)[:, :-1]
+    index, pinky = (chains[:, FINGERS.index(finger), 0] for finger in ("index", "pinky"))
+    axis = pinky - index if side == "left" else index - pinky
+    axis = (axis / np.maximum(np.linalg.norm(axis, axis=-1, keepdims=True), 1e-9))[:, None]
+    # Sideways spread is no bend: what lies along the axis is left out.
+    first, second = (bone - (bone * axis).sum(-1, keepdims=True) * axis for bone in np.moveaxis(np.diff(chains, axis=2), 2, 0))
+    return np.arctan2((np.cross(first, second) * axis).sum(-1), (first * second).sum(-1))

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from ..hands import finger_bends
 from ..skeletons import Skeleton
-
-_FINGERS = ("index", "middle", "pinky", "ring")
 
 
 def measure_hands(joints: np.ndarray, fps: float, skeleton: Skeleton) -> dict[str, float]:
@@ -35,22 +34,7 @@ def measure_hands(joints: np.ndarray, fps: float, skeleton: Skeleton) -> dict[st
         speed.append(float(steps.max(initial=0) * fps))
         off = np.pad(np.linalg.norm(local[1:-1] - (local[:-2] + local[2:]) / 2, axis=-1), ((2, 2), (0, 0)))
         leap.append(float(np.where(off[2:-2] > 4 * np.maximum(off[:-4], off[4:]), off[2:-2], 0).max(initial=0)))
-        backward |= (finger_bends(joints, skeleton, side) < -np.radians(30)).any(axis=1)
+        backward |= (finger_bends(joints[:, list(hand)], side) < -np.radians(30)).any(axis=1)
     return {
         "finger_travel": max(travel), "finger_speed": max(speed), "finger_leap": max(leap), "backward": float(backward.mean()),
     }  # fmt: skip
-
-
-def finger_bends(joints: np.ndarray, skeleton: Skeleton, side: str) -> np.ndarray:
-    """How far each finger but the thumb bends in its middle joint, (frames, 4) radians, negative towards the back of the hand.
-
-    The axis is the line through the knuckles of index and little finger.
-    """
-    at = {name: joints[:, skeleton.joint(f"{side}_{name}")].astype(np.float64) for name in ("index1", "pinky1")}
-    axis = at["pinky1"] - at["index1"] if side == "left" else at["index1"] - at["pinky1"]
-    chains = [[skeleton.joint(f"{side}_{finger}{number}") for finger in _FINGERS] for number in (1, 2, 3)]
-    one, two, three = (joints[:, chain].astype(np.float64) for chain in chains)
-    axis = (axis / np.maximum(np.linalg.norm(axis, axis=-1, keepdims=True), 1e-9))[:, None]
-    # Sideways spread is no bend: what lies along the axis is left out.
-    first, second = (bone - (bone * axis).sum(-1, keepdims=True) * axis for bone in (two - one, three - two))
-    return np.arctan2((np.cross(first, second) * axis).sum(-1), (first * second).sum(-1))
