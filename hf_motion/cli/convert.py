@@ -37,6 +37,7 @@ class _Wishes:
     texts: list[str]
     recorded_bones: bool
     keep_proportions: bool
+    skeleton: str | None
     reading: dict[str, Any]
     faces: list[Path]
     face_fps: float | None
@@ -73,9 +74,16 @@ def convert(
     face_fps: Annotated[float | None, typer.Option(help="Frames per second of the faces, where they do not say or say it wrong.")] = None,
     face_offset: Annotated[float, typer.Option(help="Seconds from the beginning of the body to that of the face.")] = 0.0,
     body_models: Annotated[Path | None, typer.Option(help="Folder of the licensed SMPL, SMPL-H or SMPL-X models, for AMASS files.")] = None,
+    skeleton: Annotated[
+        str | None, typer.Option(help="Joints of the result: humanml3d-22, smplx-52 or smplh-52 (with fingers); the file's by default.")
+    ] = None,
+    relaxed_hands: Annotated[
+        bool, typer.Option("--relaxed-hands", help="Put relaxed fingers in the place of those that --skeleton has and a file has not.")
+    ] = False,
 ) -> None:
     """Convert motion files; several stand side by side in one .html, .mp4, .gif or .png, or go to a folder one by one."""
     reading = {"unit": unit, "up": up, "source_fps": source_fps, "asf": asf, "body_models": body_models}
+    reading["relaxed_hands"] = relaxed_hands
     with user_errors():
         from ..finishing import Finish
 
@@ -88,6 +96,7 @@ def convert(
             list(text or ()),
             recorded_bones,
             keep_proportions,
+            skeleton,
             reading,
             list(face or ()),
             face_fps,
@@ -149,6 +158,7 @@ def _targets(sources: list[Path], target: Path, format_: str | None) -> list[Pat
 def _check(sources: list[Path], targets: list[Path], wishes: _Wishes) -> None:
     """Refuse what cannot be done before anything is read."""
     from ..motion import check_fps
+    from ..skeletons import get_skeleton
 
     suffix = targets[0].suffix.lower()
     wishes.finish.check([suffix])
@@ -171,17 +181,22 @@ def _check(sources: list[Path], targets: list[Path], wishes: _Wishes) -> None:
     for rate in (wishes.fps, wishes.face_fps):
         if rate is not None:
             check_fps(rate)
+    if wishes.skeleton is not None:
+        get_skeleton(wishes.skeleton)
+    if wishes.reading["relaxed_hands"] and wishes.skeleton is None:
+        raise ValueError("--relaxed-hands needs --skeleton smplx-52 or smplh-52, which have fingers.")
     same = [source for source in sources for path in targets if source.resolve() == path.resolve()]
     if same:
         raise ValueError(f"{str(same[0])!r} would be overwritten by its own conversion; write to another file or folder.")
 
 
 def _read(path: Path, wishes: _Wishes) -> MotionSource:
-    """The motion with its own joints, or on the 22 where the wishes need those."""
+    """The motion on the joints that were asked for, else with its own, or on the 22 where the wishes need those."""
     from ..formats.read import inspect_motion
 
     mapped = wishes.finish.rig is not None or wishes.layout == "amass" or wishes.finish.contact_cleanup or wishes.mapping is not None
-    return inspect_motion(path, fps=wishes.fps, mapping=wishes.mapping, skeleton="humanml3d-22" if mapped else None, **wishes.reading)
+    skeleton = wishes.skeleton or ("humanml3d-22" if mapped else None)
+    return inspect_motion(path, fps=wishes.fps, mapping=wishes.mapping, skeleton=skeleton, **wishes.reading)
 
 
 def _with_face(motion: Motion, path: Path, wishes: _Wishes) -> Motion:

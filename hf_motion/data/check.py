@@ -16,6 +16,7 @@ from tqdm.auto import tqdm
 from ..skeletons import Skeleton, get_skeleton
 from ..utils.extras import require
 from .check_faces import judge_face, measure_face
+from .check_hands import measure_hands
 from .face_columns import face_of_row
 from .motion_text import load_motion_rows
 from .sources.rows import plain_value
@@ -39,6 +40,9 @@ KINDS = {
     "skating": "feet slide along the floor",
     "toes": "a foot points backward on its leg",
     "bones": "a bone changes its length",
+    "finger_jump": "a finger moves faster than a hand can, or leaps for one frame",
+    "frozen_hands": "no finger moves against its hand",
+    "backward_fingers": "a finger bends toward the back of the hand",
     "sides": "the other side moves than the caption says",
     "face_frozen": "nothing in the face changes for a long time",
     "face_jump": "the face leaps for one frame",
@@ -70,6 +74,10 @@ class CheckSettings:
         face_jump (`float`, defaults to 0.2): How far a face is off its course in one frame, root mean square over coefficients that go
             from 0 to 1; three times as far for FLAME.
         face_range (`float`, defaults to 0.01): Share of the coefficients that are out of range.
+        finger_speed (`float`, defaults to 8.0): Metres per second that no joint of a finger reaches against its wrist.
+        finger_leap (`float`, defaults to 0.05): Metres off its course that such a joint is in one frame and in none around it.
+        frozen (`float`, defaults to 0.001): Metres by which the distances within a hand change at least.
+        backward (`float`, defaults to 0.05): Share of frames in which a finger bends back by more than 30 degrees.
         skeleton (`str`, defaults to `"humanml3d-22"`): Skeleton of rows that do not say theirs.
     """
 
@@ -86,6 +94,10 @@ class CheckSettings:
     face_still: float = 2.0
     face_jump: float = 0.2
     face_range: float = 0.01
+    finger_speed: float = 8.0
+    finger_leap: float = 0.05
+    frozen: float = 0.001
+    backward: float = 0.05
     skeleton: str = "humanml3d-22"
 
 
@@ -214,7 +226,7 @@ class _Checker:
         report.seconds += len(joints) / fps
         self._lengths(name, joints, fps)
         self._copies(name, take, split, joints)
-        measures = measure(joints, fps, skeleton)
+        measures = measure(joints, fps, skeleton) | measure_hands(joints, fps, skeleton)
         for kind, value in measures.items():
             report.values[kind].append(value)
         for finding in _judge(name, measures, texts, joints, skeleton, self.settings):
@@ -407,9 +419,24 @@ def _judge(
         yield Finding("toes", name, f"a foot points backward in {100 * measures['toes']:.0f} % of the frames", measures["toes"])
     if measures["bones"] > limits.bones:
         yield Finding("bones", name, f"a bone changes by {100 * measures['bones']:.0f} %", measures["bones"])
+    yield from _judge_hands(name, measures, limits)
     detail = wrong_side(texts, joints, skeleton)
     if detail:
         yield Finding("sides", name, detail)
+
+
+def _judge_hands(name: str, measures: dict[str, float], limits: CheckSettings) -> Iterator[Finding]:
+    if "finger_travel" not in measures:
+        return
+    speed, leap, share = measures["finger_speed"], measures["finger_leap"], measures["backward"]
+    if speed > limits.finger_speed:
+        yield Finding("finger_jump", name, f"a finger moves at {speed:.1f} m/s against its wrist", speed)
+    elif leap > limits.finger_leap:
+        yield Finding("finger_jump", name, f"a finger is {100 * leap:.1f} cm off its course in one frame", leap)
+    if measures["finger_travel"] < limits.frozen:
+        yield Finding("frozen_hands", name, f"no finger moves by {1000 * limits.frozen:.1f} mm against its hand")
+    if share > limits.backward:
+        yield Finding("backward_fingers", name, f"a finger bends back in {100 * share:.0f} % of the frames", share)
 
 
 def wrong_side(texts: list[str], joints: np.ndarray, skeleton: Skeleton) -> str | None:

@@ -55,7 +55,7 @@ def read_motion_x(
             "poses": np.concatenate((root_body, jaw, np.zeros((len(values), 6)), hands), axis=1), "trans": trans, "betas": betas,
             "mocap_framerate": np.array(source_fps or _FPS),
         }  # fmt: skip
-        animation, rate, _ = amass_animation(path, body_models, fps=fps, arrays=arrays)
+        animation, _, rate, _ = amass_animation(path, body_models, fps=fps, arrays=arrays)
         made = animation.in_metres(1.0, up_axis(animation.joints) if up is None else check_up(up))
         wanted = rate if fps is None else fps
         face = face if len(made.joints) == len(face) else face.resample(rate, wanted)

@@ -15,7 +15,19 @@ import numpy as np
 
 from ..motion import Motion
 from ..utils.files import atomic_path
-from .figure import LEFT, MIDDLE, RIGHT, bone_radii, bone_sides, check_motions, drawn_bones, facing, floor_height, head_capsule
+from .figure import (
+    LEFT,
+    MIDDLE,
+    RIGHT,
+    bone_radii,
+    bone_sides,
+    check_motions,
+    drawn_bones,
+    facing,
+    floor_height,
+    head_capsule,
+    with_finger_tips,
+)
 from .head import drawn_weights, head_frames, plain_head
 
 HEAT = ((150, 159, 171), (238, 196, 92), (236, 120, 48), (200, 30, 30))
@@ -71,7 +83,7 @@ def save_player(motions: Motion | Sequence[Motion], path: str | os.PathLike) -> 
 def _document(motions: list[Motion], heat: Sequence[np.ndarray] | None = None) -> str:
     template = files(__package__).joinpath("player.html").read_text(encoding="utf-8")
     colours = {"left": LEFT, "right": RIGHT, "middle": MIDDLE}
-    packed = [_packed(motion) for motion in motions]
+    packed = [_packed(motion if heat else with_finger_tips(motion)) for motion in motions]
     for motion, content, values in zip(motions, packed, heat or (), strict=heat is not None):
         if values.shape != motion.joints.shape[:2]:
             raise ValueError(

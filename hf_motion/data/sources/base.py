@@ -42,6 +42,8 @@ class SourceOptions:
         license (`str`, *optional*): Licence of data that does not say its own.
         name (`str`, *optional*): What the `source` column calls data that has no name of its own.
         keep_features (`bool`, defaults to `True`): Keep published feature vectors beside the joints.
+        hands (`pathlib.Path`, *optional*): Folder of recorded hands (`hf_motion.formats.hand_takes`) to put on the bodies' wrists.
+        hands_license (`str`, *optional*): Their licence.
     """
 
     captions: Path | None = None
@@ -58,6 +60,8 @@ class SourceOptions:
     license: str | None = None
     name: str | None = None
     keep_features: bool = True
+    hands: Path | None = None
+    hands_license: str | None = None
 
     def __post_init__(self) -> None:
         for name, fps in (("fps", self.fps), ("source_fps", self.source_fps)):
