@@ -337,9 +337,9 @@ class Motion:
         return load_motion(path)
 
     def _repr_html_(self) -> str:
-        from .formats.dispatch import motion_bytes
+        from .formats.dispatch import notebook_html
 
-        return motion_bytes(self, "html").decode()
+        return notebook_html(self)
 
 
 def _checked_sequence(motions: Sequence[Motion], continued: bool) -> list[Motion]:

@@ -63,6 +63,13 @@ def motion_bytes(motion: Motion, format: str, **options: Any) -> bytes:
         return path.read_bytes()
 
 
+def notebook_html(motion: Motion) -> str:
+    """What a notebook shows of a motion: a player in a frame of its own."""
+    from ..rendering import player_html
+
+    return player_html([motion])
+
+
 def _suffix(format: str) -> str:
     suffix = f".{str(format).lower().removeprefix('.')}"
     if suffix not in _WRITERS:

@@ -75,7 +75,7 @@ class HandTake:
 
 
 def find_hand_takes(folder: str | os.PathLike) -> dict[str, tuple[Path, ...]]:
-    """Takes in a folder, at any depth: name to files, in order of names. Of JSON files, those that begin like a Leap recording."""
+    """Takes in a folder, at any depth: name to files, in order of names. JSON files count where they begin as Leap recordings do."""
     root = Path(folder)
     takes: dict[str, tuple[Path, ...]] = {}
     for path in sorted(root.rglob("*")):
