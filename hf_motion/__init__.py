@@ -16,6 +16,7 @@ _PUBLIC = {
     "AdaQFExtractors": "models.adaqf_extractors.modeling_adaqf_extractors",
     "AdaQFExtractorsConfig": "models.adaqf_extractors.configuration_adaqf_extractors",
     "AdaQFPipeline": "pipelines.adaqf",
+    "Face": "face",
     "HumanML3DRepresentation": "representation",
     "MDMDenoiser": "models.mdm",
     "MDMPipeline": "pipelines.mdm",
@@ -57,6 +58,7 @@ __all__ = list(_PUBLIC)
 if TYPE_CHECKING:
     from .alignment import align_motions as align_motions
     from .corrections.pipeline import MotionCorrectionPipeline as MotionCorrectionPipeline
+    from .face import Face as Face
     from .formats.read import read_motion as read_motion
     from .models.adaqf_extractors.configuration_adaqf_extractors import AdaQFExtractorsConfig as AdaQFExtractorsConfig
     from .models.adaqf_extractors.modeling_adaqf_extractors import AdaQFExtractors as AdaQFExtractors

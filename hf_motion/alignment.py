@@ -50,7 +50,8 @@ class Alignment:
     @cached_property
     def warped(self) -> Motion:
         """The target on the time line of the source: as many frames, poses interpolated linearly."""
-        return replace(self.target, joints=_at(self.target.joints, self.mapping))
+        face = None if self.target.face is None else self.target.face.at(self.mapping)
+        return replace(self.target, joints=_at(self.target.joints, self.mapping), face=face)
 
     @property
     def tempo(self) -> float:
@@ -105,7 +106,7 @@ def align_motions(
     one, two = (start_forward(motion.resample(check_fps(fps))) for motion in (source, target))
     two = on_body_of(two.mirror() if mirror else two, one)
     # In as many frames as the source: what is left to find are differences of pace within the motions.
-    stretched = replace(two, joints=_at(two.joints, np.linspace(0, len(two) - 1, len(one))))
+    stretched = replace(two, joints=_at(two.joints, np.linspace(0, len(two) - 1, len(one))), face=None)
     poses, wanted = body_poses(one), body_poses(stretched)
     path, cost = _warp(poses, wanted, one.fps)
     _, mirrored_cost = _warp(poses, wanted[:, list(two.skeleton.mirror)] * [-1, 1, 1], one.fps)

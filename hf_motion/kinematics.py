@@ -111,12 +111,13 @@ def solve_rotations(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Local rotations that put the joints where they are: analytic inverse kinematics, root outwards, batched.
 
-    Joints with several children (pelvis, chest) are fitted to all of them. Other joints point their bone at the child, aiming
+    Joints with several children (pelvis, chest, wrists with fingers) are fitted to all. Other joints point their bone at the child, aiming
     from where the forward kinematics has put them, with no twist against their parent; shoulders and hips twist so that elbow
     and knee bend about their hinge, and keep a smooth course through frames where the limb is straight. Joints without
     children keep their parent's rotation. Zero-length, collinear and reversed bones give finite rotations.
 
-    The rest pose of the named skeletons is a T-pose: facing +Z, left arm along +X, legs down, feet forward, spine and head up.
+    The rest pose of the named skeletons is a T-pose: facing +Z, left arm along +X, legs down, feet forward, spine and head up, hands flat
+    with the palms down.
     Any other skeleton rests near its first frame.
 
     Args:
@@ -212,6 +213,9 @@ def _t_pose(skeleton: Skeleton, like: Tensor) -> Tensor | None:
             directions[joint] = like.new_tensor((1.0 if side == "left" else -1.0, 0.0, 0.0))
         elif name == "head":
             directions[joint] = like.new_tensor((0.0, 1.0, 0.0))
+    hands = list(skeleton.groups.get("hands", ()))
+    if hands and skeleton.body_directions is not None:
+        directions[hands] = F.normalize(like.new_tensor([skeleton.body_directions[joint] for joint in hands]), dim=-1)
     return directions
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import math
 import os
@@ -13,6 +14,7 @@ from typing import Any, BinaryIO, overload
 
 import numpy as np
 
+from .face import Face
 from .pose import Fitted, checked_rotations, multiply, place_joints, rotate, slerp
 from .skeletons import HUMANML3D_22, Skeleton, get_skeleton
 from .utils.limits import FPS_RANGE, check_clip
@@ -38,11 +40,12 @@ class Motion:
         rest_offsets (array, *optional*): With rotations: where each joint stands from its parent while nothing is turned, metres,
             (joints, 3) float32, or (frames, joints, 3) where bones change their lengths. The root's is zero, it stands at
             `joints[:, 0]`.
+        face (`Face`, *optional*): What the face does, as many frames as there are.
 
     Raises:
         ValueError: If the array is not (frames >= 1, joints, 3), holds NaN or infinity, has another number of joints than the
-            skeleton, or `fps` is not a positive number; or if rotations are of another shape, of length zero, or do not put the joints
-            where they are to a millimetre.
+            skeleton, the face another number of frames, or `fps` is not a positive number; or if rotations are of another shape, of
+            length zero, or do not put the joints where they are to a millimetre.
 
     Example:
     >>> import numpy as np
@@ -58,6 +61,7 @@ class Motion:
     text: str | None = None
     rotations: np.ndarray | None = None
     rest_offsets: np.ndarray | None = None
+    face: Face | None = None
 
     def __post_init__(self) -> None:
         rotations, rest_offsets = self.rotations, self.rest_offsets
@@ -70,6 +74,8 @@ class Motion:
         if rotations is not None:
             pose = checked_rotations(rotations, rest_offsets, self.joints, self.skeleton)
             self.rotations, self.rest_offsets = pose or (None, None)
+        if self.face is not None:
+            _check_face(self.face, len(self.joints))
 
     def __setattr__(self, name: str, value: Any) -> None:
         object.__setattr__(self, name, value)
@@ -81,13 +87,13 @@ class Motion:
         return len(self.joints)
 
     def __eq__(self, other: object) -> bool:
-        """Whether joints, frame rate, skeleton, text and rotations are equal, each exactly; `numpy.allclose` compares with a tolerance.
+        """Whether joints, frame rate, skeleton, text, rotations and face are equal, exactly; `numpy.allclose` compares with a tolerance.
 
         Motions have no hash, as arrays have none: their joints can be changed in place.
         """
         if not isinstance(other, Motion):
             return NotImplemented
-        same = (self.fps, self.skeleton, self.text) == (other.fps, other.skeleton, other.text)
+        same = (self.fps, self.skeleton, self.text, self.face) == (other.fps, other.skeleton, other.text, other.face)
         pairs = ((self.joints, other.joints), (self.rotations, other.rotations), (self.rest_offsets, other.rest_offsets))
         return same and all(np.array_equal(one, two) if one is not None and two is not None else one is two for one, two in pairs)
 
@@ -96,7 +102,8 @@ class Motion:
     def __repr__(self) -> str:
         text = f", text={self.text!r}" if self.text else ""
         turns = ", with rotations" if self.rotations is not None else ""
-        return f"Motion({len(self)} frames at {self.fps:g} fps, {self.duration:.2f} s, {self.skeleton.name}{turns}{text})"
+        face = f", face with {self.face}" if self.face is not None else ""
+        return f"Motion({len(self)} frames at {self.fps:g} fps, {self.duration:.2f} s, {self.skeleton.name}{turns}{face}{text})"
 
     def __getitem__(self, frames: slice) -> Motion:
         """A part of the motion: `motion[20:60]`, `motion[::2]` (the frame rate follows the step).
@@ -112,12 +119,13 @@ class Motion:
             raise ValueError(f"Slice {frames} of a motion of {len(self)} frames is empty.")
         return self._posed(joints.copy(), self.fps / abs(frames.step or 1), lambda values: values[frames])
 
-    def _posed(self, joints: np.ndarray, fps: float, of_frames: Callable[[np.ndarray], np.ndarray]) -> Motion:
-        """The motion with other frames, where `of_frames` makes those of rotations, and of offsets that change."""
+    def _posed(self, joints: np.ndarray, fps: float, of_frames: Callable[[Any], Any]) -> Motion:
+        """The motion with other frames, where `of_frames` makes those of rotations, of offsets that change, and of the face."""
         rotations, offsets = self.rotations, self.rest_offsets
         if rotations is not None and offsets is not None:
             rotations, offsets = of_frames(rotations), of_frames(offsets) if offsets.ndim == 3 else offsets
-        return replace(self, joints=joints, fps=fps, rotations=rotations, rest_offsets=offsets)
+        face = None if self.face is None else of_frames(self.face)
+        return replace(self, joints=joints, fps=fps, rotations=rotations, rest_offsets=offsets, face=face)
 
     @property
     def duration(self) -> float:
@@ -142,17 +150,19 @@ class Motion:
         hint = f"Is the clip's frame rate of {self.fps:g} fps right for a result at {fps:g}?"
         check_clip(int((len(self) - 1) * fps / self.fps) + 1, len(self.skeleton), hint)
         left, weight = resampling_weights(len(self), self.fps, fps)
+        face = None if self.face is None else self.face.at(left + weight.astype(np.float64))
+        face = None if self.face is None else self.face.at(left + weight.astype(np.float64))
         weight = weight[:, None, None]
 
         def mixed(values: np.ndarray) -> np.ndarray:
             return values[left] * (1 - weight) + values[left + 1] * weight
 
         if self.rotations is None or self.rest_offsets is None:
-            return replace(self, joints=mixed(self.joints), fps=fps)
+            return replace(self, joints=mixed(self.joints), fps=fps, face=face)
         rotations = slerp(self.rotations[left], self.rotations[left + 1], weight).view(Fitted)
         offsets = mixed(self.rest_offsets) if self.rest_offsets.ndim == 3 else self.rest_offsets
         joints = place_joints(rotations, mixed(self.joints[:, :1])[:, 0], offsets, self.skeleton)
-        return replace(self, joints=joints, fps=fps, rotations=rotations, rest_offsets=offsets)
+        return replace(self, joints=joints, fps=fps, rotations=rotations, rest_offsets=offsets, face=face)
 
     @classmethod
     def concatenate(cls, motions: Sequence[Motion], *, continued: bool = True, fps: float | None = None) -> Motion:
@@ -166,11 +176,12 @@ class Motion:
                 rate are resampled, which a warning says.
 
         Returns:
-            `Motion`: Its text tells those of the motions in turn.
+            `Motion`: Its text tells those of the motions in turn. Where only some have a face, the others get a neutral one, which a
+            warning says.
 
         Raises:
-            ValueError: If there is no motion, skeletons differ, or `continued` is asked of a skeleton that does not say what its hips and
-                shoulders are (`Skeleton.facing`).
+            ValueError: If there is no motion, skeletons or the coefficients of faces differ, or `continued` is asked of a skeleton that
+                does not say what its hips and shoulders are (`Skeleton.facing`).
             TypeError: If one of them is not a `Motion`.
 
         Example:
@@ -193,7 +204,8 @@ class Motion:
         text = ", then ".join(motion.text for motion in motions if motion.text) or None
         rotations, offsets = _joined_rotations(parts)
         joints = np.concatenate([part.joints for part in parts])
-        return replace(first, joints=joints, fps=rate, text=text, rotations=rotations, rest_offsets=offsets)
+        face = joined_faces(parts)
+        return replace(first, joints=joints, fps=rate, text=text, rotations=rotations, rest_offsets=offsets, face=face)
 
     def turn(self, angles: float | np.ndarray, about: Sequence[float] | np.ndarray = (0.0, 0.0, 0.0)) -> Motion:
         """The same motion turned about the vertical, rotations included.
@@ -218,7 +230,7 @@ class Motion:
         return replace(turned, rotations=rotations.view(Fitted), rest_offsets=self.rest_offsets)
 
     def mirror(self) -> Motion:
-        """The motion seen in a mirror: x negated, left and right joints exchanged, rotations with them; the text stays.
+        """The motion seen in a mirror: x negated, left and right joints exchanged, rotations and face with them; the text stays.
 
         `hf_motion.data.motion_text.mirror_motion` exchanges the sides in the text too.
 
@@ -232,10 +244,11 @@ class Motion:
         other = list(self.skeleton.mirror)
         across = np.array([-1, 1, 1], np.float32)
         joints, offsets = self.joints[:, other] * across, self.rest_offsets
+        face = None if self.face is None else self.face.mirrored()
         if self.rotations is None or offsets is None:
-            return replace(self, joints=joints)
+            return replace(self, joints=joints, face=face)
         rotations = self.rotations[:, other] * np.array([1, 1, -1, -1], np.float32)
-        return replace(self, joints=joints, rotations=rotations, rest_offsets=offsets[..., other, :] * across)
+        return replace(self, joints=joints, rotations=rotations, rest_offsets=offsets[..., other, :] * across, face=face)
 
     def in_place(self) -> Motion:
         """The same motion without its travel over the floor, for engines that move the character themselves.
@@ -265,7 +278,7 @@ class Motion:
         | .bvh | skeleton animation for Blender, Maya, Unity, Unreal | see `hf_motion.formats.write_bvh` |
         | .glb | skeleton animation with a simple body, glTF 2.0 | see `hf_motion.formats.write_glb` |
         | .json | joint positions and rotations, for web players | see `hf_motion.formats.write_json` |
-        | .npz | joints, fps, skeleton and text, lossless; or SMPL-H poses | `layout="amass"`: see `hf_motion.formats.write_amass` |
+        | .npz | joints, fps, skeleton, text and face, lossless; or SMPL-H poses | `layout="amass"`: see `hf_motion.formats.write_amass` |
         | .csv | joint positions, one row per frame | see `hf_motion.formats.write_csv` |
         | .mp4 .gif | video | see `hf_motion.rendering.save_video` |
         | .png | contact sheet of poses over time | see `hf_motion.rendering.save_contact_sheet` |
@@ -324,9 +337,9 @@ class Motion:
         return load_motion(path)
 
     def _repr_html_(self) -> str:
-        from .formats.dispatch import motion_bytes
+        from .formats.dispatch import notebook_html
 
-        return motion_bytes(self, "html").decode()
+        return notebook_html(self)
 
 
 def _checked_sequence(motions: Sequence[Motion], continued: bool) -> list[Motion]:
@@ -367,6 +380,40 @@ def _joined_rotations(parts: Sequence[Motion]) -> tuple[np.ndarray | None, np.nd
         offsets = [np.broadcast_to(one, part.joints.shape) for one, part in zip(offsets, parts, strict=True)]
     rotations = np.concatenate([part.rotations for part in parts]).view(Fitted)
     return rotations, offsets[0] if same else np.concatenate(offsets)
+
+
+def _check_face(face: Any, frames: int) -> None:
+    if not isinstance(face, Face):
+        raise ValueError(f"face must be a Face or None, got {type(face).__name__}. Wrap coefficients: Face(coefficients, 'arkit-52').")
+    if len(face) != frames:
+        raise ValueError(
+            f"The face has {len(face)} frames and the body {frames}. Resample or cut one of them (`face.resample`, `face[:n]`), put them "
+            "together by time with `hf_motion.formats.attach_face`, or pass face=None."
+        )
+
+
+def joined_faces(motions: Sequence[Motion], between: Sequence[int] = ()) -> Face | None:
+    """The faces of motions one after another, or None if none has one. Where only some have, the others are neutral, which is said.
+
+    Args:
+        motions (`list[Motion]`): At one frame rate.
+        between (`list[int]`, *optional*): Frames from each motion to the next, in which one face becomes the other, linearly.
+
+    Raises:
+        ValueError: If their coefficients differ.
+    """
+    known = next((motion.face for motion in motions if motion.face is not None), None)
+    if known is None:
+        return None
+    bare = sum(motion.face is None for motion in motions)
+    if bare:
+        logger.warning("%d of %d motions have no face; it is neutral there.", bare, len(motions))
+    faces = [known.neutral(len(motion)) if motion.face is None else motion.face for motion in motions]
+    parts = faces[:1]
+    for face, gap in itertools.zip_longest(faces[1:], between, fillvalue=0):
+        ends = Face.concatenate([parts[-1][-1:], face[:1]])
+        parts += [ends.at(np.linspace(0, 1, gap + 2)[1:-1])] * bool(gap) + [face]
+    return Face.concatenate(parts)
 
 
 def _heading(pose: np.ndarray, skeleton: Skeleton) -> float:

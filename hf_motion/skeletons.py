@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -131,10 +132,49 @@ class Skeleton:
         """Joints of each body part that the skeleton has, read from the names.
 
         A part holds the joints that move when it alone moves: an arm begins at the shoulder, a leg at the knee (the hip joint turns
-        with the pelvis). The root belongs to none: everything else hangs on it.
+        with the pelvis), and an arm takes its fingers along. The root belongs to none: everything else hangs on it.
         """
         parts = {part: tuple(j for j, name in enumerate(self.joint_names) if j and name in names) for part, names in _BODY_PARTS.items()}
         return {part: joints for part, joints in parts.items() if joints}
+
+    @cached_property
+    def groups(self) -> dict[str, tuple[int, ...]]:
+        """Joints by the name of a part of the body, ascending, read from the joints' names; parts that the skeleton lacks are left out.
+
+        | group | joints |
+        |---|---|
+        | `body` | all but fingers |
+        | `torso` | root, spine, neck and collars |
+        | `head` | head |
+        | `left_arm`, `right_arm`, `arms` | shoulder, elbow and wrist |
+        | `left_leg`, `right_leg`, `legs` | hip, knee, ankle, heel and toe |
+        | `left_hand`, `right_hand`, `hands` | fingers, without the wrist |
+        | `upper_body` | torso without the root, head, arms and hands |
+        | `lower_body` | root and legs |
+
+        Torso, head, arms, legs and hands do not overlap, upper and lower body do not either. `body_parts` are something else: what moves
+        when a part alone moves.
+
+        Example:
+        >>> from hf_motion.skeletons import get_skeleton
+        >>> skeleton = get_skeleton("smplx-52")
+        >>> skeleton.groups["left_hand"][:3], len(skeleton.groups["hands"]), skeleton.groups["head"]
+        ((22, 23, 24), 30, (15,))
+        """
+        names = {
+            "torso": (*_TORSO, self.joint_names[0]),
+            "head": _HEAD,
+            **{f"{side}_arm": _ARMS[f"{side}_arm"] for side in _SIDES},
+            **{f"{side}_leg": (f"{side}_hip", *_LEGS[f"{side}_leg"]) for side in _SIDES},
+            **{f"{side}_hand": _HANDS[f"{side}_hand"] for side in _SIDES},
+        }
+        groups = {group: {joint for joint, name in enumerate(self.joint_names) if name in members} for group, members in names.items()}
+        for pair in ("arms", "legs", "hands"):
+            groups[pair] = set().union(*(groups[f"{side}_{pair[:-1]}"] for side in _SIDES))
+        groups["body"] = set(range(len(self))) - groups["hands"]
+        groups["upper_body"] = groups["torso"] - {0} | groups["head"] | groups["arms"] | groups["hands"]
+        groups["lower_body"] = {0} | groups["legs"]
+        return {group: tuple(sorted(joints)) for group, joints in groups.items() if joints}
 
     def joint(self, name: str) -> int:
         """Index of the joint called `name`.
@@ -150,14 +190,18 @@ class Skeleton:
 _SIDES = ("left", "right")
 _ARMS = {f"{side}_arm": tuple(f"{side}_{name}" for name in ("shoulder", "elbow", "wrist")) for side in _SIDES}
 _LEGS = {f"{side}_leg": tuple(f"{side}_{name}" for name in ("knee", "ankle", "heel", "foot")) for side in _SIDES}
+FINGERS = ("index", "middle", "pinky", "ring", "thumb")
+"""Fingers in the order in which SMPL-H, SMPL-X and AMASS keep them; each has three joints, from the knuckle outwards."""
+_HANDS = {f"{side}_hand": tuple(f"{side}_{finger}{number}" for finger in FINGERS for number in (1, 2, 3)) for side in _SIDES}
 _TORSO = ("spine1", "spine2", "spine3", "neck", "left_collar", "right_collar", "pelvis", "thorax", "lower_neck")
 _HEAD = ("head", "upper_neck")
 _BODY_PARTS = {
-    "upper_body": (*_TORSO, *_HEAD, *sum(_ARMS.values(), ())),
+    "upper_body": (*_TORSO, *_HEAD, *sum(_ARMS.values(), ()), *sum(_HANDS.values(), ())),
     "lower_body": ("left_hip", "right_hip", *sum(_LEGS.values(), ())),
     "torso": _TORSO,
     "head": _HEAD,
-    **_ARMS,
+    **{f"{side}_arm": _ARMS[f"{side}_arm"] + _HANDS[f"{side}_hand"] for side in _SIDES},
+    **_HANDS,
     **_LEGS,
 }
 
@@ -233,7 +277,44 @@ KIT_21 = Skeleton(
     unit="mm",
 )  # fmt: skip
 
-SKELETONS = {skeleton.name: skeleton for skeleton in (HUMANML3D_22, KIT_21)}
+# A flat left hand of an adult, palm down, in metres: where each finger starts from the wrist, where it points, lengths of its two bones.
+_LEFT_HAND = {
+    "index": ((0.095, 0.004, 0.024), (0.996, 0, 0.087), (0.042, 0.025)),
+    "middle": ((0.098, 0.006, 0.001), (1, 0, 0), (0.045, 0.028)),
+    "pinky": ((0.081, -0.003, -0.037), (0.985, 0, -0.174), (0.033, 0.02)),
+    "ring": ((0.091, 0.003, -0.019), (0.998, 0, -0.07), (0.041, 0.027)),
+    "thumb": ((0.03, -0.012, 0.028), (0.72, -0.3, 0.62), (0.04, 0.032)),
+}
+
+
+def _with_hands(name: str) -> Skeleton:
+    """The skeleton `humanml3d-22` with three joints for each finger.
+
+    The chains and the rest directions of the rotation features (all fingers point sideways) are those of HumanTOMATO's published code.
+    """
+    body, chains = HUMANML3D_22, list(HUMANML3D_22.chains)
+    directions, lengths = list(body.body_directions), list(body.rest_lengths)
+    for side, mirrored in zip(_SIDES, (1, -1), strict=True):
+        wrist = body.joint(f"{side}_wrist")
+        for start, along, bones in (_LEFT_HAND[finger] for finger in FINGERS):
+            joint = len(directions)
+            chains.append((wrist, joint, joint + 1, joint + 2))
+            directions += [(mirrored * x, y, z) for x, y, z in (start, along, along)]
+            lengths += [round(math.dist(start, (0, 0, 0)), 4), *bones]
+    names = body.joint_names + sum(_HANDS.values(), ())
+    return replace(
+        body, name=name, joint_names=names, parents=_parents(chains, len(names)), chains=tuple(chains), rest_lengths=tuple(lengths),
+        rest_directions=(*body.rest_directions, *[_LEFT] * 15, *[_RIGHT] * 15), body_directions=tuple(directions), fps=30.0,
+    )  # fmt: skip
+
+
+# SMPL-X keeps jaw and eyes between body and hands, and SMPL-H does not; the 52 joints, their names, their order and how they hang together
+# are the same. The shapes of the two bodies are licensed and not known here, so that both skeletons have the hands above and differ by
+# name alone: it says which body model a motion was made on.
+SMPLX_52 = _with_hands("smplx-52")
+SMPLH_52 = _with_hands("smplh-52")
+
+SKELETONS = {skeleton.name: skeleton for skeleton in (HUMANML3D_22, KIT_21, SMPLX_52, SMPLH_52)}
 
 
 def get_skeleton(skeleton: str | Skeleton) -> Skeleton:

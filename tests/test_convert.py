@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from hf_motion import Motion
+from hf_motion import Face, Motion
 from hf_motion.cli import app
 from hf_motion.data.motion_text import load_motion_rows, read_row
+from hf_motion.formats import write_face
 from hf_motion.formats.bvh import parse_bvh
 from hf_motion.formats.rigs import RIGS
 
@@ -140,3 +141,17 @@ def test_what_is_not_found_out_can_be_said(tmp_path):
     amc, asf = FIXTURES / "cmu" / "02_01.amc", FIXTURES / "cmu" / "02.asf"
     run(amc, tmp_path / "c.npz", "--asf", asf)
     assert "UNKNOWN" in run(WAVE, tmp_path / "d.npz", "--unit", "UNKNOWN", code=1)
+
+
+def test_a_face_is_put_onto_the_body(clips, tmp_path):
+    face = write_face(Face(np.zeros((61, 52)), "arkit-52"), tmp_path / "face.csv", fps=60)
+    run(clips[0], tmp_path / "out.npz", "--face", face)
+    assert Motion.load(tmp_path / "out.npz").face.kind == "livelink-61"
+    run(tmp_path / "out.npz", tmp_path / "again.npz")
+    assert len(Motion.load(tmp_path / "again.npz").face) == 20
+    for options, words in [
+        (("out.bvh", "--face", face), "no place for a face"), (("out.npz", "--face", face, "--face", face), "2 faces for 1 files"),
+        (("out.npz", "--face-offset", 1), "give one, or leave"), (("out.npz", "--face", face, "--face-offset", 9), "do not overlap"),
+        (("out.npz", "--face", tmp_path / "none.csv"), "No file of a face"),
+    ]:  # fmt: skip
+        assert words in " ".join(run(clips[0], tmp_path / options[0], *options[1:], code=1).split())

@@ -37,7 +37,11 @@ class _Wishes:
     texts: list[str]
     recorded_bones: bool
     keep_proportions: bool
+    skeleton: str | None
     reading: dict[str, Any]
+    faces: list[Path]
+    face_fps: float | None
+    face_offset: float
 
 
 @app.command()
@@ -63,15 +67,41 @@ def convert(
     up: Annotated[str | None, typer.Option(help="Axis that points up in the files, if it is not found out: y or z.")] = None,
     source_fps: Annotated[float | None, typer.Option(help="Frames per second of the files, where they do not say or say it wrong.")] = None,
     asf: Annotated[Path | None, typer.Option(help="Skeleton of .amc files, if it does not lie beside them.")] = None,
+    face: Annotated[
+        list[Path] | None,
+        typer.Option(help="File of a face (.csv, .json, .npz) for the body; repeat it for several, in their order."),
+    ] = None,
+    face_fps: Annotated[float | None, typer.Option(help="Frames per second of the faces, where they do not say or say it wrong.")] = None,
+    face_offset: Annotated[float, typer.Option(help="Seconds from the beginning of the body to that of the face.")] = 0.0,
     body_models: Annotated[Path | None, typer.Option(help="Folder of the licensed SMPL, SMPL-H or SMPL-X models, for AMASS files.")] = None,
+    skeleton: Annotated[
+        str | None, typer.Option(help="Joints of the result: humanml3d-22, smplx-52 or smplh-52 (with fingers); the file's by default.")
+    ] = None,
+    relaxed_hands: Annotated[
+        bool, typer.Option("--relaxed-hands", help="Put relaxed fingers in the place of those that --skeleton has and a file has not.")
+    ] = False,
 ) -> None:
     """Convert motion files; several stand side by side in one .html, .mp4, .gif or .png, or go to a folder one by one."""
     reading = {"unit": unit, "up": up, "source_fps": source_fps, "asf": asf, "body_models": body_models}
+    reading["relaxed_hands"] = relaxed_hands
     with user_errors():
         from ..finishing import Finish
 
         finish = Finish(rig=rig, contact_cleanup=contact_cleanup, in_place=in_place)
-        wishes = _Wishes(finish, fps, layout and layout.value, mapping, list(text or ()), recorded_bones, keep_proportions, reading)
+        wishes = _Wishes(
+            finish,
+            fps,
+            layout and layout.value,
+            mapping,
+            list(text or ()),
+            recorded_bones,
+            keep_proportions,
+            skeleton,
+            reading,
+            list(face or ()),
+            face_fps,
+            face_offset,
+        )
         for path in _convert(paths, format_ and format_.value, wishes):
             typer.echo(path)
 
@@ -93,6 +123,8 @@ def _convert(paths: list[Path], format_: str | None, wishes: _Wishes) -> list[Pa
     motions = [source.motion for source in read]
     if wishes.texts:
         motions = [replace(motion, text=text) for motion, text in zip(motions, wishes.texts, strict=True)]
+    if wishes.faces:
+        motions = [_with_face(motion, face, wishes) for motion, face in zip(motions, wishes.faces, strict=True)]
     motions = [_finished(motion, source, wishes.finish) for motion, source in zip(motions, sources, strict=True)]
     if len(targets) < len(motions):
         _save_together(motions, targets[0])
@@ -126,6 +158,7 @@ def _targets(sources: list[Path], target: Path, format_: str | None) -> list[Pat
 def _check(sources: list[Path], targets: list[Path], wishes: _Wishes) -> None:
     """Refuse what cannot be done before anything is read."""
     from ..motion import check_fps
+    from ..skeletons import get_skeleton
 
     suffix = targets[0].suffix.lower()
     wishes.finish.check([suffix])
@@ -137,19 +170,39 @@ def _check(sources: list[Path], targets: list[Path], wishes: _Wishes) -> None:
         raise ValueError(f"--keep-proportions is for .bvh and .glb files, not for {suffix}; leave it out.")
     if wishes.texts and len(wishes.texts) != len(sources):
         raise ValueError(f"{len(wishes.texts)} texts for {len(sources)} files; give --text once for each, or not at all.")
-    if wishes.fps is not None:
-        check_fps(wishes.fps)
+    if wishes.faces and len(wishes.faces) != len(sources):
+        raise ValueError(f"{len(wishes.faces)} faces for {len(sources)} files; give --face once for each, or not at all.")
+    if wishes.faces and (suffix in (".bvh", ".csv") or wishes.layout == "amass"):
+        raise ValueError(
+            f"Such a {suffix} file has no place for a face; write .glb, .json, .npz, .html, .mp4 or .png, or leave out --face."
+        )
+    if not wishes.faces and (wishes.face_fps is not None or wishes.face_offset):
+        raise ValueError("--face-fps and --face-offset are about the files of --face; give one, or leave them out.")
+    for rate in (wishes.fps, wishes.face_fps):
+        if rate is not None:
+            check_fps(rate)
+    if wishes.skeleton is not None:
+        get_skeleton(wishes.skeleton)
+    if wishes.reading["relaxed_hands"] and wishes.skeleton is None:
+        raise ValueError("--relaxed-hands needs --skeleton smplx-52 or smplh-52, which have fingers.")
     same = [source for source in sources for path in targets if source.resolve() == path.resolve()]
     if same:
         raise ValueError(f"{str(same[0])!r} would be overwritten by its own conversion; write to another file or folder.")
 
 
 def _read(path: Path, wishes: _Wishes) -> MotionSource:
-    """The motion with its own joints, or on the 22 where the wishes need those."""
+    """The motion on the joints that were asked for, else with its own, or on the 22 where the wishes need those."""
     from ..formats.read import inspect_motion
 
     mapped = wishes.finish.rig is not None or wishes.layout == "amass" or wishes.finish.contact_cleanup or wishes.mapping is not None
-    return inspect_motion(path, fps=wishes.fps, mapping=wishes.mapping, skeleton="humanml3d-22" if mapped else None, **wishes.reading)
+    skeleton = wishes.skeleton or ("humanml3d-22" if mapped else None)
+    return inspect_motion(path, fps=wishes.fps, mapping=wishes.mapping, skeleton=skeleton, **wishes.reading)
+
+
+def _with_face(motion: Motion, path: Path, wishes: _Wishes) -> Motion:
+    from ..formats.faces import attach_face, read_face
+
+    return attach_face(motion, read_face(path, fps=wishes.face_fps), offset=wishes.face_offset)
 
 
 def _finished(motion: Motion, source: Path, finish: Finish) -> Motion:

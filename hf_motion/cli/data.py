@@ -36,6 +36,10 @@ def build(
     features: Annotated[bool, typer.Option("--features/--no-features", help="Keep published feature vectors beside the joints.")] = True,
     license: Annotated[str | None, typer.Option(help="Licence, where the source does not say.")] = None,
     name: Annotated[str | None, typer.Option(help="What the source column says.")] = None,
+    hands: Annotated[
+        Path | None, typer.Option(help="Folder of recorded hands (BVH, Leap) to put on the bodies' wrists: a composite, marked as such.")
+    ] = None,
+    hands_license: Annotated[str | None, typer.Option(help="Licence of the hands.")] = None,
     split_files: Annotated[Path | None, typer.Option(help="Folder with train.txt, val.txt, test.txt that name ids or takes.")] = None,
     splits: Annotated[tuple[float, float, float], typer.Option(help="Shares of train, val and test, drawn by take.")] = (0.8, 0.05, 0.15),
     seed: Annotated[int, typer.Option(help="Seed of that draw.")] = 0,
@@ -54,6 +58,7 @@ def build(
         options = SourceOptions(
             captions=captions, caption=caption, index=index, body_models=body_models, rig=rig, mapping=mapping, unit=unit, up=up,
             fps=fps, source_fps=source_fps, max_frames=max_frames, license=license, name=name, keep_features=features,
+            hands=hands, hands_license=hands_license,
         )  # fmt: skip
         settings = BuildSettings(
             layout=layout, split_ratios=splits, seed=seed, split_files=split_files, min_frames=min_frames,

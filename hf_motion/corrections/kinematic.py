@@ -134,7 +134,8 @@ def edit_motion(motion: Motion, change: Change, span: tuple[int, int] | None = N
     if unit != _DEFAULTS[change.kind][1]:
         raise ValueError(f"The amount of a change of {change.kind} is in {_DEFAULTS[change.kind][1]!r}, got {unit!r}.")
     joints, reached = _edited(motion, change, float(amount), span, max_frames)
-    made = replace(motion, joints=joints)
+    face = None if motion.face is None else motion.face.at(np.linspace(0, len(motion) - 1, len(joints)))
+    made = replace(motion, joints=joints, face=face)
     _check_body(motion, made, change)
     return KinematicEdit(made, replace(change, amount=reached, unit=unit), span or (0, len(made)))
 

@@ -15,6 +15,9 @@ from tqdm.auto import tqdm
 
 from ..skeletons import Skeleton, get_skeleton
 from ..utils.extras import require
+from .check_faces import judge_face, measure_face
+from .check_hands import measure_hands
+from .face_columns import face_of_row
 from .motion_text import load_motion_rows
 from .sources.rows import plain_value
 
@@ -37,7 +40,13 @@ KINDS = {
     "skating": "feet slide along the floor",
     "toes": "a foot points backward on its leg",
     "bones": "a bone changes its length",
+    "finger_jump": "a finger moves faster than a hand can, or leaps for one frame",
+    "frozen_hands": "no finger moves against its hand",
+    "backward_fingers": "a finger bends toward the back of the hand",
     "sides": "the other side moves than the caption says",
+    "face_frozen": "nothing in the face changes for a long time",
+    "face_jump": "the face leaps for one frame",
+    "face_range": "coefficients of the face are beyond what they can be",
     "duplicate_id": "an id that another row has",
     "duplicate_clip": "the same motion as another row",
     "overlap": "frames of another take",
@@ -61,6 +70,14 @@ class CheckSettings:
         skating (`float`, defaults to 0.3): Share of frames in which a planted foot slides faster than 0.5 m/s.
         toes (`float`, defaults to 0.5): Share of frames in which a foot points backward on its leg.
         bones (`float`, defaults to 0.1): Change of a bone's length, as a share of its median.
+        face_still (`float`, defaults to 2.0): Seconds in which no coefficient of a face changes.
+        face_jump (`float`, defaults to 0.2): How far a face is off its course in one frame, root mean square over coefficients that go
+            from 0 to 1; three times as far for FLAME.
+        face_range (`float`, defaults to 0.01): Share of the coefficients that are out of range.
+        finger_speed (`float`, defaults to 8.0): Metres per second that no joint of a finger reaches against its wrist.
+        finger_leap (`float`, defaults to 0.05): Metres off its course that such a joint is in one frame and in none around it.
+        frozen (`float`, defaults to 0.001): Metres by which the distances within a hand change at least.
+        backward (`float`, defaults to 0.05): Share of frames in which a finger bends back by more than 30 degrees.
         skeleton (`str`, defaults to `"humanml3d-22"`): Skeleton of rows that do not say theirs.
     """
 
@@ -74,6 +91,13 @@ class CheckSettings:
     skating: float = 0.3
     toes: float = 0.5
     bones: float = 0.1
+    face_still: float = 2.0
+    face_jump: float = 0.2
+    face_range: float = 0.01
+    finger_speed: float = 8.0
+    finger_leap: float = 0.05
+    frozen: float = 0.001
+    backward: float = 0.05
     skeleton: str = "humanml3d-22"
 
 
@@ -202,11 +226,12 @@ class _Checker:
         report.seconds += len(joints) / fps
         self._lengths(name, joints, fps)
         self._copies(name, take, split, joints)
-        measures = measure(joints, fps, skeleton)
+        measures = measure(joints, fps, skeleton) | measure_hands(joints, fps, skeleton)
         for kind, value in measures.items():
             report.values[kind].append(value)
         for finding in _judge(name, measures, texts, joints, skeleton, self.settings):
             self._add(finding, joints)
+        self._face(row, joints, fps)
 
     def finished(self) -> CheckReport:
         """The report, with what only all rows together show."""
@@ -262,6 +287,20 @@ class _Checker:
             self._found("nan", row["id"], f"{broken} of {shape[0]} frames", broken)
             return None
         return joints
+
+    def _face(self, row: dict[str, Any], joints: np.ndarray, fps: float) -> None:
+        try:
+            face = face_of_row(row)
+        except (TypeError, ValueError) as error:
+            self._found("unreadable", row["id"], str(error))
+            return
+        if face is None:
+            return
+        measures, limits = measure_face(face, fps), self.settings
+        for kind, value in measures.items():
+            self.report.values[kind].append(value)
+        for kind, detail, value in judge_face(measures, face, limits.face_still, limits.face_jump, limits.face_range):
+            self._add(Finding(kind, row["id"], detail, value), joints)
 
     def _lengths(self, name: str, joints: np.ndarray, fps: float) -> None:
         frames = len(joints) * 20 / fps
@@ -380,9 +419,24 @@ def _judge(
         yield Finding("toes", name, f"a foot points backward in {100 * measures['toes']:.0f} % of the frames", measures["toes"])
     if measures["bones"] > limits.bones:
         yield Finding("bones", name, f"a bone changes by {100 * measures['bones']:.0f} %", measures["bones"])
+    yield from _judge_hands(name, measures, limits)
     detail = wrong_side(texts, joints, skeleton)
     if detail:
         yield Finding("sides", name, detail)
+
+
+def _judge_hands(name: str, measures: dict[str, float], limits: CheckSettings) -> Iterator[Finding]:
+    if "finger_travel" not in measures:
+        return
+    speed, leap, share = measures["finger_speed"], measures["finger_leap"], measures["backward"]
+    if speed > limits.finger_speed:
+        yield Finding("finger_jump", name, f"a finger moves at {speed:.1f} m/s against its wrist", speed)
+    elif leap > limits.finger_leap:
+        yield Finding("finger_jump", name, f"a finger is {100 * leap:.1f} cm off its course in one frame", leap)
+    if measures["finger_travel"] < limits.frozen:
+        yield Finding("frozen_hands", name, f"no finger moves by {1000 * limits.frozen:.1f} mm against its hand")
+    if share > limits.backward:
+        yield Finding("backward_fingers", name, f"a finger bends back in {100 * share:.0f} % of the frames", share)
 
 
 def wrong_side(texts: list[str], joints: np.ndarray, skeleton: Skeleton) -> str | None:

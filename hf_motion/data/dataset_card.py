@@ -48,6 +48,7 @@ def write_dataset_card(folder: Path, record: dict[str, Any], skipped: int) -> No
         more_sources=max(len(record["sources"]) - 40, 0),
         licenses=licenses,
         skipped=skipped,
+        composite=record["layout"].startswith("composite"),
     )
     with atomic_path(folder / "README.md") as temporary:
         temporary.write_text(str(card), encoding="utf-8")

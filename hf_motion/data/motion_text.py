@@ -27,6 +27,7 @@ from ..utils.extras import require
 from ..utils.faults import reading
 from ..utils.text import tidy_text
 from ..utils.training_folder import check_place
+from .face_columns import face_of_row
 from .paraphrases import Paraphrases
 
 _ENCODE_BATCH = 64
@@ -112,7 +113,7 @@ def read_row(row: dict[str, Any], skeleton: str) -> tuple[Motion, list[str]]:
     """
     try:
         joints = np.asarray(row["joints"], dtype=np.float32).reshape(row["n_frames"], len(get_skeleton(skeleton)), 3)
-        motion = Motion(joints, fps=row["fps"], skeleton=skeleton)
+        motion = Motion(joints, fps=row["fps"], skeleton=skeleton, face=face_of_row(row))
         captions = [text for caption in row["captions"] if (text := tidy_text(caption["text"]))]
     except (TypeError, ValueError, KeyError, AttributeError, OverflowError) as error:
         raise ValueError(f"Row {row['id']!r} is unreadable: {error} {_WAY_OUT}") from error

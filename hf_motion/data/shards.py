@@ -71,7 +71,8 @@ def motion_features() -> Any:
     captions = {"text": text, "pos_tagged": text, "f_tag": real, "to_tag": real, "origin": text}
     columns = {"id": text, "source": text, "take": text, "split": text, "start_frame": whole, "end_frame": whole, "n_frames": whole}
     columns |= {"fps": real, "skeleton": text, "joints": List(real), "captions": List(captions), "features": List(real)}
-    return Features({**columns, "mirror": Value("bool"), "license": text})
+    faces = {"face": List(real), "face_names": List(text), "face_kind": text, "face_text": text}
+    return Features({**columns, "mirror": Value("bool"), "license": text, **faces})
 
 
 def build_shard(source: MotionSource, shard: Shard, folder: Path, settings: ShardSettings) -> None:
@@ -123,7 +124,11 @@ def start_worker() -> None:
 
 
 def _compression() -> dict[str, Any]:
-    return {"compression": "zstd", "use_dictionary": False, "use_byte_stream_split": ["joints.list.element", "features.list.element"]}
+    return {
+        "compression": "zstd",
+        "use_dictionary": False,
+        "use_byte_stream_split": ["joints.list.element", "features.list.element", "face.list.element"],
+    }
 
 
 def _usable(source: MotionSource, shard: Shard, settings: ShardSettings, counter: _Counter) -> Iterator[tuple[Clip, str]]:
@@ -158,6 +163,8 @@ def _reason(clip: Clip, skeleton: str, min_frames: int) -> str | None:
         Motion(clip.joints, fps=clip.fps, skeleton=skeleton)
     except ValueError as error:
         return str(error)
+    if clip.face is not None and len(clip.face) != len(clip.joints):
+        return f"its face has {len(clip.face)} frames and its body {len(clip.joints)}"
     farthest = float(np.abs(clip.joints).max())
     if farthest > _FARTHEST:
         return f"a joint is {farthest:.3g} m away; the file is damaged or its unit is another"
@@ -185,6 +192,10 @@ def _write(writer: Any, schema: Any, rows: list[tuple[Clip, str]], split: str, s
         "features": _lists([clip.features for clip in clips]),
         "mirror": [clip.mirror for clip in clips],
         "license": [clip.license for clip in clips],
+        "face": _lists([None if clip.face is None else clip.face.coefficients for clip in clips]),
+        "face_names": [None if clip.face is None else list(clip.face.names) for clip in clips],
+        "face_kind": [None if clip.face is None else clip.face.kind for clip in clips],
+        "face_text": [clip.face_text for clip in clips],
     }
     pyarrow = require("pyarrow", "Building a data set")
     try:

@@ -7,6 +7,7 @@ if TYPE_CHECKING:
     from .amass import read_amass, write_amass
     from .bvh import read_bvh, write_bvh
     from .csv import write_csv
+    from .faces import FaceClip, attach_face, read_face, write_face
     from .glb import write_glb
     from .json import read_json, write_json
     from .npz import read_npz, write_npz
@@ -16,11 +17,14 @@ if TYPE_CHECKING:
 
 # Readers and writers need torch, which takes a second to import; the names of rigs are asked for earlier.
 _MODULES = {
+    "FaceClip": "faces",
     "RIGS": "rigs",
     "WRITTEN_RIGS": "rigs",
+    "attach_face": "faces",
     "inspect_motion": "read",
     "read_amass": "amass",
     "read_bvh": "bvh",
+    "read_face": "faces",
     "read_json": "json",
     "read_motion": "read",
     "read_npz": "npz",
@@ -28,14 +32,15 @@ _MODULES = {
     "write_amass": "amass",
     "write_bvh": "bvh",
     "write_csv": "csv",
+    "write_face": "faces",
     "write_glb": "glb",
     "write_json": "json",
     "write_npz": "npz",
 }
 
 __all__ = [
-    "RIGS", "WRITTEN_RIGS", "inspect_motion", "read_amass", "read_bvh", "read_json", "read_motion", "read_npz", "take_motion",
-    "write_amass", "write_bvh", "write_csv", "write_glb", "write_json", "write_npz",
+    "RIGS", "WRITTEN_RIGS", "FaceClip", "attach_face", "inspect_motion", "read_amass", "read_bvh", "read_face", "read_json", "read_motion",
+    "read_npz", "take_motion", "write_amass", "write_bvh", "write_csv", "write_face", "write_glb", "write_json", "write_npz",
 ]  # fmt: skip
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..motion import Motion
-from ..rendering.figure import bone_radii, bone_sides, head_capsule, is_carrier, sides
+from ..rendering.figure import FINGER, bone_radii, bone_sides, head_capsule, is_carrier, sides
 
 _AROUND = 10
 # Along a tube: the angle of each ring of the round ends, and the places of the rings between them.
@@ -19,7 +19,7 @@ _TORSO = re.compile(r"spine|chest|thorax|torso|back|neck")
 _TORSO_WIDTH = 1.7
 # Where the torso meets a limb of another colour its round end is that much smaller, so that the two do not flicker.
 _INSIDE = 0.8
-_HAND, _TOE, _TIP_SHARE = 0.1, 0.05, 0.35
+_HAND, _TOE, _TIP_SHARE, _FINGER_TIP = 0.1, 0.05, 0.35, 0.85
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,7 +109,16 @@ def _ends(motion: Motion, rest: np.ndarray) -> list[_Tube]:
         if skeleton.children[joint] or (head is not None and joint == head[0]):
             continue
         name = skeleton.joint_names[joint].lower()
-        reach = size * _HAND if re.search("wrist|hand", name) else size * _TOE if re.search("foot|toe", name) else _TIP_SHARE * length
+        finger = re.search(FINGER, name)
+        reach = (
+            _FINGER_TIP * length
+            if finger
+            else size * _HAND
+            if re.search("wrist|hand", name)
+            else size * _TOE
+            if re.search("foot|toe", name)
+            else _TIP_SHARE * length
+        )
         radius = radii[joint - 1][1] if joint else np.float32(0.05)
         tip = rest[joint] + bone * (reach / length if length > 1e-6 else 0)
         tubes.append(_Tube(rest[joint], tip, np.array([radius, 0.8 * radius]), joint, parent, joint, int(side[joint])))

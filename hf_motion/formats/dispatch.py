@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import logging
 import os
 import tempfile
 from collections.abc import Callable
@@ -17,6 +18,9 @@ from .csv import write_csv
 from .glb import write_glb
 from .json import read_json, write_json
 from .npz import read_npz, write_npz
+
+logger = logging.getLogger("hf_motion")
+_FACELESS = (".bvh", ".csv")
 
 
 def save_motion(motion: Motion, target: str | os.PathLike | BinaryIO, format: str | None = None, **options: Any) -> Path | None:
@@ -59,6 +63,13 @@ def motion_bytes(motion: Motion, format: str, **options: Any) -> bytes:
         return path.read_bytes()
 
 
+def notebook_html(motion: Motion) -> str:
+    """What a notebook shows of a motion: a player in a frame of its own."""
+    from ..rendering import player_html
+
+    return player_html([motion])
+
+
 def _suffix(format: str) -> str:
     suffix = f".{str(format).lower().removeprefix('.')}"
     if suffix not in _WRITERS:
@@ -67,6 +78,8 @@ def _suffix(format: str) -> str:
 
 
 def _write(motion: Motion, path: Path, **options: Any) -> None:
+    if motion.face is not None and (path.suffix.lower() in _FACELESS or options.get("layout") == "amass"):
+        logger.warning("%s: the face is left out, for which this format has no place; .npz, .json and .glb keep it.", path)
     try:
         _WRITERS[path.suffix.lower()](motion, path, **options)
     except OSError as error:

@@ -14,6 +14,7 @@ from ..motion import Motion
 from ..rendering.figure import LEFT, MIDDLE, RIGHT
 from ..utils.files import atomic_path
 from .body import Body, build_body
+from .glb_face import face_mesh
 from .solved import SolvedMotion, solve
 
 # Numbers of the glTF 2.0 specification: component types, buffer targets, chunk types.
@@ -37,7 +38,8 @@ def write_glb(
 
     The skeleton is that of `write_bvh`, solved in the same way, in metres, Y up, with a T-pose facing +Z as its rest pose and no
     rotation in it. The body is a rounded tube per bone, blue on the character's left, orange on its right. The text is the
-    animation's name. Blender: File > Import > glTF 2.0, all defaults.
+    animation's name. A face is a simple head with one morph target per coefficient, called as those (`extras.targetNames`), and their
+    weights over time. Blender: File > Import > glTF 2.0, all defaults.
 
     Args:
         motion (`Motion`): The motion, on any skeleton.
@@ -70,15 +72,21 @@ def write_glb(
     body = build_body(motion, place[kept], solved.moving[kept])
     file = _File()
     count = len(solved.skeleton)
+    primitives = _primitives(file, body, kept)
+    materials = [_material(name, colour) for side, name, colour in _MATERIALS if side in body.triangles]
+    face = None if motion.face is None else face_mesh(file, motion, place[kept], kept, len(materials))
+    extra = [] if face is None else [{"name": "face", "mesh": 1, "skin": 0}]
+    if face is not None:
+        materials += [_material(f"face {number}", colour) for number, colour in enumerate(face.colours)]
     document = {
         "asset": {"version": "2.0", "generator": "hf_motion"},
         "scene": 0,
-        "scenes": [{"nodes": [0, count]}],
-        "nodes": [*_nodes(solved, place[0]), {"name": "body", "mesh": 0, "skin": 0}],
-        "meshes": [{"name": "body", "primitives": _primitives(file, body, kept)}],
-        "materials": [_material(name, colour) for side, name, colour in _MATERIALS if side in body.triangles],
+        "scenes": [{"nodes": [0, *range(count, count + 1 + len(extra))]}],
+        "nodes": [*_nodes(solved, place[0]), {"name": "body", "mesh": 0, "skin": 0}, *extra],
+        "meshes": [{"name": "body", "primitives": primitives}, *([] if face is None else [face.mesh])],
+        "materials": materials,
         "skins": [{"joints": list(range(count)), "skeleton": 0, "inverseBindMatrices": _inverse_binds(file, place)}],
-        "animations": [_animation(file, solved, motion)],
+        "animations": [_animation(file, solved, motion, None if face is None else (count + 1, face.weights))],
         "accessors": file.accessors,
         "bufferViews": file.views,
     }
@@ -178,7 +186,8 @@ def _inverse_binds(file: _File, place: np.ndarray) -> int:
     return file.add(matrices.reshape(-1, 16), _FLOAT)
 
 
-def _animation(file: _File, solved: SolvedMotion, motion: Motion) -> dict[str, Any]:
+def _animation(file: _File, solved: SolvedMotion, motion: Motion, weights: tuple[int, int] | None = None) -> dict[str, Any]:
+    """Of the joints, and of the face: its node and the accessor of its weights."""
     times = file.add(np.arange(len(motion)) / motion.fps, _FLOAT, bounds=True)
     turning = np.abs(solved.rotations[..., 1:]).max(axis=(0, 2)) > 1e-7
     turning[0] = True
@@ -189,6 +198,9 @@ def _animation(file: _File, solved: SolvedMotion, motion: Motion) -> dict[str, A
         for joint in np.flatnonzero(chosen).tolist():
             channels.append({"sampler": len(samplers), "target": {"node": joint, "path": path}})
             samplers.append({"input": times, "output": file.add(values[:, joint], _FLOAT), "interpolation": "LINEAR"})
+    if weights is not None:
+        channels.append({"sampler": len(samplers), "target": {"node": weights[0], "path": "weights"}})
+        samplers.append({"input": times, "output": weights[1], "interpolation": "LINEAR"})
     return {"name": motion.text or "motion", "channels": channels, "samplers": samplers}
 
 

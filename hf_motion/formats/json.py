@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from ..face import Face
 from ..motion import Motion
 from ..skeletons import Skeleton, known_skeleton
 from ..utils.files import atomic_path
@@ -71,6 +72,10 @@ def write_json(motion: Motion, path: str | os.PathLike, *, rig: str | None = Non
             "root": _rounded(solved.translations[:, 0]),
             "rotations": _rounded(solved.rotations[..., [1, 2, 3, 0]]),
         }
+    if motion.face is not None:
+        # Nine digits are what a float32 has, so that a face comes back as it was.
+        values = [[float(f"{value:.9g}") for value in row] for row in motion.face.coefficients.tolist()]
+        content["face"] = {"kind": motion.face.kind, "names": motion.face.names, "coefficients": values}
     with atomic_path(path) as temporary:
         temporary.write_text(json.dumps(content, separators=(",", ":")), encoding="ascii")
     return Path(path)
@@ -99,9 +104,10 @@ def read_json(path: str | os.PathLike) -> Motion:
     try:
         skeleton, text = content["skeleton"], content["text"]
         own = Skeleton(str(skeleton["name"]), tuple(map(str, skeleton["joints"])), tuple(map(int, skeleton["parents"])))
+        face = content.get("face") and Face(content["face"]["coefficients"], tuple(content["face"]["names"]), content["face"]["kind"])
         motion = Motion(
             content["positions"], fps=content["fps"], skeleton=known_skeleton(own), text=None if text is None else str(text),
-            **_rotations(content.get("animation", {})),
+            face=face or None, **_rotations(content.get("animation", {})),
         )  # fmt: skip
     except (KeyError, TypeError, ValueError, OverflowError) as error:
         reason = f"has no entry {error}" if isinstance(error, KeyError) else str(error).rstrip(".")

@@ -7,15 +7,20 @@ from pathlib import Path
 
 import numpy as np
 
+from ..face import Face
 from ..motion import Motion
 from ..skeletons import Skeleton, known_skeleton
 from ..utils.arrays import load_arrays
 from ..utils.files import atomic_path
 from ..utils.limits import check_clip
 
+_ARRAYS = (
+    "joints", "fps", "skeleton", "joint_names", "parents", "text", "rotations", "rest_offsets", "face", "face_names", "face_kind",
+)  # fmt: skip
+
 
 def write_npz(motion: Motion, path: str | os.PathLike) -> Path:
-    """Write joints, frame rate, skeleton, text and, where there are any, rotations, lossless.
+    """Write joints, frame rate, skeleton, text and, where there are any, rotations and face, lossless.
 
     Args:
         motion (`Motion`): The motion, on any skeleton.
@@ -28,11 +33,14 @@ def write_npz(motion: Motion, path: str | os.PathLike) -> Path:
         OSError: If the file cannot be written.
     """
     skeleton = motion.skeleton
-    turns = {} if motion.rotations is None else {"rotations": np.asarray(motion.rotations), "rest_offsets": motion.rest_offsets}
+    more = {} if motion.rotations is None else {"rotations": np.asarray(motion.rotations), "rest_offsets": motion.rest_offsets}
+    face = motion.face
+    if face is not None:
+        more |= {"face": face.coefficients, "face_names": np.array(face.names), "face_kind": np.array(face.kind)}
     with atomic_path(path) as temporary:
         np.savez_compressed(
             temporary, joints=motion.joints, fps=motion.fps, skeleton=skeleton.name, joint_names=np.array(skeleton.joint_names),
-            parents=np.array(skeleton.parents), text=motion.text or "", **turns,
+            parents=np.array(skeleton.parents), text=motion.text or "", **more,
         )  # fmt: skip
     return Path(path)
 
@@ -46,10 +54,11 @@ def read_npz(path: str | os.PathLike) -> Motion:
     """
     path = Path(path)
     try:
-        values = load_arrays(path, ("joints", "fps", "skeleton", "joint_names", "parents", "text", "rotations", "rest_offsets"))
+        values = load_arrays(path, _ARRAYS)
         joints, fps, name = values["joints"], float(values["fps"]), str(values["skeleton"])
         names, parents = tuple(map(str, values["joint_names"])), tuple(map(int, values["parents"]))
         text = str(values["text"]) or None
+        face = Face(values["face"], tuple(map(str, values["face_names"])), str(values["face_kind"])) if "face" in values else None
     except KeyError as error:
         raise ValueError(
             f"{str(path)!r} has no array {error}; a motion file holds joints, fps, skeleton, joint_names, parents and text. "
@@ -61,7 +70,7 @@ def read_npz(path: str | os.PathLike) -> Motion:
         check_clip(len(np.atleast_1d(joints)), len(names))
         return Motion(
             joints, fps=fps, skeleton=known_skeleton(Skeleton(name, names, parents)), text=text, rotations=values.get("rotations"),
-            rest_offsets=values.get("rest_offsets"),
+            rest_offsets=values.get("rest_offsets"), face=face,
         )  # fmt: skip
     except ValueError as error:
         raise ValueError(f"{str(path)!r}: {error}") from error

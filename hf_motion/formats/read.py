@@ -11,6 +11,8 @@ from typing import Any
 
 import numpy as np
 
+from ..face import Face
+from ..hands import fill_hands
 from ..motion import Motion, check_fps
 from ..skeletons import HUMANML3D_22, KIT_21, SKELETONS, Skeleton, get_skeleton
 from ..utils.arrays import array_names, load_array
@@ -21,7 +23,7 @@ from .asf_amc import read_amc
 from .bvh import BvhFile, guessed_scale, parse_bvh, same_joints
 from .mapping import map_animation
 from .other_formats import check_npy, check_npz, next_step, shape_step
-from .rigs import Rig, get_rig, left_out, load_mapping, one_body, recognise_rig
+from .rigs import Rig, get_rig, has_fingers, lacking_fingers, left_out, load_mapping, one_body, recognise_rig, weights_onto
 from .units import UNITS, check_up, leg_units, rate_note, size_note, unit_name, units_per_metre, up_axis, up_note
 
 logger = logging.getLogger("hf_motion")
@@ -81,7 +83,7 @@ def read_motion(
     path: str | os.PathLike, *, rig: str | Rig | None = None, mapping: str | os.PathLike | Mapping[str, Any] | None = None,
     fps: float | None = None, skeleton: str | Skeleton | None = "humanml3d-22", unit: str | float | None = None,
     up: str | None = None, source_fps: float | None = None, asf: str | os.PathLike | None = None,
-    body_models: str | os.PathLike | None = None, num_betas: int | None = None,
+    body_models: str | os.PathLike | None = None, num_betas: int | None = None, relaxed_hands: bool = False,
 ) -> Motion:  # fmt: skip
     """Read a motion from a file of any known rig, in metres, Y up.
 
@@ -107,7 +109,8 @@ def read_motion(
         fps (`float`, *optional*): Frame rate to resample to. Rotations are interpolated by slerp before the forward kinematics,
             positions linearly. The file's own by default.
         skeleton (`str` or `Skeleton`, *optional*, defaults to `"humanml3d-22"`): Joints of the result. None keeps the file's,
-            on the skeleton of ours that has the same, if one has.
+            on the skeleton of ours that has the same, if one has. `"smplx-52"` and `"smplh-52"` have fingers
+            (`hf_motion.formats.rigs.fingers`).
         unit (`str` or `float`, *optional*): Unit of the file's numbers, `"m"`, `"dm"`, `"cm"`, `"mm"`, `"ft"`, `"inch"`, `"cmu"`, or
             how many of them make a metre. It also takes the place of an ASF file's `length`. Of AMASS files it is `trans`'s.
         up (`str`, *optional*): The file's up axis, `"y"` or `"z"`.
@@ -117,6 +120,8 @@ def read_motion(
         body_models (`str` or `os.PathLike`, *optional*): Licensed body models for AMASS files, see
             `hf_motion.formats.amass.read_amass`.
         num_betas (`int`, *optional*): Shape parameters of AMASS files to use, all by default.
+        relaxed_hands (`bool`, defaults to `False`): Put relaxed fingers (`hf_motion.hands`) in the place of those that `skeleton` has
+            and the file has not, which a warning counts, instead of refusing the file.
 
     Returns:
         `Motion`: On `skeleton`.
@@ -138,7 +143,7 @@ def read_motion(
     """
     options = {
         "rig": rig, "mapping": mapping, "fps": fps, "skeleton": skeleton, "unit": unit, "up": up, "source_fps": source_fps, "asf": asf,
-        "body_models": body_models, "num_betas": num_betas,
+        "body_models": body_models, "num_betas": num_betas, "relaxed_hands": relaxed_hands,
     }  # fmt: skip
     source = inspect_motion(path, **options)
     for note in source.notes:
@@ -183,7 +188,7 @@ def inspect_motion(path: str | os.PathLike, **options: Any) -> MotionSource:
 class _Wanted:
     def __init__(
         self, rig=None, mapping=None, fps=None, skeleton="humanml3d-22", unit=None, up=None, source_fps=None, asf=None, body_models=None,
-        num_betas=None,
+        num_betas=None, relaxed_hands=False,
     ) -> None:  # fmt: skip
         if rig is not None and mapping is not None:
             raise ValueError("Give either `rig=` or `mapping=`, not both.")
@@ -195,7 +200,7 @@ class _Wanted:
         up = self.rig.up if up is None and self.rig else up
         self.units = None if unit is None else units_per_metre(unit)
         self.up = None if up is None else check_up(up)
-        self.asf, self.body_models, self.num_betas = asf, body_models, num_betas
+        self.asf, self.body_models, self.num_betas, self.relaxed_hands = asf, body_models, num_betas, relaxed_hands
 
 
 @dataclass
@@ -211,6 +216,7 @@ class _Clip:
     up: str | None = None
     guess: Callable[[np.ndarray], tuple[float, str | None]] | None = None  # of units per metre, where no joint is known
     text: str | None = None
+    face: Face | None = None
     motion_only: _Clip | None = None  # without the pose that its first frame jumps from
     in_place: frozenset[str] | None = None  # joints that stand where their parents stand, where that is known
     notes: tuple[str, ...] = ()
@@ -240,7 +246,7 @@ def _open(path: Path, wanted: _Wanted) -> _Clip:
         check_npz(path, names)
     motion = Motion.load(path)
     clip = _motion_clip(replace(motion, fps=wanted.source_fps or motion.fps))
-    clip.units, clip.up, clip.text = 1.0, "y", motion.text
+    clip.units, clip.up, clip.text, clip.face = 1.0, "y", motion.text, motion.face
     return clip
 
 
@@ -266,12 +272,13 @@ def _motion_clip(motion: Motion) -> _Clip:
 
 def _amass_clip(path: Path, wanted: _Wanted) -> _Clip:
     units = wanted.units or 1.0
-    made, rate, frames = amass_animation(
-        path, wanted.body_models, fps=wanted.fps, num_betas=wanted.num_betas, source_fps=wanted.source_fps, units=units
+    fingers = wanted.skeleton is not None and has_fingers(wanted.skeleton)
+    made, skeleton, rate, frames = amass_animation(
+        path, wanted.body_models, fps=wanted.fps, num_betas=wanted.num_betas, source_fps=wanted.source_fps, units=units, fingers=fingers
     )
     scaled = replace(made, joints=made.joints * units, rest_offsets=made.rest_offsets * units)
     note = None if wanted.source_fps else rate_note(rate)
-    return _Clip(HUMANML3D_22, lambda _: scaled, rate, frames, units=units, up="z", notes=(note,) if note else ())
+    return _Clip(skeleton, lambda _: scaled, rate, frames, units=units, up="z", notes=(note,) if note else ())
 
 
 def _joints_of_npy(path: Path) -> tuple[np.ndarray, Skeleton]:
@@ -292,7 +299,7 @@ def _joints_of_npy(path: Path) -> tuple[np.ndarray, Skeleton]:
 
 def _onto(path: Path, clip: _Clip, wanted: _Wanted) -> MotionSource:
     """The clip on the wanted skeleton, in metres, Y up."""
-    rig, weights, between, notes, missing = _mapping(clip, wanted)
+    rig, weights, between, notes, missing, lacking = _mapping(clip, wanted)
     kept = wanted.skeleton is None
     skipped = int(rig is not None and not kept and rig.starts_in_t_pose and clip.motion_only is not None)
     animation = (clip.motion_only if skipped else clip).animation(wanted.fps)
@@ -307,9 +314,12 @@ def _onto(path: Path, clip: _Clip, wanted: _Wanted) -> MotionSource:
     made = made.first(len(target)) if kept else map_animation(made, clip.skeleton, weights, target) if weights is not None else made
     if not np.isfinite(made.joints.astype(np.float32)).all():
         raise ValueError("joints are placed beyond all bounds; offsets or positions in the file are damaged.")
+    fps = wanted.fps or clip.fps
+    face = clip.face if clip.face is None or len(made.joints) == clip.frames else clip.face.resample(clip.fps, fps)
     motion = Motion(
-        made.joints, fps=wanted.fps or clip.fps, skeleton=target, text=clip.text, rotations=made.rotations, rest_offsets=made.rest_offsets,
+        made.joints, fps=fps, skeleton=target, text=clip.text, rotations=made.rotations, rest_offsets=made.rest_offsets, face=face,
     )  # fmt: skip
+    motion = fill_hands(motion, lacking) if lacking else motion
     name, missing = rig.name if rig else None, [*missing, *(["the T-pose in frame 1"] if skipped else [])]
     return MotionSource(
         motion, path, None if kept else name, between, units, up, clip.fps, clip.frames, skipped, name, tuple(missing),
@@ -334,38 +344,42 @@ def _measured(
     return units, up or "y", [note for note in notes if note]
 
 
-def _mapping(clip: _Clip, wanted: _Wanted) -> tuple[Rig | None, np.ndarray | None, tuple[str, ...], list[str], list[str]]:
-    """The rig, weights that make the joints of ours (None where none is known), joints placed between others, notes, and left out."""
+def _mapping(clip: _Clip, wanted: _Wanted) -> tuple[Rig | None, np.ndarray | None, tuple[str, ...], list[str], list[str], tuple[str, ...]]:
+    """The rig, weights that make our joints (None where none is known), those placed between others, notes, what is left out or lacking."""
     skeleton, target = clip.skeleton, wanted.skeleton or HUMANML3D_22
     names = skeleton.joint_names
     if wanted.rig is None and set(target.joint_names) <= set(names):
         used = [names.index(name) for name in target.joint_names]
         bodies, others = left_out(skeleton, used, _wrists(np.eye(len(names))[used], target)) if wanted.skeleton else ([], [])
-        return None, np.eye(len(names))[used], (), _several(names[used[0]], bodies), [*bodies, *others]
+        return None, np.eye(len(names))[used], (), _several(names[used[0]], bodies), [*bodies, *others], ()
     first = one_body(names, wanted.rig)
     chosen = [names[joint] for joint in first]
     if wanted.skeleton is None and wanted.rig is None:
         try:
             rig = recognise_rig(chosen, clip.in_place)
         except ValueError:
-            return None, None, (), [], []
+            return None, None, (), [], [], ()
         weights = _spread(rig.weights(chosen)[0], first, len(names))
         bodies, _ = left_out(skeleton, np.flatnonzero(weights.any(axis=0)).tolist(), _wrists(weights, HUMANML3D_22))
         kept = [f"the file holds {1 + len(bodies)} bodies, and all are kept: --rig takes the first alone"] if bodies else []
-        return rig, weights, (), kept, []
-    if target != HUMANML3D_22:
+        return rig, weights, (), kept, [], ()
+    if target != HUMANML3D_22 and not has_fingers(target):
         raise ValueError(
-            f"the joints are not those of skeleton {target.name!r}; other rigs are mapped to {HUMANML3D_22.name!r} only. "
+            f"the joints are not those of skeleton {target.name!r}; other rigs are mapped to {HUMANML3D_22.name!r}, smplx-52 or smplh-52. "
             "Leave `skeleton` out, or pass skeleton=None to keep the file's joints."
         )
     if skeleton == KIT_21:
         raise ValueError("the joints are those of skeleton 'kit-21', which has no head or collars; pass skeleton='kit-21'.")
     rig = wanted.rig or recognise_rig(chosen, clip.in_place)
-    weights, between = rig.weights(chosen)
+    weights, between, lacking, doubts = weights_onto(rig, chosen, target)
+    if lacking and not wanted.relaxed_hands:
+        raise ValueError(lacking_fingers(lacking))
+    if lacking:
+        doubts.append(f"{len(lacking)} of 30 joints of fingers are not in the file and are put where relaxed hands have them")
     weights = _spread(weights, first, len(names))
     bodies, others = left_out(skeleton, np.flatnonzero(weights.any(axis=0)).tolist(), _wrists(weights, target))
     pelvis = names[int(weights[0].argmax())]
-    return rig, weights, between, _several(pelvis, bodies), [*bodies, *others]
+    return rig, weights, between, [*_several(pelvis, bodies), *doubts], [*bodies, *others], lacking
 
 
 def _wrists(weights: np.ndarray, skeleton: Skeleton) -> list[int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from dataclasses import replace
 from pathlib import Path
@@ -14,7 +15,9 @@ from ..skeletons import HUMANML3D_22, Skeleton, get_skeleton
 from .animation import Animation
 from .mapping import map_animation
 from .read import read_motion
-from .rigs import recognise_rig
+from .rigs import has_fingers, recognise_rig, weights_onto
+
+logger = logging.getLogger("hf_motion")
 
 MotionInput = Motion | str | os.PathLike | np.ndarray
 """A motion, a file of one, or joints (frames, joints, 3)."""
@@ -58,15 +61,22 @@ def _onto(motion: Motion, wanted: Skeleton) -> Motion:
         return motion
     if set(wanted.joint_names) <= set(names):
         return _mapped(motion, np.eye(len(names))[[names.index(name) for name in wanted.joint_names]], wanted)
-    if wanted != HUMANML3D_22:
+    if wanted != HUMANML3D_22 and not has_fingers(wanted):
         raise ValueError(
             f"The joints of skeleton {motion.skeleton.name!r} are not those of {wanted.name!r}, and other rigs are mapped to "
-            f"{HUMANML3D_22.name!r} only. Use a model that works on {HUMANML3D_22.name!r}."
+            f"{HUMANML3D_22.name!r} and its like with fingers only. Use a model that works on {HUMANML3D_22.name!r}."
         )
     try:
-        weights, _ = recognise_rig(names).weights(names)
+        weights, _, lacking, notes = weights_onto(recognise_rig(names), names, wanted)
     except ValueError as error:
         raise ValueError(f"The motion on skeleton {motion.skeleton.name!r} cannot be mapped: {error}") from error
+    if lacking:
+        raise ValueError(
+            f"The motion on skeleton {motion.skeleton.name!r} lacks {len(lacking)} of the 30 joints of fingers that {wanted.name!r} has. "
+            "hf_motion.hands.with_hands(motion) gives a motion on 'humanml3d-22' relaxed hands; files are read with relaxed_hands=True."
+        )
+    for note in notes:
+        logger.warning("The motion on skeleton %s: %s.", motion.skeleton.name, note)
     return _mapped(motion, weights, wanted)
 
 

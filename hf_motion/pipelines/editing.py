@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from ..motion import Motion
+from ..motion import Motion, joined_faces
 from ..nn.generators import spawn_generators
 from ..representation import MotionFeatureExtractor
 from ..skeletons import Skeleton, get_skeleton
@@ -231,7 +231,8 @@ def _chain(clips: list[Motion], transitions: list[Motion], before: list[int], af
         turn, shift = turn @ step, turn @ move + shift
         parts.append(clip.joints @ turn.T + shift)
         texts += [transition.text, clip.text]
-    return replace(clips[0], joints=np.concatenate(parts), text=", then ".join(filter(None, texts)) or None)
+    text = ", then ".join(filter(None, texts)) or None
+    return replace(clips[0], joints=np.concatenate(parts), text=text, face=joined_faces(clips, [len(part) for part in parts[1::2]]))
 
 
 def _placement(source: np.ndarray, target: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

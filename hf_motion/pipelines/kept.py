@@ -245,7 +245,7 @@ def _encode_clips(extractor: MotionFeatureExtractor, edits: Sequence[Edit]) -> l
     skeleton = representation.skeleton
     distinct = {id(clip): clip for edit in edits for clip in edit.clips}
     # The last pose stands twice, because features take one frame more than they give.
-    held = [replace(clip, joints=np.concatenate((clip.joints, clip.joints[-1:]))) for clip in distinct.values()]
+    held = [replace(clip, joints=np.concatenate((clip.joints, clip.joints[-1:])), face=None) for clip in distinct.values()]
     encoded = {}
     for key, clip, features in zip(distinct, distinct.values(), extractor.encode(held), strict=True):
         joints = torch.from_numpy(clip.joints)

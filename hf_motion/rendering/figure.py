@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -19,14 +19,19 @@ _SIDE_PATTERNS = (
     (r"(?<=[_.:])l(?=$|[_.])", "r"), (r"(?<=[_.:])L(?=$|[_.])", "R"),
 )  # fmt: skip
 
+FINGER = r"thumb|index|middle|ring|pinky|little|finger"
+"""What names of joints of fingers hold, in small letters."""
 _RADII = (
-    (r"thumb|index|middle|ring|pinky|little|finger", 0.011), (r"jaw|eye|end|site", 0.016), (r"toe", 0.026),
+    (r"(index|middle|ring|pinky|little)_?1$", 0.0125),
+    (FINGER, 0.0095), (r"jaw|eye|end|site", 0.016), (r"toe", 0.026),
     (r"foot|heel|ankle", 0.034), (r"wrist|hand", 0.026), (r"elbow|forearm|radius", 0.034), (r"knee|tibia|shin|lowleg", 0.048),
     (r"shoulder|uparm|humerus|arm", 0.042), (r"hip|upleg|thigh|femur", 0.062), (r"leg", 0.048), (r"neck", 0.04),
     (r"collar|clavicle", 0.048), (r"pelvis|root|spine|chest|thorax|torso|back", 0.064),
 )  # fmt: skip
 _OTHER_RADIUS, _HEAD_RADIUS, _HEAD_LENGTH = 0.035, 0.1, 0.045
 _ADULT_REACH = 1.05
+_TIP = 0.85
+"""Length of the end of a finger, as a share of the bone before it."""
 _CARRIER = re.compile("root|reference|world|armature")
 
 
@@ -112,10 +117,24 @@ def bone_radii(motion: Motion) -> tuple[np.ndarray, float]:
     for parent, child in skeleton.bones:
         if parent or len(skeleton.children[0]) > 1:  # a single child may be carried about by the root, and far from it
             reach[child] = reach[parent] + np.linalg.norm(pose[child] - pose[parent])
-    size = float(reach.max() / _ADULT_REACH) or 1.0
+    # Hands say nothing of how tall a body is, and most bodies come without fingers.
+    reach = [length for length, name in zip(reach, skeleton.joint_names, strict=True) if not re.search(FINGER, name.lower())]
+    size = float(max(reach, default=0.0) / _ADULT_REACH) or 1.0
     radius = [next((r for pattern, r in _RADII if re.search(pattern, name.lower())), _OTHER_RADIUS) for name in skeleton.joint_names]
     pairs = [(radius[parent], radius[child]) for parent, child in skeleton.bones]
     return np.array(pairs, dtype=np.float32).reshape(-1, 2) * size, size
+
+
+def with_finger_tips(motion: Motion) -> Motion:
+    """The motion with a joint at the tip of each finger, straight on from the last one, for skeletons of ours, whose fingers end before."""
+    skeleton, joints = motion.skeleton, motion.joints
+    ends = [joint for joint in skeleton.groups.get("hands", ()) if not skeleton.children[joint]]
+    if not ends:
+        return motion
+    tips = joints[:, ends] + _TIP * (joints[:, ends] - joints[:, [skeleton.parents[joint] for joint in ends]])
+    names = tuple(f"{skeleton.joint_names[joint]}_tip" for joint in ends)
+    longer = Skeleton(f"{skeleton.name}-tips", skeleton.joint_names + names, (*skeleton.parents, *ends))
+    return replace(motion, joints=np.concatenate([joints, tips], axis=1), skeleton=longer, rotations=None, rest_offsets=None)
 
 
 def build_figure(motion: Motion) -> Figure:
@@ -124,6 +143,7 @@ def build_figure(motion: Motion) -> Figure:
     Args:
         motion (`Motion`): Any skeleton; left and right are read from the joint names.
     """
+    motion = with_finger_tips(motion)
     skeleton, joints = motion.skeleton, motion.joints
     drawn = drawn_bones(skeleton)
     bones = np.array(skeleton.bones, dtype=int).reshape(-1, 2)[drawn]

@@ -15,7 +15,20 @@ import numpy as np
 
 from ..motion import Motion
 from ..utils.files import atomic_path
-from .figure import LEFT, MIDDLE, RIGHT, bone_radii, bone_sides, check_motions, drawn_bones, facing, floor_height, head_capsule
+from .figure import (
+    LEFT,
+    MIDDLE,
+    RIGHT,
+    bone_radii,
+    bone_sides,
+    check_motions,
+    drawn_bones,
+    facing,
+    floor_height,
+    head_capsule,
+    with_finger_tips,
+)
+from .head import drawn_weights, head_frames, plain_head
 
 HEAT = ((150, 159, 171), (238, 196, 92), (236, 120, 48), (200, 30, 30))
 """RGB from no heat to full heat."""
@@ -70,7 +83,7 @@ def save_player(motions: Motion | Sequence[Motion], path: str | os.PathLike) -> 
 def _document(motions: list[Motion], heat: Sequence[np.ndarray] | None = None) -> str:
     template = files(__package__).joinpath("player.html").read_text(encoding="utf-8")
     colours = {"left": LEFT, "right": RIGHT, "middle": MIDDLE}
-    packed = [_packed(motion) for motion in motions]
+    packed = [_packed(motion if heat else with_finger_tips(motion)) for motion in motions]
     for motion, content, values in zip(motions, packed, heat or (), strict=heat is not None):
         if values.shape != motion.joints.shape[:2]:
             raise ValueError(
@@ -98,5 +111,24 @@ def _packed(motion: Motion) -> dict[str, Any]:
     return {
         "text": motion.text or "", "fps": motion.fps, "frames": len(motion), "step": step, "origin": origin.round(4).tolist(),
         "joints": base64.b64encode(whole.tobytes()).decode(), "bones": bones, "head": head_capsule(motion.skeleton, size),
-        "floor": floor_height(motion), "heading": float(np.arctan2(forward[0], forward[1]) + _AZIMUTH),
+        "floor": floor_height(motion), "heading": float(np.arctan2(forward[0], forward[1]) + _AZIMUTH), "face": _packed_face(motion),
+    }  # fmt: skip
+
+
+def _packed_face(motion: Motion) -> dict[str, Any] | None:
+    """What moves on the plain head, in whole numbers: points in 1/1000 radii, weights in 1/255, axes in 1/32767."""
+    if motion.face is None:
+        return None
+    head, weights, placed = plain_head(), drawn_weights(motion.face), head_frames(motion)
+    targets = []
+    for name in weights:
+        moved = np.flatnonzero(head.targets[name].any(axis=1))
+        targets.append([moved.tolist(), np.round(head.targets[name][moved] * 1000).astype(int).ravel().tolist()])
+    amounts = np.stack([*weights.values()], axis=1) if weights else np.zeros((len(motion), 0))
+    axes = None if placed is None else np.round(placed[1] * 32767).astype("<i2")
+    return {
+        "parts": [[part.colour, part.outline.tolist()] for part in head.parts], "targets": targets,
+        "points": np.round(head.points * 1000).astype(int).ravel().tolist(),
+        "weights": base64.b64encode(np.round(amounts * 255).astype(np.uint8).tobytes()).decode(),
+        "axes": None if axes is None else base64.b64encode(axes.tobytes()).decode(),
     }  # fmt: skip

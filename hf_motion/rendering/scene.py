@@ -8,6 +8,8 @@ import numpy as np
 
 from ..motion import Motion
 from .figure import build_figure, facing, floor_height
+from .head import head_frames, head_points
+from .portrait import paint_polygons, paint_portrait
 from .raster import Floor, add_shadows, darken, paint_capsules
 
 SKY_TOP, SKY_BOTTOM, FLOOR = (252, 253, 254), (240, 243, 247), (229, 234, 240)
@@ -18,6 +20,8 @@ _BATCH = 16
 _FOLLOW_RATIO = 1.5
 _NEAR = 0.2
 _LIGHT_LEAN = (-0.28, 0.12)
+# Side of the picture of a face over that of the whole picture, and how far from its front it is not drawn on the body any more.
+_PORTRAIT, _AVERTED = 0.3, 0.3
 
 
 @dataclass
@@ -84,7 +88,7 @@ def fit_camera(points: np.ndarray, direction: np.ndarray, size: tuple[int, int],
 
 
 class Scene:
-    """A motion with its floor, trajectory, shadow and camera, ready to be painted.
+    """A motion with its floor, trajectory, shadow and camera, ready to be painted. A face is drawn on the head, and larger in a corner.
 
     Args:
         motion (`Motion`): What to show.
@@ -116,6 +120,7 @@ class Scene:
         self.floor = Floor(self.camera.floor_points(size), top, self.reach, tile, contrast=7.0)
         slope = self.camera.shift @ self.camera.rotation
         self.squash = float(distance / max(-slope[1], 0.1 * distance))
+        self.top, self.face = top, None if motion.face is None else _Face(motion)
         self._project()
         self.base = self._background()
 
@@ -136,6 +141,10 @@ class Scene:
                 self._paint_trail(batch, self.targets[chosen])
             self._paint_shadow(batch, chosen)
             self._paint_body(batch, chosen)
+            if self.face is not None:
+                side = round(_PORTRAIT * min(self.size))
+                for image, points in zip(batch, self.face.points[chosen], strict=True):
+                    paint_portrait(image, points, (self.size[0] - side - 4, self.top + 4), side)
 
     def paint_together(self, image: np.ndarray, frames: np.ndarray, faintest: float = 0.35) -> None:
         """Paint several frames of the motion into one picture, the earlier ones fainter. For scenes that are `still`.
@@ -218,9 +227,40 @@ class Scene:
         order = self.order[frames]
         pick = np.arange(len(images))
         starts, ends, radii = self.starts[frames], self.ends[frames], self.radii[frames]
+        faces = {} if self.face is None else self._seen_faces(frames)
         for rank in range(order.shape[1]):
             bone = order[:, rank]
             paint_capsules(images, starts[pick, bone], ends[pick, bone], radii[pick, bone], self.figure.colours[bone])
+            for index in np.flatnonzero(bone == self.starts.shape[1] - 1):
+                if index in faces:
+                    paint_polygons(images[index], faces[index])
+
+    def _seen_faces(self, frames: np.ndarray) -> dict[int, np.ndarray]:
+        """Pixels of the face's points in those of some frames in which it looks towards the camera, by their place."""
+        found = {}
+        for index, frame in enumerate(frames):
+            target = np.array([self.targets[frame, 0], 0, self.targets[frame, 1]])
+            points, ahead = self.face.placed(frame)
+            pixels, depth = self.camera.project((points - target).astype(np.float32))
+            eye = -(self.camera.shift @ self.camera.rotation) + target - points.mean(axis=0)
+            if depth.min() > _NEAR and ahead @ eye > _AVERTED * np.linalg.norm(eye):
+                found[index] = pixels
+        return found
+
+
+class _Face:
+    """The points of a motion's face, and where its head carries them."""
+
+    def __init__(self, motion: Motion) -> None:
+        self.points = head_points(motion.face)
+        self.head = head_frames(motion)
+
+    def placed(self, frame: int) -> tuple[np.ndarray, np.ndarray]:
+        """Points (points, 3) in metres, and where the face looks, (3,)."""
+        if self.head is None:
+            return np.full((1, 3), -np.inf), np.zeros(3)
+        middle, axes, radius = self.head
+        return middle[frame] + radius * self.points[frame] @ axes[frame], axes[frame, 2]
 
 
 def _smooth(path: np.ndarray, width: float) -> np.ndarray:

@@ -2,5 +2,6 @@
 
 from .feature_extractor import MotionFeatureExtractor
 from .humanml3d import HumanML3DRepresentation
+from .humantomato import HumanTomatoRepresentation
 
-__all__ = ["HumanML3DRepresentation", "MotionFeatureExtractor"]
+__all__ = ["HumanML3DRepresentation", "HumanTomatoRepresentation", "MotionFeatureExtractor"]

@@ -17,8 +17,9 @@ from ..motion import Motion, check_fps
 from ..skeletons import get_skeleton
 from .fixed_bones import fixed_bones
 from .humanml3d import HumanML3DRepresentation
+from .humantomato import HumanTomatoRepresentation
 
-REPRESENTATIONS = {"humanml3d": HumanML3DRepresentation}
+REPRESENTATIONS: dict[str, type[HumanML3DRepresentation]] = {"humanml3d": HumanML3DRepresentation, "humantomato": HumanTomatoRepresentation}
 
 
 class MotionFeatureExtractor(FeatureExtractionMixin):
@@ -28,7 +29,7 @@ class MotionFeatureExtractor(FeatureExtractionMixin):
     deviation. Published models of one data set use three different normalisations, so the statistics travel with each checkpoint.
 
     Args:
-        representation (`str`, defaults to `"humanml3d"`): Kind of features.
+        representation (`str`, defaults to `"humanml3d"`): Kind of features; `"humantomato"` has no rotations and contacts.
         skeleton (`str`, defaults to `"humanml3d-22"`): Name of a known skeleton.
         mean (`list[float]`, *optional*): Mean per feature. Without it features are not shifted.
         std (`list[float]`, *optional*): Standard deviation per feature, all positive. Without it features are not scaled.

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from ..skeletons import Skeleton, get_skeleton
+from ..skeletons import FINGERS, Skeleton, get_skeleton
 
 _AIM = 0.5
 """How much of what a bone's base was moved by its far end makes up for, by turning."""
@@ -22,12 +22,14 @@ def fixed_bones(joints: Tensor, skeleton: str | Skeleton = "humanml3d-22") -> Te
 
     Pelvis and chest are rigid and turned as the joints around them are, and hips keep their middle. Spine, head and shoulders point half
     as they pointed, half to where they were. Legs reach for the ankles by two-bone inverse kinematics in the plane that they bend in, so
-    that toes stay where they are, arms for the wrists. A limb that is too short is straightened. Every frame is looked at on its own: the
+    that toes stay where they are, arms for the wrists. A limb that is too short is straightened. Palms are rigid and turn as the knuckles
+    around them do, fingers point as they pointed. Every frame is looked at on its own: the
     result depends neither on other frames nor on other clips of a batch, bit for bit.
 
     Args:
         joints (`torch.Tensor`): Positions, (..., joints, 3), Y up, in the skeleton's unit.
-        skeleton (`str` or `Skeleton`, defaults to `"humanml3d-22"`): With `body_offsets` and the joint names of `humanml3d-22`.
+        skeleton (`str` or `Skeleton`, defaults to `"humanml3d-22"`): With `body_offsets` and the joint names of `humanml3d-22` or
+            `smplx-52`.
 
     Returns:
         `torch.Tensor`: Same shape and dtype.
@@ -55,6 +57,8 @@ def fixed_bones(joints: Tensor, skeleton: str | Skeleton = "humanml3d-22") -> Te
     )
     new = _torso(was, rest, length)
     _limbs(was, new, length)
+    if "hands" in skeleton.groups:
+        _hands(was, new, rest, length)
     return torch.stack([new[name] for name in skeleton.joint_names], dim=-2)
 
 
@@ -134,6 +138,31 @@ def _limbs(was: dict[str, Tensor], new: dict[str, Tensor], length: dict[str, Ten
         new[middle_name], new[end_name] = middle[..., index, :], end[..., index, :]
     for side in ("left", "right"):
         new[f"{side}_foot"] = new[f"{side}_ankle"] + soles[side]
+
+
+def _hands(was: dict[str, Tensor], new: dict[str, Tensor], rest: dict[str, Tensor], length: dict[str, Tensor]) -> None:
+    """Both hands at once, from the wrists outwards."""
+    names = [[[f"{side}_{finger}{number}" for finger in FINGERS] for side in ("left", "right")] for number in (1, 2, 3)]
+    wrists = ["left_wrist", "right_wrist"]
+
+    def gather(joints: dict[str, Tensor], level: list[list[str]]) -> Tensor:
+        return torch.stack([torch.stack([joints[name] for name in row], dim=-2) for row in level], dim=-3)
+
+    def axes(joints: dict[str, Tensor]) -> tuple[Tensor, ...]:
+        knuckles, wrist = gather(joints, names[0]), torch.stack([joints[name] for name in wrists], dim=-2)
+        index, middle, pinky = (knuckles[..., FINGERS.index(finger), :] for finger in ("index", "middle", "pinky"))
+        return tuple(axis[..., None, :] for axis in _axes(index - pinky, middle - wrist))
+
+    hands = zip(axes(rest), axes(was), strict=True)
+    vectors = gather(rest, names[0]) - torch.stack([rest[name] for name in wrists], dim=-2)[..., None, :]
+    ends = torch.stack([new[name] for name in wrists], dim=-2)[..., None, :] + sum(_dot(axis, vectors) * image for axis, image in hands)
+    for number, level in enumerate(names):
+        if number:
+            bones = gather(was, level) - gather(was, names[number - 1])
+            sizes = torch.stack([torch.stack([length[name] for name in row]) for row in level])[..., None]
+            ends = ends + sizes * _unit(bones)
+        for row, hand in zip(level, ends.unbind(-3), strict=True):
+            new.update(zip(row, hand.unbind(-2), strict=True))
 
 
 def _turn(

@@ -1,4 +1,4 @@
-"""HumanML3D's motion features: 263 numbers per frame for 22 joints, 251 for KIT-ML's 21.
+"""HumanML3D's motion features: 263 numbers per frame for 22 joints, 251 for KIT-ML's 21, 623 for 52 with fingers.
 
 Source: Guo et al., *Generating Diverse and Natural 3D Human Motions from Text* (CVPR 2022) and the feature code published with
 the data set, whose numbers these are. Everything is batched over leading dimensions; nothing loops over frames or clips.
@@ -7,6 +7,7 @@ the data set, whose numbers these are. Everything is batched over leading dimens
 from __future__ import annotations
 
 import math
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -46,6 +47,9 @@ class HumanML3DRepresentation:
     (`hf_motion.kinematics.solve_rotations`). One habit is not kept: where two directions are opposite the published code divides
     zero by zero and returns NaN; here the half turn is about the vertical axis, or about any axis orthogonal to the bone.
 
+    On `smplx-52` these are the 623 numbers of HumanTOMATO's published code (4 + 153 + 306 + 156 + 4); its paper leaves some out, see
+    `hf_motion.representation.HumanTomatoRepresentation`.
+
     Args:
         skeleton (`str` or `Skeleton`, defaults to `"humanml3d-22"`): A skeleton with `rest_directions`, `facing` and `feet`.
         uniform_skeleton (`bool`, defaults to `True`): Retarget clips to the skeleton's `rest_lengths` before features are taken,
@@ -77,10 +81,7 @@ class HumanML3DRepresentation:
         self.uniform_skeleton = uniform_skeleton and self.skeleton.rest_lengths is not None
         self.fps = check_fps(self.skeleton.fps if fps is None else fps)
         joints = len(self.skeleton)
-        widths = {
-            "root_rotation": 1, "root_velocity": 2, "root_height": 1, "positions": 3 * (joints - 1),
-            "rotations": 6 * (joints - 1), "velocities": 3 * joints, "contacts": 4,
-        }  # fmt: skip
+        widths = self._widths(joints)
         ends = np.cumsum(list(widths.values())).tolist()
         self.slices: dict[str, slice] = {name: slice(end - width, end) for (name, width), end in zip(widths.items(), ends, strict=True)}
         self.dim: int = ends[-1]
@@ -92,8 +93,40 @@ class HumanML3DRepresentation:
         # KIT-ML is measured in millimetres and published with this threshold; HumanML3D in metres.
         self.contact_threshold = 0.05 if self.skeleton.unit == "mm" else 0.002
 
+    @staticmethod
+    def _widths(joints: int) -> dict[str, int]:
+        """Numbers in each slice, in their order."""
+        return {
+            "root_rotation": 1, "root_velocity": 2, "root_height": 1, "positions": 3 * (joints - 1),
+            "rotations": 6 * (joints - 1), "velocities": 3 * joints, "contacts": 4,
+        }  # fmt: skip
+
     def __repr__(self) -> str:
-        return f"HumanML3DRepresentation({self.skeleton.name!r}, dim={self.dim}, fps={self.fps:g})"
+        return f"{type(self).__name__}({self.skeleton.name!r}, dim={self.dim}, fps={self.fps:g})"
+
+    @cached_property
+    def groups(self) -> dict[str, tuple[int, ...]]:
+        """Which features describe the root, the body without fingers, the hands and the face; those that there are.
+
+        Root features are the first three slices. What holds a number or a vector per joint belongs where the joint does, contacts and the
+        root's entry among the joints' velocities to the body. Each feature is in one group.
+
+        Example:
+        >>> from hf_motion.representation import HumanML3DRepresentation
+        >>> {name: len(features) for name, features in HumanML3DRepresentation("smplx-52").groups.items()}
+        {'root': 4, 'body': 259, 'hands': 360}
+        """
+        hands = set(self.skeleton.groups.get("hands", ()))
+        groups: dict[str, list[int]] = {"root": [], "body": [], "hands": [], "face": []}
+        for name, part in self.slices.items():
+            features = range(part.start, part.stop)
+            if name in ("positions", "rotations", "velocities"):
+                width, first = (6 if name == "rotations" else 3), (0 if name == "velocities" else 1)
+                for feature in features:
+                    groups["hands" if first + (feature - part.start) // width in hands else "body"].append(feature)
+            else:
+                groups["root" if name.startswith("root") else "face" if name == "face" else "body"] += features
+        return {name: tuple(features) for name, features in groups.items() if features}
 
     def encode(self, joints: Tensor | np.ndarray, fps: float | None = None) -> Tensor:
         """Features of joint positions.
@@ -109,16 +142,11 @@ class HumanML3DRepresentation:
         Raises:
             ValueError: If the shape does not fit, there are fewer than two frames, or a value is NaN or infinite.
         """
-        joints = self._checked(joints)
-        if fps is not None and check_fps(fps) != self.fps and joints.shape[-3] > 1:
-            left, weight = resampling_weights(joints.shape[-3], fps, self.fps)
-            weight = torch.from_numpy(weight).to(joints)[:, None, None]
-            joints = joints[..., left, :, :] * (1 - weight) + joints[..., left + 1, :, :] * weight
+        joints = self._resampled(self._checked(joints).flatten(-2), fps).unflatten(-1, (-1, 3))
         if joints.shape[-3] < 2:
             raise ValueError(f"Features need at least two frames at {self.fps:g} fps, got {joints.shape[-3]}; use a longer clip.")
-        joints = self.canonicalize(joints)
-        heading, rotations = self._inverse_kinematics(joints)
-        return self._features(joints, heading, rotations)
+        parts = self._parts(self.canonicalize(joints))
+        return torch.cat([parts[name] for name in self.slices if name in parts], dim=-1)
 
     def canonicalize(self, joints: Tensor) -> Tensor:
         """The clip on the reference skeleton, standing on the floor, starting at the origin and facing +Z.
@@ -198,6 +226,14 @@ class HumanML3DRepresentation:
         path = _turn(quaternion_conjugate(heading), velocity).cumsum(-2)
         return heading, torch.stack((path[..., 0], features[..., 3], path[..., 2]), dim=-1)
 
+    def _resampled(self, values: Tensor, fps: float | None) -> Tensor:
+        """Values (..., frames, width) at the representation's frame rate."""
+        if fps is None or check_fps(fps) == self.fps or values.shape[-2] < 2:
+            return values
+        left, weights = resampling_weights(values.shape[-2], fps, self.fps)
+        weight = torch.from_numpy(weights).to(values)[:, None]
+        return values[..., left, :] * (1 - weight) + values[..., left + 1, :] * weight
+
     def _checked(self, joints: Tensor | np.ndarray) -> Tensor:
         joints = joints if torch.is_tensor(joints) else torch.from_numpy(np.require(joints, requirements="W"))
         if joints.ndim < 3 or joints.shape[-2:] != (len(self.skeleton), 3):
@@ -215,15 +251,27 @@ class HumanML3DRepresentation:
         """Rotation about the vertical axis that takes a horizontal direction to +Z."""
         return quaternion_between(direction, direction.new_tensor((0.0, 0.0, 1.0)), half_turn_axis=direction.new_tensor(_UP))
 
-    def _inverse_kinematics(self, joints: Tensor) -> tuple[Tensor, Tensor]:
-        """Smoothed heading (..., frames, 4) and parent-relative bone rotations (..., frames, joints - 1, 4)."""
+    def _parts(self, joints: Tensor) -> dict[str, Tensor]:
+        """The features of each slice, of joints on the reference skeleton."""
+        heading = self._heading(joints)
+        displacement = joints[..., 1:, :, :] - joints[..., :-1, :, :]
+        contacts = displacement[..., list(self.skeleton.feet), :].square().sum(-1) < self.contact_threshold
+        rotations = matrix_to_rotation_6d(quaternion_to_matrix(self._bone_rotations(joints, heading)))
+        parts = self._motion(joints, displacement, heading)
+        return parts | {"rotations": rotations[..., :-1, :, :].flatten(-2), "contacts": contacts.to(joints)}
+
+    def _heading(self, joints: Tensor) -> Tensor:
+        """Smoothed heading, world to heading frame, quaternions (..., frames, 4)."""
         # Hips in the other order than in `canonicalize`: see the class docstring.
         left_hip, right_hip, right_shoulder, left_shoulder = self.skeleton.facing
         across = joints[..., right_hip, :] - joints[..., left_hip, :] + joints[..., right_shoulder, :] - joints[..., left_shoulder, :]
         heading = self._to_forward(_gaussian_smooth(_horizontal_normal(across), _HEADING_SIGMA))
         identity = torch.zeros_like(heading[..., :1, :])
         identity[..., 0] = 1
-        heading = torch.cat((identity, heading[..., 1:, :]), dim=-2)
+        return torch.cat((identity, heading[..., 1:, :]), dim=-2)
+
+    def _bone_rotations(self, joints: Tensor, heading: Tensor) -> Tensor:
+        """Parent-relative bone rotations, quaternions (..., frames, joints - 1, 4)."""
         parents = list(self.skeleton.parents[1:])
         bones = joints[..., 1:, :] - joints[..., parents, :]
         world = quaternion_between(joints.new_tensor(self.skeleton.rest_directions)[1:], bones)
@@ -231,28 +279,22 @@ class HumanML3DRepresentation:
         parent_world = torch.stack(
             [heading if joint in chain_starts else world[..., parent - 1, :] for joint, parent in enumerate(parents, start=1)], dim=-2
         )
-        return heading, quaternion_multiply(quaternion_conjugate(parent_world), world)
+        return quaternion_multiply(quaternion_conjugate(parent_world), world)
 
-    def _features(self, joints: Tensor, heading: Tensor, rotations: Tensor) -> Tensor:
+    def _motion(self, joints: Tensor, displacement: Tensor, heading: Tensor) -> dict[str, Tensor]:
+        """Root motion, positions and velocities."""
         root_turn = quaternion_multiply(heading[..., 1:, :], quaternion_conjugate(heading[..., :-1, :]))
-        displacement = joints[..., 1:, :, :] - joints[..., :-1, :, :]
         root_velocity = _turn(heading[..., 1:, :], displacement[..., 0, :])
         offset = joints * joints.new_tensor((1.0, 0.0, 1.0))
         local = _turn(heading[..., None, :], joints - offset[..., :1, :])
         velocities = _turn(heading[..., :-1, None, :], displacement)
-        contacts = displacement[..., list(self.skeleton.feet), :].square().sum(-1) < self.contact_threshold
-        return torch.cat(
-            (
-                root_turn[..., 2:3].clamp(-1, 1).asin(),
-                root_velocity[..., [0, 2]],
-                local[..., :-1, 0, 1:2],
-                local[..., :-1, 1:, :].flatten(-2),
-                matrix_to_rotation_6d(quaternion_to_matrix(rotations))[..., :-1, :, :].flatten(-2),
-                velocities.flatten(-2),
-                contacts.to(joints),
-            ),
-            dim=-1,
-        )
+        return {
+            "root_rotation": root_turn[..., 2:3].clamp(-1, 1).asin(),
+            "root_velocity": root_velocity[..., [0, 2]],
+            "root_height": local[..., :-1, 0, 1:2],
+            "positions": local[..., :-1, 1:, :].flatten(-2),
+            "velocities": velocities.flatten(-2),
+        }
 
 
 def _turn(heading: Tensor, vectors: Tensor) -> Tensor:

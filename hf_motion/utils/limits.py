@@ -18,6 +18,9 @@ MAX_JOINTS = 1024
 MAX_POSITIONS = 50_000_000
 """Frames times joints of one clip: 1.2 GB of positions in float64."""
 
+MAX_COEFFICIENTS = 4096
+"""Coefficients of one face; ARKit has 52, FLAME at most 103."""
+
 FPS_RANGE = 0.001, 10_000.0
 """Frames per second of a clip."""
 
@@ -72,6 +75,27 @@ def check_clip(frames: int, joints: int, hint: str = "Cut the clip into shorter 
         raise ValueError(f"It has {joints:,} joints, and at most {MAX_JOINTS:,} are taken. Leave out those that are no part of a body.")
     if frames * joints > MAX_POSITIONS:
         raise ValueError(f"{frames:,} frames of {joints:,} joints are more than the {MAX_POSITIONS:,} positions that are taken. {hint}")
+
+
+def check_face(frames: int, coefficients: int, hint: str = "Cut the clip into shorter ones.") -> None:
+    """Refuse a face that is too long or has too many coefficients.
+
+    Args:
+        frames (`int`): Frames that it would have.
+        coefficients (`int`): Coefficients.
+        hint (`str`): The way out, a sentence.
+
+    Raises:
+        ValueError: If it is beyond a limit.
+    """
+    if frames > MAX_FRAMES:
+        raise ValueError(f"The face would have {frames:,} frames, and at most {MAX_FRAMES:,} are taken. {hint}")
+    if coefficients > MAX_COEFFICIENTS:
+        raise ValueError(f"The face has {coefficients:,} coefficients, and at most {MAX_COEFFICIENTS:,} are taken. Leave some out.")
+    if frames * coefficients > MAX_POSITIONS:
+        raise ValueError(
+            f"{frames:,} frames of {coefficients:,} coefficients are more than the {MAX_POSITIONS:,} numbers that are taken. {hint}"
+        )
 
 
 def check_bytes(path: str | os.PathLike, size: int, limit: int = MAX_ARRAY_BYTES, hint: str = "Cut it into several files.") -> None:

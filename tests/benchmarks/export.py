@@ -22,6 +22,7 @@ from tqdm import tqdm
 
 from hf_motion import Motion
 from hf_motion.data.motion_text import load_motion_rows, read_row
+from hf_motion.hands import with_hands
 from hf_motion.kinematics import constant_bone_lengths, forward_kinematics, solve_rotations
 from hf_motion.rendering import render_frames
 from hf_motion.representation import HumanML3DRepresentation
@@ -45,7 +46,13 @@ def milliseconds(function: Callable[[], object], repeats: int = 7) -> float:
 def speed(motion: Motion) -> None:
     joints = torch.from_numpy(motion.joints)
     print(f"| what | time for {len(motion)} frames |\n|---|---|")
-    print(f"| inverse kinematics | {milliseconds(lambda: solve_rotations(joints, motion.skeleton)):.1f} ms |")
+    whole = torch.from_numpy(with_hands(motion).joints)
+    times: dict[str, list[float]] = {"humanml3d-22": [], "smplx-52": []}
+    for _ in range(5):
+        for name, clip in zip(times, (joints, whole), strict=True):
+            times[name].append(milliseconds(lambda clip=clip, name=name: solve_rotations(clip, name), repeats=3))
+    for name, values in times.items():
+        print(f"| inverse kinematics, {name} | {np.median(values):.1f} ms |")
     with tempfile.TemporaryDirectory() as folder:
         for suffix, options in ((".bvh", {}), (".glb", {}), (".npz", {}), (".npz", {"layout": "amass"}), (".csv", {})):
             taken = milliseconds(lambda path=Path(folder) / f"a{suffix}", options=options: motion.save(path, **options))

@@ -9,9 +9,12 @@ from ..captions import find_table
 from .amass import AmassSource
 from .bandai import BandaiNamcoSource
 from .base import Clip, Item, MotionSource, Skip, SourceOptions
+from .beat import BeatSource
 from .cmu import CmuSource
+from .composite import CompositeSource
 from .files import FilesSource
 from .humanml3d import HumanML3DSource
+from .motion_x import MotionXSource
 from .rows import ParquetSource
 
 logger = logging.getLogger("hf_motion")
@@ -22,13 +25,15 @@ SOURCES: dict[str, type[MotionSource]] = {
     "parquet": ParquetSource,
     "bandai-namco": BandaiNamcoSource,
     "cmu": CmuSource,
+    "motion-x": MotionXSource,
+    "beat": BeatSource,
     "amass": AmassSource,
     "files": FilesSource,
 }
 
 # These read what a captions table names.
 _TABLE_READERS = ("amass", "files")
-_OWN_CAPTIONS = ("bandai-namco", "cmu")
+_OWN_CAPTIONS = ("bandai-namco", "cmu", "motion-x", "beat")
 
 __all__ = ["SOURCES", "Clip", "Item", "MotionSource", "Skip", "SourceOptions", "open_source"]
 
@@ -54,7 +59,8 @@ def open_source(folder: Path, layout: str | None, options: SourceOptions) -> Mot
         raise FileNotFoundError(f"No folder or file at {str(folder)!r}.")
     layout = layout or _find_layout(folder, options)
     if layout is not None:
-        return SOURCES[layout](folder, options)
+        bodies = SOURCES[layout](folder, options)
+        return bodies if options.hands is None else CompositeSource(folder, options, bodies=bodies)
     looked_for = "\n".join(f"  {name}: {kind.looks_like}" for name, kind in SOURCES.items())
     raise ValueError(
         f"{str(folder)!r} is none of the layouts that can be built; say which with --format. What is looked for:\n{looked_for}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -12,10 +13,14 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from ...face import Face
 from ...motion import Motion
 from ...utils.text import clean_text
 
 Caption = dict[str, Any]
+
+# Seconds by which a face may be shorter or longer than its body.
+_FACE_APART = 1.0
 
 
 @dataclass(frozen=True)
@@ -37,6 +42,8 @@ class SourceOptions:
         license (`str`, *optional*): Licence of data that does not say its own.
         name (`str`, *optional*): What the `source` column calls data that has no name of its own.
         keep_features (`bool`, defaults to `True`): Keep published feature vectors beside the joints.
+        hands (`pathlib.Path`, *optional*): Folder of recorded hands (`hf_motion.formats.hand_takes`) to put on the bodies' wrists.
+        hands_license (`str`, *optional*): Their licence.
     """
 
     captions: Path | None = None
@@ -53,6 +60,8 @@ class SourceOptions:
     license: str | None = None
     name: str | None = None
     keep_features: bool = True
+    hands: Path | None = None
+    hands_license: str | None = None
 
     def __post_init__(self) -> None:
         for name, fps in (("fps", self.fps), ("source_fps", self.source_fps)):
@@ -108,6 +117,8 @@ class Clip:
         start_frame (`int`): First frame within the take, at `fps`.
         features (`numpy.ndarray`, *optional*): Published features, (frames, dim).
         mirror (`bool`, defaults to `False`): Whether it is another clip's mirror image.
+        face (`Face`, *optional*): The face, as many frames.
+        face_text (`str`, *optional*): What a data set says about the face.
     """
 
     id: str
@@ -119,6 +130,8 @@ class Clip:
     start_frame: int = 0
     features: np.ndarray | None = None
     mirror: bool = False
+    face: Face | None = None
+    face_text: str | None = None
 
 
 @dataclass
@@ -215,7 +228,7 @@ def pieces(frames: int, longest: int | None) -> list[tuple[int, int]]:
 
 
 def read_on_floor(path: Path, options: SourceOptions) -> Motion:
-    """A file on our joints, lowest joint on the floor, starting at the origin."""
+    """A file on our joints, lowest joint on the floor, starting at the origin; with the face that lies beside it (`face_beside`)."""
     from ...canonical import put_on_floor, start_at_origin
     from ...formats.read import read_motion
 
@@ -223,7 +236,38 @@ def read_on_floor(path: Path, options: SourceOptions) -> Motion:
         path, rig=options.rig, mapping=options.mapping, unit=options.unit, up=options.up, fps=options.fps, source_fps=options.source_fps,
         body_models=options.body_models,
     )  # fmt: skip
+    face = face_beside(path)
+    motion = motion if face is None else with_face(motion, face)
     return start_at_origin(put_on_floor(motion))
+
+
+def face_beside(path: Path) -> Path | None:
+    """The face that was recorded with a body: a file of the same name that is Live Link Face's `.csv` or an ARKit `.json`."""
+    table, frames = path.with_suffix(".csv"), path.with_suffix(".json")
+    if table.is_file() and re.match(rb"\W*timecode,\s*blendshapecount", _beginning(table), re.IGNORECASE):
+        return table
+    found = frames.is_file() and all(word in _beginning(frames) for word in (b'"names"', b"{"))
+    return frames if found else None
+
+
+def with_face(motion: Motion, path: Path) -> Motion:
+    """The body with the face of a file, both from the same moment on.
+
+    Raises:
+        ValueError: If the two differ in length by more than a second.
+    """
+    from ...formats.faces import read_face
+    from ...formats.faces.clip import aligned
+
+    clip = read_face(path)
+    if abs(clip.duration - motion.duration) > _FACE_APART:
+        raise ValueError(f"its face ({path.name}) lasts {clip.duration:.2f} s and its body {motion.duration:.2f} s")
+    return aligned(motion, clip)[0]
+
+
+def _beginning(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return file.read(4096)
 
 
 def cut_clips(motion: Motion, item: Item, captions: list[Caption], source: str, licence: str, longest: int | None) -> Iterator[Clip]:
@@ -232,4 +276,5 @@ def cut_clips(motion: Motion, item: Item, captions: list[Caption], source: str, 
     for number, (start, end) in enumerate(parts):
         joints = motion.joints[start:end] - motion.joints[start, 0] * np.array([1, 0, 1], np.float32)
         name = item.name if len(parts) == 1 else f"{item.name}_c{number}"
-        yield Clip(name, joints, motion.fps, captions, source, licence, start_frame=start)
+        face = None if motion.face is None else motion.face[start:end]
+        yield Clip(name, joints, motion.fps, captions, source, licence, start_frame=start, face=face)

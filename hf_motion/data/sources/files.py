@@ -9,7 +9,7 @@ from typing import ClassVar
 
 from ...motion import Motion
 from ..captions import CaptionLine, find_table, read_table
-from .base import Caption, Clip, Item, MotionSource, Skip, SourceOptions, caption, cut_clips, inside, read_on_floor
+from .base import Caption, Clip, Item, MotionSource, Skip, SourceOptions, caption, cut_clips, face_beside, inside, read_on_floor
 
 SUFFIXES = (".bvh", ".amc", ".npz", ".npy")
 
@@ -18,7 +18,8 @@ SUFFIXES = (".bvh", ".amc", ".npz", ".npy")
 class FilesSource(MotionSource):
     """BVH, ASF/AMC, npz and npy files at any depth, and `captions.csv`, `captions.jsonl` or `--captions`.
 
-    Lines with start and end seconds cut a part out of the file; lines of the same part are captions of one clip.
+    Lines with start and end seconds cut a part out of the file; lines of the same part are captions of one clip. A face that lies beside
+    a body under the same name (Live Link Face's `.csv`, ARKit's `.json`) comes with it.
     """
 
     title: ClassVar[str] = "folder of motion files"
@@ -74,9 +75,10 @@ class FilesSource(MotionSource):
                 yield replace(clip, start_frame=clip.start_frame + first)
 
     def files(self, item: Item) -> list[Path]:
-        """The motion file, and the skeleton that an AMC file needs."""
+        """The motion file, the face beside it, and the skeleton that an AMC file needs."""
         path = self.folder / item.path
-        return [path, *sorted(path.parent.glob("*.asf"))] if path.suffix.lower() == ".amc" else [path]
+        faces = [face] if (face := face_beside(path)) is not None else []
+        return [path, *faces, *(sorted(path.parent.glob("*.asf")) if path.suffix.lower() == ".amc" else ())]
 
     def _cut(self, motion: Motion, item: Item, captions: list[Caption]) -> Iterator[Clip]:
         source = self.options.name or self.folder.resolve().name

@@ -12,6 +12,7 @@ import numpy as np
 from ...skeletons import SKELETONS, get_skeleton
 from ...utils.extras import require
 from ...utils.faults import reading
+from ..face_columns import face_of_row
 from .base import Clip, Item, MotionSource, Skip, SourceOptions, caption
 
 _ROWS = 64
@@ -93,6 +94,8 @@ class ParquetSource(MotionSource):
             row.get("start_frame") or 0,
             None if features is None else np.asarray(features, np.float32).reshape(frames, -1),
             bool(row.get("mirror")),
+            face_of_row(row),
+            row.get("face_text"),
         )
 
     def _row(self, path: str, index: int) -> dict[str, Any]:

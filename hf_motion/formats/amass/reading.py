@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from ...motion import Motion, check_fps
-from ...skeletons import HUMANML3D_22
+from ...skeletons import HUMANML3D_22, SMPLH_52, SMPLX_52, Skeleton
 from ...utils.arrays import load_arrays
 from ..animation import Animation, sample
 
@@ -62,31 +62,37 @@ def read_amass(
         FileNotFoundError: If there is no such file or body model; the message says which and where to get it.
     """
     path = Path(path)
-    found, rate, _ = amass_animation(path, body_models, fps=fps, num_betas=num_betas)
+    found, _, rate, _ = amass_animation(path, body_models, fps=fps, num_betas=num_betas)
     made = found.in_metres(1.0, "z")
     return Motion(made.joints, fps=rate if fps is None else fps, rotations=made.rotations, rest_offsets=made.rest_offsets)
 
 
 def amass_animation(
     path: Path, body_models: str | os.PathLike | None, *, fps: float | None = None, num_betas: int | None = None,
-    source_fps: float | None = None, units: float = 1.0,
-) -> tuple[Animation, float, int]:  # fmt: skip
-    """The 22 body joints in metres and the file's axes at the rate `fps`, the file's rate and frames.
+    source_fps: float | None = None, units: float = 1.0, arrays: Mapping[str, np.ndarray] | None = None, fingers: bool = False,
+) -> tuple[Animation, Skeleton, float, int]:  # fmt: skip
+    """The 22 body joints in metres and the file's axes at the rate `fps`, their skeleton, the file's rate and frames.
 
-    See `read_amass`. `units` of `trans` make a metre; the body is the model's, in metres.
+    See `read_amass`. `units` of `trans` make a metre; the body is the model's, in metres. `arrays` take the place of the file's. With
+    `fingers` files of SMPL-H and SMPL-X have the joints of their hands too.
     """
-    arrays = load_arrays(path, _KEYS)
+    arrays = load_arrays(path, _KEYS) if arrays is None else dict(arrays)
     if source_fps is not None:
         arrays["mocap_framerate"] = np.array(source_fps)
     poses, trans, rate = _poses(path, arrays), _numbers(path, arrays, "trans"), _rate(path, arrays)
     if trans.shape != (len(poses), 3):
         raise ValueError(f"{str(path)!r}: key 'trans' has shape {trans.shape}; expected ({len(poses)}, 3), one row per row of 'poses'.")
     betas = _betas(path, arrays, len(poses))
-    template, directions = _joints_of_model(_model_file(path, _MODELS[poses.shape[1]], _gender(path, arrays), body_models))
+    kind = _MODELS[poses.shape[1]]
+    skeleton, first = (SMPLX_52, 25) if kind == "smplx" else (SMPLH_52, 22)
+    skeleton = skeleton if fingers and kind != "smpl" else HUMANML3D_22
+    chosen = [*range(_JOINTS), *range(first, first + len(skeleton) - _JOINTS)]
+    template, directions = _joints_of_model(_model_file(path, kind, _gender(path, arrays), body_models), chosen[-1] + 1)
+    template, directions = template[chosen], directions[chosen]
     used = min(betas.shape[-1], directions.shape[-1], betas.shape[-1] if num_betas is None else num_betas)
     rest = template + np.einsum("jas,fs->fja", directions[..., :used], betas[:, :used])
-    offsets = rest - rest[:, [max(parent, 0) for parent in HUMANML3D_22.parents]]
-    turns = torch.from_numpy(poses[:, : 3 * _JOINTS].reshape(-1, _JOINTS, 3))
+    offsets = rest - rest[:, [max(parent, 0) for parent in skeleton.parents]]
+    turns = torch.from_numpy(poses.reshape(len(poses), -1, 3)[:, chosen])
 
     def local_pose(frames: np.ndarray) -> tuple[Tensor, Tensor]:
         shapes = frames if len(offsets) > 1 else np.zeros_like(frames)
@@ -94,8 +100,8 @@ def amass_animation(
         bones[:, 0] = torch.from_numpy(rest[shapes, 0] + trans[frames] / units)
         return _axis_angle_quaternions(turns[frames]), bones
 
-    made = sample(local_pose, HUMANML3D_22, len(poses), rate, None if fps is None else check_fps(fps))
-    return replace(made, rests_upright=True), rate, len(poses)
+    made = sample(local_pose, skeleton, len(poses), rate, None if fps is None else check_fps(fps))
+    return replace(made, rests_upright=True), skeleton, rate, len(poses)
 
 
 def _axis_angle_quaternions(turns: Tensor) -> Tensor:
@@ -171,20 +177,19 @@ def _model_file(path: Path, model: str, gender: str, body_models: str | os.PathL
 
 
 @lru_cache(maxsize=8)
-def _joints_of_model(file: Path) -> tuple[np.ndarray, np.ndarray]:
-    """Body joints of the average shape (22, 3), and how each shape parameter moves them (22, 3, parameters)."""
+def _joints_of_model(file: Path, needed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Joints of the average shape, (joints, 3) with at least `needed`, and how each shape parameter moves them, (joints, 3, parameters)."""
     if file.suffix.lower() != ".npz":
         raise ValueError(f"{str(file)!r} is no .npz file. Body models are read as .npz; pickles are not loaded.")
     arrays = load_arrays(file, ("v_template", "shapedirs", "J_regressor"))
     template, shapes, regressor = (_numbers(file, arrays, key) for key in ("v_template", "shapedirs", "J_regressor"))
     vertices = len(template)
     fits = template.shape == (vertices, 3) and shapes.ndim == 3 and shapes.shape[:2] == (vertices, 3)
-    if not fits or regressor.ndim != 2 or regressor.shape[1] != vertices or len(regressor) < _JOINTS:
+    if not fits or regressor.ndim != 2 or regressor.shape[1] != vertices or len(regressor) < needed:
         raise ValueError(
             f"{str(file)!r} is no body model: v_template {template.shape}, shapedirs {shapes.shape}, J_regressor {regressor.shape}; "
-            f"expected (vertices, 3), (vertices, 3, shapes), (joints >= {_JOINTS}, vertices)."
+            f"expected (vertices, 3), (vertices, 3, shapes), (joints >= {needed}, vertices)."
         )
     if len(regressor) == _SMPLX_JOINTS:
         shapes = shapes[..., : _SMPLX_SHAPES if shapes.shape[-1] > _SMPLX_SHAPES else _SMPLX_SHAPES_OF_V1]
-    regressor = regressor[:_JOINTS]
     return regressor @ template, np.einsum("jv,vas->jas", regressor, shapes)

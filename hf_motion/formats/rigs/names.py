@@ -180,14 +180,23 @@ _UNREAL = (
 )  # fmt: skip
 _CMU_SPINE = {"Spine": "LowerBack", "Spine1": "Spine", "Spine2": "Spine1"}
 
-# Arguments `written` and `between` of `hf_motion.formats.rigs.Rig` by name.
+
+def _fingers(pattern: str, bones: tuple[str, ...] = ("1", "2", "3"), little: str = "Pinky") -> tuple[str, ...]:
+    """The 30 joints of fingers in our order from a pattern with `%` for the finger and `#` for the bone, sides as in `_both`."""
+    words = ("Index", "Middle", little, "Ring", "Thumb")
+    names = (_both(joint=pattern.replace("%", word).replace("#", bone)) for word in words for bone in bones)
+    left, right = zip(*(sides.values() for sides in names), strict=True)
+    return left + right
+
+
+# Arguments `written`, `between` and `fingers` of `hf_motion.formats.rigs.Rig` by name.
 WRITTEN_NAMES: dict[str, dict[str, Any]] = {
-    "smpl": {"written": _SMPL},
-    "mixamo": {"written": tuple(f"mixamorig:{name}" for name in _MIXAMO)},
+    "smpl": {"written": _SMPL, "fingers": _fingers("{L}_%#")},
+    "mixamo": {"written": tuple(f"mixamorig:{name}" for name in _MIXAMO), "fingers": _fingers("mixamorig:{Left}Hand%#")},
     "cmu": {
         "written": tuple(_CMU_SPINE.get(name, name) for name in _MIXAMO),
         "between": {"LeftUpLeg": "LHipJoint", "RightUpLeg": "RHipJoint", "Head": "Neck1"},
     },
-    "unity": {"written": _UNITY},
-    "unreal": {"written": _UNREAL},
+    "unity": {"written": _UNITY, "fingers": _fingers("{Left}%#", ("Proximal", "Intermediate", "Distal"), little="Little")},
+    "unreal": {"written": _UNREAL, "fingers": tuple(name.lower() for name in _fingers("%_0#_{l}"))},
 }

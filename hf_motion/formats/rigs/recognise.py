@@ -22,13 +22,13 @@
 | `daz` | Daz Genesis and Genesis 3 to 8, Poser | none | made files |
 | `optitrack` | OptiTrack's short names (`LUArm`); the root may have any name | none | made files |
 
-The names are in `hf_motion.formats.rigs.names`. The whole set of them decides: `LeftShoulder` is a collar for Mixamo and a shoulder for
-Xsens. Prefixes such as `mixamorig:`, `Bip01`, a name space or the root's own name, and the suffix `_JNT`, are ignored, and so are case,
-spaces, dots, dashes and underscores. Where
-a rig's spine has other joints than SMPL's, the three of ours are put at SMPL's relative heights between its own, because bone
-directions, which are all that `uniform_skeleton` keeps, would else tilt. Hahne's files lack one vertebra (the thorax bone of the
-ASF files), so that shoulders and head stand about 11 cm lower than in CMU's own; `uniform_skeleton` gives the length back. They
-also start with one frame of T-pose, which is left out.
+The names are in `hf_motion.formats.rigs.names`, those of fingers, which every rig may have, in `hf_motion.formats.rigs.fingers`. The
+whole set of them decides: `LeftShoulder` is a collar for Mixamo and a shoulder for Xsens. Prefixes such as `mixamorig:`, `Bip01`, a
+name space or the root's own name, and the suffix `_JNT`, are ignored, and so are case, spaces, dots, dashes and underscores. Where a
+rig's spine has other joints than SMPL's, the three of ours are put at SMPL's relative heights between its own, because bone directions,
+which are all that `uniform_skeleton` keeps, would else tilt. Hahne's files lack one vertebra (the thorax bone of the ASF files), so
+that shoulders and head stand about 11 cm lower than in CMU's own; `uniform_skeleton` gives the length back. They also start with one
+frame of T-pose, which is left out.
 """
 
 from __future__ import annotations
@@ -86,6 +86,8 @@ class Rig:
         written (`tuple[str, ...]`, defaults to `()`): What the 22 joints are called in a file that is written for the rig, in our order.
         between (`Mapping[str, str]`, *optional*): Joints that such a file has besides: the name of a joint of `written` to the name of
             the joint above it, which stands in the place of their common parent and never turns.
+        fingers (`tuple[str, ...]`, defaults to `()`): What the 30 joints of two hands are called in such a file, in AMASS's order; none
+            for a rig that has no names for them.
 
     Raises:
         ValueError: If a joint is not one of the 22, one is missing that cannot be placed between others, or weights do not add
@@ -106,6 +108,7 @@ class Rig:
     starts_in_t_pose: bool = False
     written: tuple[str, ...] = ()
     between: Mapping[str, str] = field(default_factory=dict)
+    fingers: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         ours = HUMANML3D_22.joint_names

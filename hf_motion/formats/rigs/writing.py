@@ -6,12 +6,14 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from ...skeletons import HUMANML3D_22, Skeleton
+from .fingers import has_fingers
 from .names import WRITTEN_NAMES
 from .recognise import RIGS, Rig
 
 WRITTEN_RIGS: Mapping[str, Rig] = MappingProxyType({name: RIGS[name] for name in WRITTEN_NAMES})
 """Rigs that files are written for: `smpl` (SMPL's joint names), `mixamo` (with the `mixamorig:` prefix), `cmu` (the names of the BVH
-conversion of CMU's database, with its hip joints and second neck joint), `unity` (Unity's humanoid bones) and `unreal` (its mannequin)."""
+conversion of CMU's database, with its hip joints and second neck joint; it has no fingers), `unity` (Unity's humanoid bones) and `unreal`
+(its mannequin)."""
 
 
 def rigged(skeleton: Skeleton, rig: str | None) -> tuple[Skeleton, list[int]]:
@@ -39,17 +41,25 @@ def rigged(skeleton: Skeleton, rig: str | None) -> tuple[Skeleton, list[int]]:
         return skeleton, list(range(len(skeleton)))
     if rig not in WRITTEN_RIGS:
         raise ValueError(f"Unknown rig {rig!r}. There are: {', '.join(WRITTEN_RIGS)}; leave it out for the joint names of the motion.")
-    if (skeleton.joint_names, skeleton.parents) != (HUMANML3D_22.joint_names, HUMANML3D_22.parents):
+    fingers = has_fingers(skeleton)
+    if not fingers and (skeleton.joint_names, skeleton.parents) != (HUMANML3D_22.joint_names, HUMANML3D_22.parents):
         raise ValueError(
             f"Rig {rig!r} names the joints of {HUMANML3D_22.name!r}, this motion is on {skeleton.name!r}. "
-            "Leave the rig out, or map the motion to those joints first."
+            "Leave the rig out, or map the motion to those joints, or to these and fingers (smplx-52), first."
         )
     preset = WRITTEN_RIGS[rig]
+    if fingers and not preset.fingers:
+        able = ", ".join(name for name, other in WRITTEN_RIGS.items() if other.fingers)
+        raise ValueError(
+            f"Rig {rig!r} has no names for the fingers of a motion on {skeleton.name!r}. Those that have: {able}. Or leave the fingers "
+            "out: hf_motion.hands.without_hands(motion) (--skeleton humanml3d-22)."
+        )
+    called = preset.written + (preset.fingers if fingers else ())
     names: list[str] = []
     parents: list[int] = []
     source: list[int] = []
-    for joint, name in enumerate(preset.written):
-        parent = names.index(preset.written[skeleton.parents[joint]]) if joint else -1
+    for joint, name in enumerate(called):
+        parent = names.index(called[skeleton.parents[joint]]) if joint else -1
         if name in preset.between:
             names.append(preset.between[name])
             parents.append(parent)
