@@ -151,20 +151,20 @@ def control(pipe: MDMPipeline, arguments: argparse.Namespace) -> None:
     from hf_motion.checkpoints import EMBEDDED_EVALUATOR
     from hf_motion.data.motion_text import load_motion_rows, read_row
     from hf_motion.metrics.fid import frechet_distance
-    from hf_motion.models.t2m_evaluator.modeling_t2m_evaluator import T2MEvaluator
+    from hf_motion.retrieval.embedder import MotionTextEmbedder
 
     extractor = pipe.feature_extractor
-    rows = [row for row in load_motion_rows(arguments.dataset, "test", None) if 40 <= row["n_frames"] <= extractor.max_frames]
+    rows = [row for row in load_motion_rows(arguments.dataset, "test") if 40 <= row["n_frames"] <= extractor.max_frames]
     draw = np.random.default_rng(arguments.seed)
     rows = [rows[at] for at in draw.permutation(len(rows))[: arguments.count]]
-    clips = [extractor.decode(features)[0] for features in extractor.encode([read_row(row, extractor) for row in rows])]
+    recorded = [read_row(row, extractor.skeleton) for row in rows]
+    clips = [extractor.decode(features)[0] for features in extractor.encode([motion for motion, _ in recorded])]
     clips = [start_at_origin(face_forward(clip)) for clip in clips]
-    texts = [row["captions"][0]["text"] for row in rows]
-    evaluator = T2MEvaluator.from_pretrained(arguments.evaluator or EMBEDDED_EVALUATOR)
+    texts = [captions[0] for _, captions in recorded]
+    embedder = MotionTextEmbedder.from_pretrained(arguments.evaluator or EMBEDDED_EVALUATOR)
 
     def embed(motions: list[Motion]) -> np.ndarray:
-        inputs = evaluator.feature_extractor(motions)
-        return evaluator.get_motion_features(**inputs).detach().numpy()
+        return embedder.embed_motions(embedder.encode(motions))
 
     real, skeleton = embed(clips), extractor.features.skeleton
     print("| controlled | frames | error, cm | > 20 cm | > 50 cm | skating | FID | seconds a motion |\n|---|---|---|---|---|---|---|---|")
