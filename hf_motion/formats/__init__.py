@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from .bvh import read_bvh, write_bvh
     from .csv import write_csv
     from .glb import write_glb
+    from .gltf import read_gltf
     from .json import read_json, write_json
     from .npz import read_npz, write_npz
     from .read import inspect_motion, read_motion
@@ -21,6 +22,7 @@ _MODULES = {
     "inspect_motion": "read",
     "read_amass": "amass",
     "read_bvh": "bvh",
+    "read_gltf": "gltf",
     "read_json": "json",
     "read_motion": "read",
     "read_npz": "npz",
@@ -34,7 +36,7 @@ _MODULES = {
 }
 
 __all__ = [
-    "RIGS", "WRITTEN_RIGS", "inspect_motion", "read_amass", "read_bvh", "read_json", "read_motion", "read_npz", "take_motion",
+    "RIGS", "WRITTEN_RIGS", "inspect_motion", "read_amass", "read_bvh", "read_gltf", "read_json", "read_motion", "read_npz", "take_motion",
     "write_amass", "write_bvh", "write_csv", "write_glb", "write_json", "write_npz",
 ]  # fmt: skip
 

@@ -15,6 +15,7 @@ from .amass import write_amass
 from .bvh import read_bvh, write_bvh
 from .csv import write_csv
 from .glb import write_glb
+from .gltf import read_gltf
 from .json import read_json, write_json
 from .npz import read_npz, write_npz
 
@@ -100,4 +101,6 @@ _WRITERS: dict[str, Callable[..., Any]] = {
     ".bvh": write_bvh, ".npz": _write_npz, ".mp4": _drawn("save_video"), ".gif": _drawn("save_video"),
     ".png": _drawn("save_contact_sheet"), ".html": _drawn("save_player"), ".glb": write_glb, ".csv": write_csv, ".json": write_json,
 }  # fmt: skip
-_READERS: dict[str, Callable[[Path], Motion]] = {".bvh": read_bvh, ".npz": read_npz, ".json": read_json}
+_READERS: dict[str, Callable[[Path], Motion]] = {
+    ".bvh": read_bvh, ".npz": read_npz, ".json": read_json, ".glb": read_gltf, ".gltf": read_gltf, ".vrm": read_gltf, ".vrma": read_gltf,
+}  # fmt: skip

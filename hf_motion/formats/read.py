@@ -18,6 +18,8 @@ from ..utils.faults import reading
 from .amass import amass_joints
 from .asf_amc import read_amc
 from .bvh import BvhFile, guessed_scale, parse_bvh, same_joints
+from .gltf import open_gltf
+from .nodes import NodeClip
 from .other_formats import check_npy, check_npz, next_step, shape_step
 from .rigs import Rig, get_rig, left_out, load_mapping, one_body, recognise_rig
 from .units import UNITS, check_up, leg_units, rate_note, size_note, unit_name, units_per_metre, up_axis, up_note
@@ -27,7 +29,8 @@ logger = logging.getLogger("hf_motion")
 _JUMP = 10.0
 # Share of the longest bone below which a bone has no length.
 _IN_PLACE = 0.01
-_SUFFIXES = (".bvh", ".amc", ".npz", ".npy", ".json")
+_GLTF = (".glb", ".gltf", ".vrm", ".vrma")
+_SUFFIXES = (".bvh", ".amc", *_GLTF, ".npz", ".npy", ".json")
 
 
 @dataclass(frozen=True)
@@ -87,11 +90,13 @@ def read_motion(
     |---|---|
     | .bvh | the rig recognised by its joints' names (`hf_motion.formats.rigs`), or mapped by `mapping` |
     | .amc | with its .asf: `asf`, or what `hf_motion.formats.asf_amc.find_asf` finds beside it |
+    | .glb .gltf | glTF 2.0: the first animation, in metres, Y up, see `hf_motion.formats.gltf.open_gltf` |
+    | .vrm .vrma | the same of VRM 0 and 1, whose joints are known by their bones' names |
     | .json | our own files (`Motion.save`) |
     | .npz | our own files (`Motion.save`), or AMASS, SMPL, SMPL-H, SMPL-X with `body_models` |
     | .npy | joint positions, frames x 22 x 3 (HumanML3D's `new_joints`), or frames x 21 x 3 (KIT-ML's) |
 
-    Files do not say their unit or up axis. Unless given, the unit is the one of `hf_motion.formats.units.UNITS` in which the legs
+    Files other than glTF do not say their unit or up axis. Unless given, the unit is the one of `hf_motion.formats.units.UNITS` in which the legs
     measure 0.45 to 1.1 m, hip to ankle, and come closest to an adult's; a body that has a person's size in none is refused. The up
     axis is the one along which head and feet are apart on average; where the whole clip is spent
     lying or bent, Y. Nothing else is changed: heading, place, left and right, and ground stay as they are in the file; see
@@ -110,7 +115,7 @@ def read_motion(
             how many of them make a metre. It also takes the place of an ASF file's `length`. Of AMASS files it is `trans`'s.
         up (`str`, *optional*): The file's up axis, `"y"` or `"z"`.
         source_fps (`float`, *optional*): The file's frame rate, where it does not say (.amc: 120 by default; .npy: 20, or 12.5
-            for KIT-ML) or says it wrong.
+            for KIT-ML; glTF: found from its keys) or says it wrong.
         asf (`str` or `os.PathLike`, *optional*): Skeleton of an .amc file.
         body_models (`str` or `os.PathLike`, *optional*): Licensed body models for AMASS files, see
             `hf_motion.formats.amass.read_amass`.
@@ -206,6 +211,7 @@ class _Clip:
     frames: int
     length: float = 1.0  # the unit that an ASF file declares
     units: float | None = None
+    doubtful: bool = False  # whether to say so if a body has no person's size in `units`
     up: str | None = None
     guess: Callable[[np.ndarray], tuple[float, str | None]] | None = None  # of units per metre, where no joint is known
     text: str | None = None
@@ -228,6 +234,8 @@ def _open(path: Path, wanted: _Wanted) -> _Clip:
         amc = read_amc(path, wanted.asf, fps=wanted.source_fps or 120.0)
         inches = UNITS["inch"] * amc.asf.length
         return _Clip(amc.skeleton(), amc.joint_positions, amc.fps, amc.frames, length=amc.asf.length, guess=lambda _: (inches, None))
+    if suffix in _GLTF:
+        return _node_clip(open_gltf(path, wanted.source_fps))
     if suffix == ".npy":
         joints, skeleton = _joints_of_npy(path)
         return _positions_clip(joints, skeleton, wanted.source_fps or skeleton.fps)
@@ -252,6 +260,16 @@ def _bvh_clip(file: BvhFile) -> _Clip:
     if len(steps) == 2 and steps[0] > _JUMP * max(steps[1], 0.1):
         clip.motion_only = _bvh_clip(replace(file, frames=file.frames[1:]))
     return clip
+
+
+def _node_clip(scene: NodeClip) -> _Clip:
+    """A clip of a format that counts in metres, Y up, which not every program keeps to."""
+    lengths = np.linalg.norm(scene.rest_offsets, axis=-1)
+    in_place = frozenset(name for name, at in zip(scene.joint_names, lengths, strict=True) if at <= _IN_PLACE * lengths.max())
+    return _Clip(
+        scene.skeleton, scene.joint_positions, scene.fps, scene.frames, units=1.0, up="y", text=scene.text, in_place=in_place,
+        notes=scene.notes, doubtful=True,
+    )  # fmt: skip
 
 
 def _positions_clip(joints: np.ndarray, skeleton: Skeleton, fps: float) -> _Clip:
@@ -319,7 +337,7 @@ def _measured(
     """Units in one metre, the up axis, and what to say about them. `body` has the joints of `landmarks`, None if they are unknown."""
     units, up, notes = wanted.units or clip.units, wanted.up or clip.up, []
     if body is not None:
-        notes.append(size_note(body, landmarks, units) if wanted.units else None)
+        notes.append(size_note(body, landmarks, units) if wanted.units or (units and clip.doubtful) else None)
         notes.append(None if up else up_note(body, landmarks, up_axis(body, landmarks)))
         units = units or clip.length * leg_units(body / clip.length, landmarks)
         return units, up or up_axis(body, landmarks), [note for note in notes if note]
