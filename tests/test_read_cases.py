@@ -230,7 +230,7 @@ def test_results_of_romp_are_not_opened_and_the_way_out_works(tmp_path, monkeypa
 @pytest.mark.parametrize(
     ("name", "step"),
     [
-        ("frame000.obj", "J_regressor"), ("a.fbx", "Blender"), ("a.usda", "Blender"), ("a.pkl", "numpy.savez"), ("a.c3d", "Solve them"),
+        ("frame000.obj", "J_regressor"), ("a.dae", "Blender"), ("a.usda", "Blender"), ("a.pkl", "numpy.savez"), ("a.c3d", "Solve them"),
         ("02.asf", "read the .amc file"),
     ],
 )  # fmt: skip

@@ -18,7 +18,7 @@ _FROM_PICKLE = (
 )
 _FROM_MARKERS = "Markers have no skeleton. Solve them to one in the capture software, or fit SMPL to them (SOMA, MoSh++), and read that"
 _NEXT_STEPS = {
-    **dict.fromkeys((".fbx", ".usd", ".usda", ".usdc", ".usdz", ".blend", ".dae"), _FROM_SCENE),
+    **dict.fromkeys((".usd", ".usda", ".usdc", ".usdz", ".blend", ".dae"), _FROM_SCENE),
     **dict.fromkeys((".obj", ".ply", ".stl", ".pc2", ".abc"), _FROM_MESH),
     **dict.fromkeys((".pkl", ".pickle", ".pt", ".pth", ".joblib"), _FROM_PICKLE),
     **dict.fromkeys((".c3d", ".trc"), _FROM_MARKERS),

@@ -18,6 +18,7 @@ from ..utils.faults import reading
 from .amass import amass_joints
 from .asf_amc import read_amc
 from .bvh import BvhFile, guessed_scale, parse_bvh, same_joints
+from .fbx import open_fbx
 from .gltf import open_gltf
 from .nodes import NodeClip
 from .other_formats import check_npy, check_npz, next_step, shape_step
@@ -30,7 +31,7 @@ _JUMP = 10.0
 # Share of the longest bone below which a bone has no length.
 _IN_PLACE = 0.01
 _GLTF = (".glb", ".gltf", ".vrm", ".vrma")
-_SUFFIXES = (".bvh", ".amc", *_GLTF, ".npz", ".npy", ".json")
+_SUFFIXES = (".bvh", ".amc", ".fbx", *_GLTF, ".npz", ".npy", ".json")
 
 
 @dataclass(frozen=True)
@@ -92,15 +93,15 @@ def read_motion(
     | .amc | with its .asf: `asf`, or what `hf_motion.formats.asf_amc.find_asf` finds beside it |
     | .glb .gltf | glTF 2.0: the first animation, in metres, Y up, see `hf_motion.formats.gltf.open_gltf` |
     | .vrm .vrma | the same of VRM 0 and 1, whose joints are known by their bones' names |
+    | .fbx | the first animation, through Blender, see `hf_motion.formats.fbx.open_fbx` |
     | .json | our own files (`Motion.save`) |
     | .npz | our own files (`Motion.save`), or AMASS, SMPL, SMPL-H, SMPL-X with `body_models` |
     | .npy | joint positions, frames x 22 x 3 (HumanML3D's `new_joints`), or frames x 21 x 3 (KIT-ML's) |
 
-    Files other than glTF do not say their unit or up axis. Unless given, the unit is the one of `hf_motion.formats.units.UNITS` in which the legs
-    measure 0.45 to 1.1 m, hip to ankle, and come closest to an adult's; a body that has a person's size in none is refused. The up
-    axis is the one along which head and feet are apart on average; where the whole clip is spent
-    lying or bent, Y. Nothing else is changed: heading, place, left and right, and ground stay as they are in the file; see
-    `hf_motion.canonical`.
+    Files other than glTF and FBX do not say their unit or up axis. Unless given, the unit is the one of `hf_motion.formats.units.UNITS`
+    in which the legs measure 0.45 to 1.1 m, hip to ankle, and come closest to an adult's; a body that has a person's size in none is
+    refused. The up axis is the one along which head and feet are apart on average; where the whole clip is spent lying or bent, Y.
+    Nothing else is changed: heading, place, left and right, and ground stay as they are in the file; see `hf_motion.canonical`.
 
     Args:
         path (`str` or `os.PathLike`): The file.
@@ -236,6 +237,8 @@ def _open(path: Path, wanted: _Wanted) -> _Clip:
         return _Clip(amc.skeleton(), amc.joint_positions, amc.fps, amc.frames, length=amc.asf.length, guess=lambda _: (inches, None))
     if suffix in _GLTF:
         return _node_clip(open_gltf(path, wanted.source_fps))
+    if suffix == ".fbx":
+        return _node_clip(open_fbx(path, wanted.source_fps))
     if suffix == ".npy":
         joints, skeleton = _joints_of_npy(path)
         return _positions_clip(joints, skeleton, wanted.source_fps or skeleton.fps)

@@ -103,7 +103,7 @@ def open_gltf(path: Path, source_fps: float | None = None) -> NodeClip:
     own = as_object(scene.document.content["asset"], "asset").get("generator") == "hf_motion"
     return NodeClip(
         names, tuple(parents), pose.rest(), pose.worlds, fps, frames, name if own and name != "motion" else None,
-        tuple([*notes, *left, *([said] if said else [])]),
+        (*notes, *left, *([said] if said else [])),
     )  # fmt: skip
 
 
