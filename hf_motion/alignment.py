@@ -103,7 +103,7 @@ def align_motions(
     """
     _check(source, target, max_seconds)
     one, two = (start_forward(motion.resample(check_fps(fps))) for motion in (source, target))
-    two = on_body_of(mirror_image(two) if mirror else two, one)
+    two = on_body_of(two.mirror() if mirror else two, one)
     # In as many frames as the source: what is left to find are differences of pace within the motions.
     stretched = replace(two, joints=_at(two.joints, np.linspace(0, len(two) - 1, len(one))))
     poses, wanted = body_poses(one), body_poses(stretched)
@@ -203,14 +203,9 @@ def turned(joints: np.ndarray, angles: np.ndarray) -> np.ndarray:
 
 def start_forward(motion: Motion) -> Motion:
     """The whole motion moved so that its root starts above the origin, and turned so that it faces +Z in its first frame."""
-    joints = motion.joints.astype(np.float64)
-    angle = headings(joints[:1], motion.skeleton)
-    return replace(motion, joints=turned(joints - joints[0, 0] * [1, 0, 1], np.repeat(angle, len(joints))))
-
-
-def mirror_image(motion: Motion) -> Motion:
-    """The motion with left and right exchanged; `hf_motion.data.motion_text.mirror_motion` exchanges the sides in its text too."""
-    return replace(motion, joints=motion.joints[:, list(motion.skeleton.mirror)] * np.array([-1, 1, 1], np.float32))
+    start = motion.joints[0, 0].astype(np.float64) * [1, 0, 1]
+    turned = motion.turn(-float(headings(motion.joints[:1].astype(np.float64), motion.skeleton)[0]), about=start)
+    return replace(turned, joints=turned.joints - start)
 
 
 def on_body_of(motion: Motion, body: Motion) -> Motion:

@@ -56,10 +56,7 @@ def face_forward(motion: Motion) -> Motion:
     size = np.linalg.norm(forward)
     if size < 1e-9:
         return motion
-    sine, cosine = forward / size
-    start = joints[0, 0] * [1, 0, 1]
-    x, y, z = np.moveaxis(joints - start, -1, 0)
-    return replace(motion, joints=np.stack((cosine * x - sine * z, y, sine * x + cosine * z), axis=-1) + start)
+    return motion.turn(-np.arctan2(forward[0], forward[1]), about=joints[0, 0])
 
 
 def uniform_skeleton(motion: Motion, target: str | Skeleton | Motion = "humanml3d-22") -> Motion:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from numbers import Real
 from pathlib import Path
@@ -13,6 +13,7 @@ from typing import Any, BinaryIO, overload
 
 import numpy as np
 
+from .pose import Fitted, checked_rotations, multiply, place_joints, rotate, slerp
 from .skeletons import HUMANML3D_22, Skeleton, get_skeleton
 from .utils.limits import FPS_RANGE, check_clip
 from .utils.text import tidy_text
@@ -30,10 +31,18 @@ class Motion:
         fps (`float`, defaults to 20.0): Frames per second.
         skeleton (`Skeleton` or `str`, defaults to `"humanml3d-22"`): The joints' hierarchy, or its name.
         text (`str`, *optional*): The sentence that describes the motion, see `hf_motion.utils.text.tidy_text`.
+        rotations (array, *optional*): What positions cannot say, the turn of a head or the twist of a forearm: the joints' rotations
+            relative to their parents and to the rest pose, unit quaternions, real part first, (frames, joints, 4) float32. Files that
+            have them give them, and writers write them instead of solving rotations from the joints. They are dropped where joints
+            change: `replace(motion, joints=...)`, `motion.joints = ...`; moving the whole body leaves them.
+        rest_offsets (array, *optional*): With rotations: where each joint stands from its parent while nothing is turned, metres,
+            (joints, 3) float32, or (frames, joints, 3) where bones change their lengths. The root's is zero, it stands at
+            `joints[:, 0]`.
 
     Raises:
         ValueError: If the array is not (frames >= 1, joints, 3), holds NaN or infinity, has another number of joints than the
-            skeleton, or `fps` is not a positive number.
+            skeleton, or `fps` is not a positive number; or if rotations are of another shape, of length zero, or do not put the joints
+            where they are to a millimetre.
 
     Example:
     >>> import numpy as np
@@ -47,31 +56,47 @@ class Motion:
     fps: float = 20.0
     skeleton: Skeleton = field(default=HUMANML3D_22)
     text: str | None = None
+    rotations: np.ndarray | None = None
+    rest_offsets: np.ndarray | None = None
 
     def __post_init__(self) -> None:
+        rotations, rest_offsets = self.rotations, self.rest_offsets
         self.skeleton = get_skeleton(self.skeleton)
         self.joints = _checked_joints(self.joints, self.skeleton)
         self.fps = check_fps(self.fps)
         self.text = tidy_text(self.text) or None if self.text else None
+        if rotations is None and rest_offsets is not None:
+            raise ValueError("rest_offsets belong to rotations; pass both, or neither.")
+        if rotations is not None:
+            pose = checked_rotations(rotations, rest_offsets, self.joints, self.skeleton)
+            self.rotations, self.rest_offsets = pose or (None, None)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        object.__setattr__(self, name, value)
+        if name in ("joints", "skeleton") and self.__dict__.get("rotations") is not None:
+            object.__setattr__(self, "rotations", None)
+            object.__setattr__(self, "rest_offsets", None)
 
     def __len__(self) -> int:
         return len(self.joints)
 
     def __eq__(self, other: object) -> bool:
-        """Whether joints, frame rate, skeleton and text are equal, each exactly; `numpy.allclose` on joints compares with a tolerance.
+        """Whether joints, frame rate, skeleton, text and rotations are equal, each exactly; `numpy.allclose` compares with a tolerance.
 
         Motions have no hash, as arrays have none: their joints can be changed in place.
         """
         if not isinstance(other, Motion):
             return NotImplemented
         same = (self.fps, self.skeleton, self.text) == (other.fps, other.skeleton, other.text)
-        return same and np.array_equal(self.joints, other.joints)
+        pairs = ((self.joints, other.joints), (self.rotations, other.rotations), (self.rest_offsets, other.rest_offsets))
+        return same and all(np.array_equal(one, two) if one is not None and two is not None else one is two for one, two in pairs)
 
     __hash__ = None  # type: ignore[assignment]
 
     def __repr__(self) -> str:
         text = f", text={self.text!r}" if self.text else ""
-        return f"Motion({len(self)} frames at {self.fps:g} fps, {self.duration:.2f} s, {self.skeleton.name}{text})"
+        turns = ", with rotations" if self.rotations is not None else ""
+        return f"Motion({len(self)} frames at {self.fps:g} fps, {self.duration:.2f} s, {self.skeleton.name}{turns}{text})"
 
     def __getitem__(self, frames: slice) -> Motion:
         """A part of the motion: `motion[20:60]`, `motion[::2]` (the frame rate follows the step).
@@ -85,7 +110,14 @@ class Motion:
         joints = self.joints[frames]
         if not len(joints):
             raise ValueError(f"Slice {frames} of a motion of {len(self)} frames is empty.")
-        return replace(self, joints=joints.copy(), fps=self.fps / abs(frames.step or 1))
+        return self._posed(joints.copy(), self.fps / abs(frames.step or 1), lambda values: values[frames])
+
+    def _posed(self, joints: np.ndarray, fps: float, of_frames: Callable[[np.ndarray], np.ndarray]) -> Motion:
+        """The motion with other frames, where `of_frames` makes those of rotations, and of offsets that change."""
+        rotations, offsets = self.rotations, self.rest_offsets
+        if rotations is not None and offsets is not None:
+            rotations, offsets = of_frames(rotations), of_frames(offsets) if offsets.ndim == 3 else offsets
+        return replace(self, joints=joints, fps=fps, rotations=rotations, rest_offsets=offsets)
 
     @property
     def duration(self) -> float:
@@ -93,7 +125,7 @@ class Motion:
         return len(self) / self.fps
 
     def resample(self, fps: float) -> Motion:
-        """The same motion at another frame rate, positions interpolated linearly between frames.
+        """The same motion at another frame rate: rotations interpolated by slerp, or positions linearly where there are none.
 
         Args:
             fps (`float`): Wanted frames per second.
@@ -111,7 +143,16 @@ class Motion:
         check_clip(int((len(self) - 1) * fps / self.fps) + 1, len(self.skeleton), hint)
         left, weight = resampling_weights(len(self), self.fps, fps)
         weight = weight[:, None, None]
-        return replace(self, joints=self.joints[left] * (1 - weight) + self.joints[left + 1] * weight, fps=fps)
+
+        def mixed(values: np.ndarray) -> np.ndarray:
+            return values[left] * (1 - weight) + values[left + 1] * weight
+
+        if self.rotations is None or self.rest_offsets is None:
+            return replace(self, joints=mixed(self.joints), fps=fps)
+        rotations = slerp(self.rotations[left], self.rotations[left + 1], weight).view(Fitted)
+        offsets = mixed(self.rest_offsets) if self.rest_offsets.ndim == 3 else self.rest_offsets
+        joints = place_joints(rotations, mixed(self.joints[:, :1])[:, 0], offsets, self.skeleton)
+        return replace(self, joints=joints, fps=fps, rotations=rotations, rest_offsets=offsets)
 
     @classmethod
     def concatenate(cls, motions: Sequence[Motion], *, continued: bool = True, fps: float | None = None) -> Motion:
@@ -146,11 +187,55 @@ class Motion:
         if fps is None and others:
             rates = ", ".join(f"{other:g}" for other in others)
             logger.warning("Motions at %s frames per second are resampled to %g, the rate of the first.", rates, rate)
-        parts = [motion.resample(rate).joints for motion in motions]
+        parts = [motion.resample(rate) for motion in motions]
         for index in range(1, len(parts) if continued else 0):
-            parts[index] = _continuing(parts[index - 1], parts[index], first.skeleton)
+            parts[index] = _continuing(parts[index - 1], parts[index])
         text = ", then ".join(motion.text for motion in motions if motion.text) or None
-        return replace(first, joints=np.concatenate(parts), fps=rate, text=text)
+        rotations, offsets = _joined_rotations(parts)
+        joints = np.concatenate([part.joints for part in parts])
+        return replace(first, joints=joints, fps=rate, text=text, rotations=rotations, rest_offsets=offsets)
+
+    def turn(self, angles: float | np.ndarray, about: Sequence[float] | np.ndarray = (0.0, 0.0, 0.0)) -> Motion:
+        """The same motion turned about the vertical, rotations included.
+
+        Args:
+            angles (`float` or `numpy.ndarray`): Radians from +Z towards +X, one or (frames,).
+            about (sequence of `float`, defaults to the origin): A point of the axis, (3,); its height does not matter.
+
+        Example:
+        >>> import numpy as np
+        >>> from hf_motion import Motion
+        >>> Motion(np.zeros((1, 22, 3)) + [0, 1, 2]).turn(np.pi / 2).joints[0, 0].round(3).tolist()
+        [2.0, 1.0, 0.0]
+        """
+        half = np.broadcast_to(np.asarray(angles, np.float64) / 2, (len(self),))
+        quaternions = np.stack((np.cos(half), 0 * half, np.sin(half), 0 * half), axis=-1)[:, None]
+        axis = np.asarray(about, np.float64) * [1, 0, 1]
+        turned = replace(self, joints=rotate(quaternions, self.joints - axis) + axis, rotations=None, rest_offsets=None)
+        if self.rotations is None:
+            return turned
+        rotations = np.concatenate((multiply(quaternions, self.rotations[:, :1]), self.rotations[:, 1:]), axis=1)
+        return replace(turned, rotations=rotations.view(Fitted), rest_offsets=self.rest_offsets)
+
+    def mirror(self) -> Motion:
+        """The motion seen in a mirror: x negated, left and right joints exchanged, rotations with them; the text stays.
+
+        `hf_motion.data.motion_text.mirror_motion` exchanges the sides in the text too.
+
+        Example:
+        >>> import numpy as np
+        >>> from hf_motion import Motion
+        >>> joints = np.zeros((1, 22, 3)); joints[0, 20] = [0.7, 1, 0]
+        >>> Motion(joints).mirror().joints[0, 21].astype(float).round(3).tolist()
+        [-0.7, 1.0, 0.0]
+        """
+        other = list(self.skeleton.mirror)
+        across = np.array([-1, 1, 1], np.float32)
+        joints, offsets = self.joints[:, other] * across, self.rest_offsets
+        if self.rotations is None or offsets is None:
+            return replace(self, joints=joints)
+        rotations = self.rotations[:, other] * np.array([1, 1, -1, -1], np.float32)
+        return replace(self, joints=joints, rotations=rotations, rest_offsets=offsets[..., other, :] * across)
 
     def in_place(self) -> Motion:
         """The same motion without its travel over the floor, for engines that move the character themselves.
@@ -268,13 +353,24 @@ def _checked_sequence(motions: Sequence[Motion], continued: bool) -> list[Motion
     return motions
 
 
-def _continuing(before: np.ndarray, after: np.ndarray, skeleton: Skeleton) -> np.ndarray:
-    """The joints of `after`, beginning one step behind the end of `before`, facing as that does."""
-    turn = _heading(before[-1], skeleton) - _heading(after[0], skeleton)
-    sine, cosine = math.sin(turn), math.cos(turn)
-    x, y, z = np.moveaxis(after - after[0, 0] * [1, 0, 1], -1, 0)
-    arrival = before[-1, 0] + (before[-1, 0] - before[-2, 0] if len(before) > 1 else 0)
-    return np.stack((cosine * x + sine * z, y, cosine * z - sine * x), axis=-1) + arrival * [1, 0, 1]
+def _continuing(before: Motion, after: Motion) -> Motion:
+    """The motion `after`, beginning one step behind the end of `before`, facing as that does."""
+    last, start = before.joints[-1], after.joints[0, 0].astype(np.float64)
+    step = last[0] - before.joints[-2, 0] if len(before) > 1 else 0
+    turned = after.turn(_heading(last, before.skeleton) - _heading(after.joints[0], after.skeleton), about=start)
+    return replace(turned, joints=turned.joints + (last[0] + step - start) * [1, 0, 1])
+
+
+def _joined_rotations(parts: Sequence[Motion]) -> tuple[np.ndarray | None, np.ndarray | None]:
+    """Rotations and offsets of motions one after another; offsets of every frame where the bodies differ."""
+    if any(part.rotations is None for part in parts):
+        return None, None
+    offsets = [part.rest_offsets for part in parts]
+    same = all(one.ndim == 2 and np.array_equal(one, offsets[0]) for one in offsets)
+    if not same:
+        offsets = [np.broadcast_to(one, part.joints.shape) for one, part in zip(offsets, parts, strict=True)]
+    rotations = np.concatenate([part.rotations for part in parts]).view(Fitted)
+    return rotations, offsets[0] if same else np.concatenate(offsets)
 
 
 def _heading(pose: np.ndarray, skeleton: Skeleton) -> float:

@@ -130,7 +130,7 @@ def test_positions_match_an_independent_reading(source, tmp_path):
 
 def test_a_real_file_comes_in_metres_upright():
     motion = read_bvh(WAVE)
-    assert repr(motion) == "Motion(40 frames at 30 fps, 1.33 s, joint_root-22)"
+    assert repr(motion) == "Motion(40 frames at 30 fps, 1.33 s, joint_root-22, with rotations)"
     joints = {name: motion.joints[:, joint] for joint, name in enumerate(motion.skeleton.joint_names)}
     assert 1.2 < (joints["Head"] - joints["Foot_L"])[:, 1].mean() < 1.7
     assert "End Site" not in joints

@@ -7,7 +7,7 @@ import pytest
 from correction_clips import bend_knees, raise_arm, standing
 
 from hf_motion import Motion
-from hf_motion.alignment import align_motions, body_poses, mirror_image, pose_distances, warp_path
+from hf_motion.alignment import align_motions, body_poses, pose_distances, warp_path
 from hf_motion.deviation import describe, is_same, learn_threshold, measure_deviation
 from hf_motion.skeletons import Skeleton
 
@@ -57,10 +57,10 @@ class TestAlignment:
 
     def test_a_mirror_image_is_recognised_and_said(self) -> None:
         motion = Motion(raise_arm(standing(60), "left", 110))
-        deviation = measure_deviation(align_motions(motion, mirror_image(motion)))
+        deviation = measure_deviation(align_motions(motion, motion.mirror()))
         assert deviation.alignment.mirrored
         assert describe(deviation).startswith("The second looks like the mirror image of the first")
-        assert is_same(measure_deviation(align_motions(motion, mirror_image(motion), mirror=True)))
+        assert is_same(measure_deviation(align_motions(motion, motion.mirror(), mirror=True)))
         assert not deviation_of(raise_arm(standing(60)), bend_knees(standing(60))).alignment.mirrored
 
     def test_six_seconds_are_fast(self) -> None:

@@ -59,7 +59,7 @@ def test_positions_alone(tmp_path: Path) -> None:
         write_json(walking(), tmp_path / "a.json", rig="mixamo", rotations=False)
 
 
-_TYPES = {"object": dict, "array": list, "string": str, "integer": int, "number": (int, float), "null": type(None)}
+_TYPES = {"object": dict, "array": list, "string": str, "integer": int, "number": (int, float), "boolean": bool, "null": type(None)}
 
 
 def misfits(value: Any, schema: dict, root: dict, place: str = "") -> list[str]:

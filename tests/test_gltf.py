@@ -41,6 +41,21 @@ def test_our_own_file_comes_back_where_it_was(tmp_path):
     assert (source.units_per_metre, source.up) == (1, "y")
 
 
+def degrees(one: np.ndarray, other: np.ndarray) -> float:
+    """The largest angle between rotations."""
+    return float(np.degrees(2 * np.arccos(np.clip(np.abs((one.astype(float) * other).sum(axis=-1)), 0, 1))).max())
+
+
+def test_rotations_survive_with_their_rest_pose(tmp_path):
+    motion = read_motion("tests/fixtures/bandai_wave.bvh")
+    back = Motion.load(motion.save(tmp_path / "wave.glb"))
+    assert degrees(motion.rotations, back.rotations) < 0.1
+    np.testing.assert_allclose(back.rest_offsets, motion.rest_offsets, atol=1e-4)
+    assert back.rest_offsets.shape == (22, 3)
+    mapped = read_motion(motion.save(tmp_path / "mixamo.glb", rig="mixamo"), skeleton="humanml3d-22")
+    assert degrees(motion.rotations, mapped.rotations) < 0.1
+
+
 @pytest.mark.parametrize("suffix", ["glb", "gltf", "beside"])
 def test_rotations_are_interpolated_the_short_way_at_constant_speed(tmp_path, suffix):
     file = arm()

@@ -12,8 +12,9 @@ import torch
 from hf_motion import Motion, Skeleton
 from hf_motion.formats import inspect_motion, read_gltf, read_motion, write_usd, write_vrma
 from hf_motion.formats.solved import solve
-from hf_motion.formats.vrma import in_t_pose
+from hf_motion.formats.vrma import humanoid_bone, in_t_pose
 from hf_motion.kinematics import forward_kinematics
+from hf_motion.pose import multiply, world_rotations
 from hf_motion.representation.rotations import matrix_to_quaternion, quaternion_to_matrix
 
 WAVE = Path(__file__).parent / "fixtures" / "bandai_wave.bvh"
@@ -91,6 +92,22 @@ def test_vrma_is_what_the_specification_asks(tmp_path):
     assert source.recognised == "unity"
     np.testing.assert_allclose(source.motion.joints, solved_joints(solve(motion)), atol=1e-4)
     assert source.motion.text == "a person waves"
+
+
+def test_vrma_of_a_recording_rests_in_a_t_pose(tmp_path):
+    """Its own rest pose has lowered arms; wrists keep the turns that were recorded."""
+    motion = read_motion(WAVE)
+    back = Motion.load(write_vrma(motion, tmp_path / "wave.vrma"))
+    names = back.skeleton.joint_names
+    order = [names.index(humanoid_bone(name)) for name in motion.skeleton.joint_names]
+    np.testing.assert_allclose(back.joints[:, order], motion.joints, atol=1e-3)
+    lower = back.rest_offsets[names.index("rightLowerArm")]
+    np.testing.assert_allclose(lower / np.linalg.norm(lower), [-1, 0, 0], atol=1e-4)
+    wrist = motion.skeleton.joint("right_wrist")
+    worlds = [world_rotations(clip.rotations.astype(float), clip.skeleton) for clip in (motion, back)]
+    twist = multiply(worlds[0][:, wrist] * [1, -1, -1, -1], worlds[1][:, order[wrist]])
+    between = np.abs((twist * twist[:1]).sum(axis=-1))
+    np.testing.assert_allclose(between, 1, atol=1e-6)  # one fixed turn apart, the one between the two rest poses
 
 
 def test_vrma_needs_the_bones_of_a_humanoid(tmp_path):

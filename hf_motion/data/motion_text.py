@@ -16,7 +16,6 @@ from torch import Tensor
 from torch.utils.data import Dataset, Sampler
 from tqdm.auto import tqdm
 
-from ..alignment import mirror_image
 from ..canonical import uniform_skeleton
 from ..floor import level_floor
 from ..motion import Motion
@@ -140,7 +139,7 @@ def published_features(row: dict[str, Any], extractor: MotionFeatureExtractor) -
 
 def mirror_motion(motion: Motion) -> Motion:
     """The motion seen in a mirror: x negated, left and right joints and the sides in its text exchanged."""
-    return replace(mirror_image(motion), text=mirror_text(motion.text) if motion.text else None)
+    return replace(motion.mirror(), text=mirror_text(motion.text) if motion.text else None)
 
 
 def mirror_text(text: str) -> str:

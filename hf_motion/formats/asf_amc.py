@@ -20,7 +20,7 @@ from ..motion import check_fps
 from ..representation.rotations import quaternion_conjugate, quaternion_multiply
 from ..skeletons import Skeleton
 from ..utils import limits
-from .animation import euler_quaternions, sample_joints
+from .animation import Animation, euler_quaternions, sample
 
 _FREEDOMS = ("rx", "ry", "rz")
 _ROOT_ORDER = ("tx", "ty", "tz", "rx", "ry", "rz")
@@ -92,7 +92,11 @@ class AmcFile:
         Raises:
             ValueError: If that would make more than a million frames.
         """
-        return sample_joints(self.local_pose, self.skeleton(), self.frames, self.fps, fps)
+        return self.animation(fps).joints
+
+    def animation(self, fps: float | None = None) -> Animation:
+        """World positions with the local rotations and offsets that make them; see `joint_positions`."""
+        return sample(self.local_pose, self.skeleton(), self.frames, self.fps, fps)
 
     def local_pose(self, frames: np.ndarray) -> tuple[Tensor, Tensor]:
         """Local rotations and offsets of some frames.

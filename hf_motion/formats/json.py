@@ -64,6 +64,7 @@ def write_json(motion: Motion, path: str | os.PathLike, *, rig: str | None = Non
     if rotations:
         solved = solve(motion, rig, tolerance=None)
         content["animation"] = {
+            "recorded": rig is None and motion.rest_offsets is not None and motion.rest_offsets.ndim == 2,
             "joints": solved.skeleton.joint_names,
             "parents": solved.skeleton.parents,
             "rest": _rounded(solved.rest),
@@ -76,7 +77,7 @@ def write_json(motion: Motion, path: str | os.PathLike, *, rig: str | None = Non
 
 
 def read_json(path: str | os.PathLike) -> Motion:
-    """Read the positions of a file that `write_json` wrote.
+    """Read a file that `write_json` wrote: its positions, and its rotations where these were recorded.
 
     Raises:
         ValueError: If the file is no JSON, too long (`hf_motion.utils.limits`), of another layout or version, or its parts do not fit
@@ -98,13 +99,23 @@ def read_json(path: str | os.PathLike) -> Motion:
     try:
         skeleton, text = content["skeleton"], content["text"]
         own = Skeleton(str(skeleton["name"]), tuple(map(str, skeleton["joints"])), tuple(map(int, skeleton["parents"])))
-        motion = Motion(content["positions"], fps=content["fps"], skeleton=known_skeleton(own), text=None if text is None else str(text))
+        motion = Motion(
+            content["positions"], fps=content["fps"], skeleton=known_skeleton(own), text=None if text is None else str(text),
+            **_rotations(content.get("animation", {})),
+        )  # fmt: skip
     except (KeyError, TypeError, ValueError, OverflowError) as error:
         reason = f"has no entry {error}" if isinstance(error, KeyError) else str(error).rstrip(".")
         raise ValueError(f"{str(path)!r} is a damaged motion file: {reason}.") from error
     if content.get("frames") != len(motion):
         raise ValueError(f"{str(path)!r} is a damaged motion file: it says {content.get('frames')} frames and holds {len(motion)}.")
     return motion
+
+
+def _rotations(animation: dict[str, Any]) -> dict[str, np.ndarray]:
+    """Arguments of `Motion`: the rotations of a file, if they were recorded rather than solved from its positions."""
+    if not animation.get("recorded"):
+        return {}
+    return {"rotations": np.array(animation["rotations"])[..., [3, 0, 1, 2]], "rest_offsets": np.array(animation["rest"])}
 
 
 def _rounded(values: np.ndarray) -> list:

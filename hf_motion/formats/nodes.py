@@ -14,13 +14,13 @@ from ..motion import Motion
 from ..representation.rotations import matrix_to_quaternion
 from ..skeletons import SKELETONS, Skeleton
 from ..utils.limits import check_clip
-from .animation import sample_joints
+from .animation import Animation, sample
 from .bvh import same_joints
 
 # How far from orthogonal a matrix may be, scale taken out, before its nearest rotation is worth a decomposition.
 _SKEW = 1e-5
-# Frames of which bones are compared to find out whether these keep their length, and by how much (metres) they may change.
-_SAMPLES, _STIFF = 64, 2e-4
+# Share of the longest bone by which a bone may differ from what it is in the rest pose and still count as the same.
+_STIFF = 1e-4
 _DEEPEST = 2048
 
 
@@ -81,27 +81,27 @@ class NodeClip:
         above[:, 0] = np.eye(3)
         offsets = (above @ (places - places[:, self._above])[..., None])[..., 0]
         offsets[:, 0] = places[:, 0]
+        # Numbers of a file are rounded: a bone that does not change its length should not seem to.
+        near = np.abs(offsets - self.rest_offsets) <= _STIFF * max(float(np.abs(self.rest_offsets).max()), 1e-9)
+        offsets[:, 1:] = np.where(near.all(axis=-1, keepdims=True), self.rest_offsets, offsets)[:, 1:]
         return matrix_to_quaternion(torch.from_numpy(above @ turned)), torch.from_numpy(offsets)
 
-    def joint_positions(self, fps: float | None = None) -> np.ndarray:
-        """World positions, (frames, joints, 3) float64, at another frame rate if wanted: see `sample_joints`."""
-        return sample_joints(self.local_pose, self.skeleton, self.frames, self.fps, fps)
+    def animation(self, fps: float | None = None) -> Animation:
+        """World positions with the rotations and offsets that make them, at another frame rate if wanted; see `sample`."""
+        return sample(self.local_pose, self.skeleton, self.frames, self.fps, fps)
 
     def motion(self) -> Motion:
         """All joints over time, on the skeleton of ours that has the same, if one has. The scene is taken to be in metres, Y up."""
-        joints, skeleton = self.joint_positions(), self.skeleton
+        made, skeleton = self.animation(), self.skeleton
+        order = list(range(len(skeleton)))
         for known in SKELETONS.values():
             if same_joints(skeleton, known):
-                joints, skeleton = joints[:, [skeleton.joint(name) for name in known.joint_names]], known
-        return Motion(joints, fps=self.fps, skeleton=skeleton, text=self.text)
-
-    @cached_property
-    def stiff(self) -> bool:
-        """Whether bones keep the length and direction that they have in the rest pose, judged by frames from the whole clip."""
-        sampled = np.unique(np.linspace(0, self.frames - 1, _SAMPLES).astype(np.int64))
-        offsets = self.local_pose(sampled)[1].numpy()[:, 1:]
-        size = np.linalg.norm(self.rest_offsets, axis=-1).sum() / 3 or 1.0
-        return bool(np.abs(offsets - self.rest_offsets[1:]).max(initial=0.0) <= _STIFF * size)
+                order, skeleton = [skeleton.joint(name) for name in known.joint_names], known
+                break
+        return Motion(
+            made.joints[:, order], fps=self.fps, skeleton=skeleton, text=self.text, rotations=made.rotations[:, order],
+            rest_offsets=made.rest_offsets[..., order, :],
+        )  # fmt: skip
 
     @cached_property
     def _above(self) -> list[int]:

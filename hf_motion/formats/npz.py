@@ -15,7 +15,7 @@ from ..utils.limits import check_clip
 
 
 def write_npz(motion: Motion, path: str | os.PathLike) -> Path:
-    """Write joints, frame rate, skeleton and text, lossless.
+    """Write joints, frame rate, skeleton, text and, where there are any, rotations, lossless.
 
     Args:
         motion (`Motion`): The motion, on any skeleton.
@@ -28,10 +28,11 @@ def write_npz(motion: Motion, path: str | os.PathLike) -> Path:
         OSError: If the file cannot be written.
     """
     skeleton = motion.skeleton
+    turns = {} if motion.rotations is None else {"rotations": np.asarray(motion.rotations), "rest_offsets": motion.rest_offsets}
     with atomic_path(path) as temporary:
         np.savez_compressed(
             temporary, joints=motion.joints, fps=motion.fps, skeleton=skeleton.name, joint_names=np.array(skeleton.joint_names),
-            parents=np.array(skeleton.parents), text=motion.text or "",
+            parents=np.array(skeleton.parents), text=motion.text or "", **turns,
         )  # fmt: skip
     return Path(path)
 
@@ -45,7 +46,7 @@ def read_npz(path: str | os.PathLike) -> Motion:
     """
     path = Path(path)
     try:
-        values = load_arrays(path, ("joints", "fps", "skeleton", "joint_names", "parents", "text"))
+        values = load_arrays(path, ("joints", "fps", "skeleton", "joint_names", "parents", "text", "rotations", "rest_offsets"))
         joints, fps, name = values["joints"], float(values["fps"]), str(values["skeleton"])
         names, parents = tuple(map(str, values["joint_names"])), tuple(map(int, values["parents"]))
         text = str(values["text"]) or None
@@ -58,6 +59,9 @@ def read_npz(path: str | os.PathLike) -> Motion:
         raise ValueError(f"{str(path)!r} is not a readable motion file (truncated or another format): {error}") from error
     try:
         check_clip(len(np.atleast_1d(joints)), len(names))
-        return Motion(joints, fps=fps, skeleton=known_skeleton(Skeleton(name, names, parents)), text=text)
+        return Motion(
+            joints, fps=fps, skeleton=known_skeleton(Skeleton(name, names, parents)), text=text, rotations=values.get("rotations"),
+            rest_offsets=values.get("rest_offsets"),
+        )  # fmt: skip
     except ValueError as error:
         raise ValueError(f"{str(path)!r}: {error}") from error

@@ -15,11 +15,13 @@ from ..motion import Motion, check_fps
 from ..skeletons import HUMANML3D_22, KIT_21, SKELETONS, Skeleton, get_skeleton
 from ..utils.arrays import array_names, load_array
 from ..utils.faults import reading
-from .amass import amass_joints
+from .amass import amass_animation
+from .animation import Animation
 from .asf_amc import read_amc
 from .bvh import BvhFile, guessed_scale, parse_bvh, same_joints
 from .fbx import open_fbx
 from .gltf import open_gltf
+from .mapping import map_animation
 from .nodes import NodeClip
 from .other_formats import check_npy, check_npz, next_step, shape_step
 from .rigs import Rig, get_rig, left_out, load_mapping, one_body, recognise_rig
@@ -204,10 +206,10 @@ class _Wanted:
 
 @dataclass
 class _Clip:
-    """A file that is open: joint positions on demand, at any rate, in file units and axes."""
+    """A file that is open: its animation on demand, at any rate, in file units and axes."""
 
     skeleton: Skeleton
-    positions: Callable[[float | None], np.ndarray]
+    animation: Callable[[float | None], Animation]
     fps: float
     frames: int
     length: float = 1.0  # the unit that an ASF file declares
@@ -234,28 +236,28 @@ def _open(path: Path, wanted: _Wanted) -> _Clip:
     if suffix == ".amc":
         amc = read_amc(path, wanted.asf, fps=wanted.source_fps or 120.0)
         inches = UNITS["inch"] * amc.asf.length
-        return _Clip(amc.skeleton(), amc.joint_positions, amc.fps, amc.frames, length=amc.asf.length, guess=lambda _: (inches, None))
+        return _Clip(amc.skeleton(), amc.animation, amc.fps, amc.frames, length=amc.asf.length, guess=lambda _: (inches, None))
     if suffix in _GLTF:
         return _node_clip(open_gltf(path, wanted.source_fps))
     if suffix == ".fbx":
         return _node_clip(open_fbx(path, wanted.source_fps))
     if suffix == ".npy":
         joints, skeleton = _joints_of_npy(path)
-        return _positions_clip(joints, skeleton, wanted.source_fps or skeleton.fps)
+        return _motion_clip(Motion(joints, fps=wanted.source_fps or skeleton.fps, skeleton=skeleton))
     if suffix == ".npz":
         names = array_names(path)
         if "poses" in names:
             return _amass_clip(path, wanted)
         check_npz(path, names)
     motion = Motion.load(path)
-    clip = _positions_clip(motion.joints, motion.skeleton, wanted.source_fps or motion.fps)
+    clip = _motion_clip(replace(motion, fps=wanted.source_fps or motion.fps))
     clip.units, clip.up, clip.text = 1.0, "y", motion.text
     return clip
 
 
 def _bvh_clip(file: BvhFile) -> _Clip:
     ends = file.with_end_sites()
-    clip = _Clip(ends.skeleton(), ends.joint_positions, file.fps, len(file.frames), notes=file.notes, without_ends=file.skeleton())
+    clip = _Clip(ends.skeleton(), ends.animation, file.fps, len(file.frames), notes=file.notes, without_ends=file.skeleton())
     clip.guess = lambda joints: guessed_scale(joints, file)
     lengths = np.linalg.norm(file.offsets, axis=-1)
     clip.in_place = frozenset(name for name, at in zip(file.joint_names, lengths, strict=True) if at <= _IN_PLACE * lengths.max())
@@ -270,26 +272,27 @@ def _node_clip(scene: NodeClip) -> _Clip:
     lengths = np.linalg.norm(scene.rest_offsets, axis=-1)
     in_place = frozenset(name for name, at in zip(scene.joint_names, lengths, strict=True) if at <= _IN_PLACE * lengths.max())
     return _Clip(
-        scene.skeleton, scene.joint_positions, scene.fps, scene.frames, units=1.0, up="y", text=scene.text, in_place=in_place,
+        scene.skeleton, scene.animation, scene.fps, scene.frames, units=1.0, up="y", text=scene.text, in_place=in_place,
         notes=scene.notes, doubtful=True,
     )  # fmt: skip
 
 
-def _positions_clip(joints: np.ndarray, skeleton: Skeleton, fps: float) -> _Clip:
-    def positions(wanted: float | None) -> np.ndarray:
-        motion = Motion(joints, fps=fps, skeleton=skeleton)
-        return (motion if wanted is None else motion.resample(wanted)).joints.astype(np.float64)
+def _motion_clip(motion: Motion) -> _Clip:
+    def animation(wanted: float | None) -> Animation:
+        made = motion if wanted is None else motion.resample(wanted)
+        return Animation(made.joints.astype(np.float64), made.rotations, made.rest_offsets)
 
-    return _Clip(skeleton, positions, fps, len(joints))
+    return _Clip(motion.skeleton, animation, motion.fps, len(motion))
 
 
 def _amass_clip(path: Path, wanted: _Wanted) -> _Clip:
     units = wanted.units or 1.0
-    joints, rate, frames = amass_joints(
+    made, rate, frames = amass_animation(
         path, wanted.body_models, fps=wanted.fps, num_betas=wanted.num_betas, source_fps=wanted.source_fps, units=units
     )
+    scaled = replace(made, joints=made.joints * units, rest_offsets=made.rest_offsets * units)
     note = None if wanted.source_fps else rate_note(rate)
-    return _Clip(HUMANML3D_22, lambda _: joints * units, rate, frames, units=units, up="z", notes=(note,) if note else ())
+    return _Clip(HUMANML3D_22, lambda _: scaled, rate, frames, units=units, up="z", notes=(note,) if note else ())
 
 
 def _joints_of_npy(path: Path) -> tuple[np.ndarray, Skeleton]:
@@ -313,20 +316,21 @@ def _onto(path: Path, clip: _Clip, wanted: _Wanted) -> MotionSource:
     rig, weights, between, notes, missing = _mapping(clip, wanted)
     kept = wanted.skeleton is None
     skipped = int(rig is not None and not kept and rig.starts_in_t_pose and clip.motion_only is not None)
-    joints = (clip.motion_only if skipped else clip).positions(wanted.fps)
+    animation = (clip.motion_only if skipped else clip).animation(wanted.fps)
     target = clip.own if kept else wanted.skeleton
-    body = joints if weights is None else weights @ joints
-    joints = joints[:, : len(clip.own)] if kept else body
+    body = animation.joints if weights is None else weights @ animation.joints
+    joints = animation.joints[:, : len(clip.own)] if kept else body
     if not np.isfinite(joints).all() or not np.isfinite(body).all():
         raise ValueError("joints are placed beyond all bounds; offsets or positions in the file are damaged.")
     known = weights is not None or target is KIT_21
     units, up, found = _measured(clip, wanted, joints, body if known else None, KIT_21 if target is KIT_21 else HUMANML3D_22)
-    joints = (joints / units).astype(np.float32)
-    if up == "z":
-        joints = np.stack((joints[..., 0], joints[..., 2], -joints[..., 1]), axis=-1)
-    if not np.isfinite(joints).all():
+    made = animation.in_metres(units, up)
+    made = made.first(len(target)) if kept else map_animation(made, clip.skeleton, weights, target) if weights is not None else made
+    if not np.isfinite(made.joints.astype(np.float32)).all():
         raise ValueError("joints are placed beyond all bounds; offsets or positions in the file are damaged.")
-    motion = Motion(joints, fps=wanted.fps or clip.fps, skeleton=target, text=clip.text)
+    motion = Motion(
+        made.joints, fps=wanted.fps or clip.fps, skeleton=target, text=clip.text, rotations=made.rotations, rest_offsets=made.rest_offsets,
+    )  # fmt: skip
     name, missing = rig.name if rig else None, [*missing, *(["the T-pose in frame 1"] if skipped else [])]
     return MotionSource(
         motion, path, None if kept else name, between, units, up, clip.fps, clip.frames, skipped, name, tuple(missing),

@@ -10,6 +10,7 @@ import torch
 
 from ..kinematics import constant_bone_lengths, forward_kinematics, solve_rotations
 from ..motion import Motion
+from ..pose import place_joints, without_jumps
 from ..representation.fixed_bones import fixed_bones
 from ..skeletons import Skeleton
 from .rigs import rigged
@@ -52,10 +53,11 @@ def solve(
     constant_bones: bool = True,
     keep_proportions: bool = False,
 ) -> SolvedMotion:
-    """Bones of one length each and the rotations that put the joints where they are.
+    """Bones of one length each and the rotations that put the joints where they are: the motion's own, or solved ones.
 
-    A motion on the body of its skeleton, as checkpoints make them, is written on `Skeleton.body_offsets`, which are the same for all of
-    them; the bones of any other have the median of their lengths over the motion.
+    A motion with rotations keeps them, and rests as its `rest_offsets` say. Any other motion on the body of its skeleton, as checkpoints
+    make them, is written on `Skeleton.body_offsets`, which are the same for all of them; else bones have the median of their lengths over
+    the motion.
 
     Args:
         motion (`Motion`): The motion, on any skeleton.
@@ -79,30 +81,51 @@ def solve(
     if tolerance == "auto":
         tolerance = (_TOLERANCE if constant_bones else _EXACT_TOLERANCE) if keep_proportions or not constant_bones else None
     skeleton, source = rigged(motion.skeleton, rig)
-    joints = torch.from_numpy(motion.joints).double()
     with torch.no_grad():
-        body = _on_body(joints, motion.skeleton) if constant_bones else None
-        if body is not None:
-            targets, offsets, tolerance = body, torch.from_numpy(motion.skeleton.body_offsets), None
-        else:
-            targets = constant_bone_lengths(joints, motion.skeleton, _lengths(joints, motion.skeleton)) if constant_bones else joints
-            offsets = None
-        limits = _carried(motion.skeleton) if tolerance is None else tolerance
-        solved, root, offsets = solve_rotations(targets, motion.skeleton, offsets, tolerance=limits)
-        if tolerance is None:
-            _warn_of_misses(joints, forward_kinematics(solved, root, offsets, motion.skeleton))
+        own, offsets, root = _recorded(motion, tolerance) if motion.rotations is not None else _solved(motion, tolerance, constant_bones)
     kept = [index for index, joint in enumerate(source) if joint >= 0]
     rotations = np.zeros((len(motion), len(skeleton), 4))
     rotations[..., 0] = 1
-    rotations[:, kept] = solved.numpy()
+    rotations[:, kept] = own
     translations = np.zeros((len(motion), len(skeleton), 3))
-    translations[:, kept] = offsets.numpy()
+    translations[:, kept] = offsets
     moving = np.abs(translations - translations[:1]).max(axis=(0, 2)) > 0
     moving[0] = True
     rest = np.where(moving[:, None], translations.mean(axis=0), translations[0])
     rest[0] = 0
-    translations[:, 0] = root.numpy()
+    translations[:, 0] = root
     return SolvedMotion(skeleton, source, rotations, translations, rest, moving)
+
+
+def _recorded(motion: Motion, tolerance: float | None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The rotations that the motion has, its offsets and its root; bones that change their lengths by less than `tolerance` get one."""
+    rotations, offsets = without_jumps(motion.rotations.astype(np.float64)), motion.rest_offsets.astype(np.float64)
+    root = motion.joints[:, 0].astype(np.float64)
+    if offsets.ndim == 3:
+        mean = offsets.mean(axis=0)
+        off = np.linalg.norm(offsets - mean, axis=-1).max(axis=0)
+        limits = _carried(motion.skeleton) if tolerance is None else tolerance
+        moves = np.zeros(len(off), bool) if limits is None else off > np.asarray(limits)
+        offsets = np.where(moves[:, None], offsets, mean)
+        if tolerance is None:
+            _warn_of_misses(torch.from_numpy(motion.joints), torch.from_numpy(place_joints(rotations, root, offsets, motion.skeleton)))
+    return rotations, offsets, root
+
+
+def _solved(motion: Motion, tolerance: float | None, constant_bones: bool) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Rotations by inverse kinematics, with the offsets and the root that go with them."""
+    joints = torch.from_numpy(motion.joints).double()
+    body = _on_body(joints, motion.skeleton) if constant_bones else None
+    if body is not None:
+        targets, offsets, tolerance = body, torch.from_numpy(motion.skeleton.body_offsets), None
+    else:
+        targets = constant_bone_lengths(joints, motion.skeleton, _lengths(joints, motion.skeleton)) if constant_bones else joints
+        offsets = None
+    limits = _carried(motion.skeleton) if tolerance is None else tolerance
+    rotations, root, offsets = solve_rotations(targets, motion.skeleton, offsets, tolerance=limits)
+    if tolerance is None:
+        _warn_of_misses(joints, forward_kinematics(rotations, root, offsets, motion.skeleton))
+    return rotations.numpy(), offsets.numpy(), root.numpy()
 
 
 def _on_body(joints: torch.Tensor, skeleton: Skeleton) -> torch.Tensor | None:

@@ -11,6 +11,8 @@ import numpy as np
 
 from ..motion import Motion
 from ..skeletons import HUMANML3D_22, Skeleton, get_skeleton
+from .animation import Animation
+from .mapping import map_animation
 from .read import read_motion
 from .rigs import recognise_rig
 
@@ -55,7 +57,7 @@ def _onto(motion: Motion, wanted: Skeleton) -> Motion:
     if (names, motion.skeleton.parents) == (wanted.joint_names, wanted.parents):
         return motion
     if set(wanted.joint_names) <= set(names):
-        return replace(motion, joints=motion.joints[:, [names.index(name) for name in wanted.joint_names]], skeleton=wanted)
+        return _mapped(motion, np.eye(len(names))[[names.index(name) for name in wanted.joint_names]], wanted)
     if wanted != HUMANML3D_22:
         raise ValueError(
             f"The joints of skeleton {motion.skeleton.name!r} are not those of {wanted.name!r}, and other rigs are mapped to "
@@ -65,4 +67,10 @@ def _onto(motion: Motion, wanted: Skeleton) -> Motion:
         weights, _ = recognise_rig(names).weights(names)
     except ValueError as error:
         raise ValueError(f"The motion on skeleton {motion.skeleton.name!r} cannot be mapped: {error}") from error
-    return replace(motion, joints=weights @ motion.joints.astype(np.float64), skeleton=wanted)
+    return _mapped(motion, weights, wanted)
+
+
+def _mapped(motion: Motion, weights: np.ndarray, wanted: Skeleton) -> Motion:
+    own = Animation(motion.joints.astype(np.float64), motion.rotations, motion.rest_offsets)
+    made = map_animation(own, motion.skeleton, weights, wanted)
+    return replace(motion, joints=made.joints, skeleton=wanted, rotations=made.rotations, rest_offsets=made.rest_offsets)

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from ..motion import Motion
+from ..pose import without_jumps
 from ..representation.rotations import matrix_to_quaternion, quaternion_between, quaternion_to_matrix
 from ..skeletons import Skeleton
 from ..utils.files import atomic_path
@@ -144,7 +145,7 @@ def in_t_pose(solved: SolvedMotion, skeleton: Skeleton) -> SolvedMotion:
         local = quaternion_to_matrix(torch.from_numpy(solved.rotations))
         above = turns[parents].clone()
         above[0] = torch.eye(3, dtype=torch.float64)
-        rotations = _without_jumps(matrix_to_quaternion(above.mT @ local @ turns).numpy())
+        rotations = without_jumps(matrix_to_quaternion(above.mT @ local @ turns).numpy())
         rest = (above.mT @ rest[..., None])[..., 0]
         translations[:, 1:] = rest.numpy()[1:]
         solved = replace(solved, rotations=rotations, rest=rest.numpy())
@@ -165,8 +166,3 @@ def _from_t_pose(skeleton: Skeleton, wanted: Tensor, rest: Tensor) -> Tensor:
         elif joint:
             turns[joint] = turns[skeleton.parents[joint]]
     return turns
-
-
-def _without_jumps(rotations: np.ndarray) -> np.ndarray:
-    same_side = (rotations[1:] * rotations[:-1]).sum(axis=-1, keepdims=True) >= 0
-    return np.concatenate((rotations[:1], rotations[1:] * np.where(same_side, 1, -1).cumprod(axis=0)))

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 
@@ -19,7 +20,7 @@ from torch import Tensor
 from ...motion import Motion, check_fps
 from ...skeletons import HUMANML3D_22
 from ...utils.arrays import load_arrays
-from ..animation import sample_joints
+from ..animation import Animation, sample
 
 _JOINTS = len(HUMANML3D_22)
 _RATES = ("mocap_framerate", "mocap_frame_rate", "fps")
@@ -52,8 +53,8 @@ def read_amass(
             the `smplx` package takes 10. HumanML3D used 10.
 
     Returns:
-        `Motion`: 22 joints in metres, Y up: the file's (x, y, z) as (x, z, -y). HumanML3D turns clips half round instead, to
-        (-x, z, y); from `face_forward` on the two are one.
+        `Motion`: 22 joints in metres with the file's rotations, Y up: the file's (x, y, z) as (x, z, -y). HumanML3D turns clips half
+        round instead, to (-x, z, y); from `face_forward` on the two are one.
 
     Raises:
         ValueError: If the file is damaged, holds NaN, no frames or pickles, or is not of this layout; the message names file
@@ -61,15 +62,16 @@ def read_amass(
         FileNotFoundError: If there is no such file or body model; the message says which and where to get it.
     """
     path = Path(path)
-    joints, rate, _ = amass_joints(path, body_models, fps=fps, num_betas=num_betas)
-    return Motion(np.stack((joints[..., 0], joints[..., 2], -joints[..., 1]), axis=-1), fps=rate if fps is None else fps)
+    found, rate, _ = amass_animation(path, body_models, fps=fps, num_betas=num_betas)
+    made = found.in_metres(1.0, "z")
+    return Motion(made.joints, fps=rate if fps is None else fps, rotations=made.rotations, rest_offsets=made.rest_offsets)
 
 
-def amass_joints(
+def amass_animation(
     path: Path, body_models: str | os.PathLike | None, *, fps: float | None = None, num_betas: int | None = None,
     source_fps: float | None = None, units: float = 1.0,
-) -> tuple[np.ndarray, float, int]:  # fmt: skip
-    """Positions (frames, 22, 3) float64 in metres and the file's axes at the rate `fps`, the file's rate and frames.
+) -> tuple[Animation, float, int]:  # fmt: skip
+    """The 22 body joints in metres and the file's axes at the rate `fps`, the file's rate and frames.
 
     See `read_amass`. `units` of `trans` make a metre; the body is the model's, in metres.
     """
@@ -92,7 +94,8 @@ def amass_joints(
         bones[:, 0] = torch.from_numpy(rest[shapes, 0] + trans[frames] / units)
         return _axis_angle_quaternions(turns[frames]), bones
 
-    return sample_joints(local_pose, HUMANML3D_22, len(poses), rate, None if fps is None else check_fps(fps)), rate, len(poses)
+    made = sample(local_pose, HUMANML3D_22, len(poses), rate, None if fps is None else check_fps(fps))
+    return replace(made, rests_upright=True), rate, len(poses)
 
 
 def _axis_angle_quaternions(turns: Tensor) -> Tensor:

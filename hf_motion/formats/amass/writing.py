@@ -11,6 +11,7 @@ from torch.nn import functional as F
 
 from ...kinematics import constant_bone_lengths, forward_kinematics, solve_rotations
 from ...motion import Motion
+from ...pose import local_rotations, multiply, place_joints, without_jumps, world_rotations
 from ...representation.rotations import quaternion_multiply, quaternion_to_axis_angle
 from ...skeletons import HUMANML3D_22
 from ...utils.files import atomic_path
@@ -24,6 +25,7 @@ _REST_CM = {
     "elbow": (26, -1, -2), "wrist": (26, 1, 0),
 }  # fmt: skip
 _HALF_TURN = 2**-0.5
+_RESTS_ALIKE = np.radians(15)  # rest poses that differ by less are one pose of two bodies
 
 
 def write_amass(motion: Motion, path: str | os.PathLike, *, pose_width: int = 156, rest_joints: np.ndarray | None = None) -> Path:
@@ -80,11 +82,12 @@ def write_amass(motion: Motion, path: str | os.PathLike, *, pose_width: int = 15
     rest = smpl_rest_joints() if rest_joints is None else _checked(rest_joints)
     joints = torch.from_numpy(motion.joints).double()
     with torch.no_grad():
-        rotations, root = _fitted(joints, torch.from_numpy(rest))
+        rotations, root = _fitted(joints, torch.from_numpy(rest)) if motion.rotations is None else _recorded(motion, rest)
+        root = root + _lift(joints, rotations, root, torch.from_numpy(rest))
         upright = torch.tensor([_HALF_TURN, _HALF_TURN, 0, 0], dtype=torch.float64)
         rotations[:, 0] = quaternion_multiply(upright, rotations[:, 0])
         poses = quaternion_to_axis_angle(rotations).flatten(1).numpy()
-    trans = np.stack((root[:, 0], -root[:, 2], root[:, 1]), axis=-1) - rest[0]
+    trans = torch.stack((root[:, 0], -root[:, 2], root[:, 1]), dim=-1).numpy() - rest[0]
     poses = np.pad(poses, ((0, 0), (0, pose_width - poses.shape[1])))
     with atomic_path(path) as temporary:
         np.savez_compressed(
@@ -117,7 +120,7 @@ def _checked(rest_joints: np.ndarray) -> np.ndarray:
 
 
 def _fitted(joints: torch.Tensor, rest: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Rotations that turn bones with the rest directions of a body into those of the motion, and where its root must be."""
+    """Rotations that turn bones with the rest directions of a body into those of the motion, and its root."""
     skeleton = HUMANML3D_22
     parents = [max(parent, 0) for parent in skeleton.parents]
     targets = constant_bone_lengths(joints, skeleton)
@@ -130,7 +133,31 @@ def _fitted(joints: torch.Tensor, rest: torch.Tensor) -> tuple[torch.Tensor, tor
         branches = len(skeleton.children[parent]) > 1
         places.append(places[parent] + (first[:, joint] - first[:, parent] if branches else bones[:, joint]))
     rotations, root, _ = solve_rotations(torch.stack(places, dim=1), skeleton, offsets)
-    feet = list(skeleton.feet)
-    body = forward_kinematics(rotations, root, rest - rest[parents], skeleton)
-    lift = (joints[:, feet, 1].amin(dim=-1) - body[:, feet, 1].amin(dim=-1)).median()
-    return rotations, (root + torch.tensor([0.0, 1.0, 0.0]) * lift).numpy()
+    return rotations, root
+
+
+def _recorded(motion: Motion, rest: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
+    """The motion's rotations, counted from a body's rest pose instead of its own, and its root.
+
+    Where both rest alike they stay as they are: bodies of other shapes share the poses of SMPL.
+    """
+    skeleton = HUMANML3D_22
+    still = np.zeros((1, len(skeleton), 4))
+    still[..., 0] = 1
+    own = motion.rest_offsets if motion.rest_offsets.ndim == 2 else motion.rest_offsets.mean(axis=0)
+    resting = place_joints(still, np.zeros((1, 3)), own.astype(np.float64), skeleton)
+    offsets = torch.from_numpy(rest - rest[[max(parent, 0) for parent in skeleton.parents]])
+    turned, _, _ = solve_rotations(torch.from_numpy(resting), skeleton, offsets)
+    turned = world_rotations(turned.numpy(), skeleton)
+    rotations = motion.rotations.astype(np.float64)
+    if 2 * np.arccos(np.abs(turned[..., 0]).min().clip(0, 1)) > _RESTS_ALIKE:
+        rotations = local_rotations(multiply(world_rotations(rotations, skeleton), turned), skeleton)
+    return torch.from_numpy(without_jumps(rotations)), torch.from_numpy(motion.joints[:, 0].astype(np.float64))
+
+
+def _lift(joints: torch.Tensor, rotations: torch.Tensor, root: torch.Tensor, rest: torch.Tensor) -> torch.Tensor:
+    """How much higher a body must stand, (3,), for its feet to be where those of the motion are."""
+    skeleton, feet = HUMANML3D_22, list(HUMANML3D_22.feet)
+    body = forward_kinematics(rotations, root, rest - rest[[max(parent, 0) for parent in skeleton.parents]], skeleton)
+    height = (joints[:, feet, 1].amin(dim=-1) - body[:, feet, 1].amin(dim=-1)).median()
+    return torch.tensor([0.0, 1.0, 0.0]) * height

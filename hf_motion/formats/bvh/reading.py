@@ -23,7 +23,7 @@ from ...motion import Motion
 from ...skeletons import SKELETONS, Skeleton
 from ...utils import limits
 from ...utils.faults import reading
-from ..animation import euler_quaternions, sample_joints
+from ..animation import Animation, euler_quaternions, sample
 from ..units import rate_note, reach_units
 
 logger = logging.getLogger("hf_motion")
@@ -94,7 +94,11 @@ class BvhFile:
         Raises:
             ValueError: If that would make more than a million frames.
         """
-        return sample_joints(self.local_pose, self.skeleton(), len(self.frames), self.fps, fps)
+        return self.animation(fps).joints
+
+    def animation(self, fps: float | None = None) -> Animation:
+        """World positions with the local rotations and offsets that make them; see `joint_positions`."""
+        return sample(self.local_pose, self.skeleton(), len(self.frames), self.fps, fps)
 
     def local_pose(self, frames: np.ndarray) -> tuple[Tensor, Tensor]:
         """Local rotations and offsets of some frames.
@@ -175,7 +179,7 @@ def read_bvh(path: str | os.PathLike, *, scale: float | None = None, up_axis: st
     ... ''')
     >>> motion = read_bvh(path, scale=100)
     >>> motion, motion.joints[0, 1].astype(float).round(3).tolist()
-    (Motion(1 frames at 30 fps, 0.03 s, hips-2), [-0.8, 0.9, 0.0])
+    (Motion(1 frames at 30 fps, 0.03 s, hips-2, with rotations), [-0.8, 0.9, 0.0])
     """
     if scale is not None and not (np.isscalar(scale) and not isinstance(scale, str) and np.isfinite(scale) and scale > 0):
         raise ValueError(
@@ -186,20 +190,20 @@ def read_bvh(path: str | os.PathLike, *, scale: float | None = None, up_axis: st
     file = parse_bvh(path)
     skeleton = file.skeleton()
     with np.errstate(all="ignore"):
-        joints = file.joint_positions()
-        guessed, note = (1.0, None) if scale is not None else guessed_scale(joints, file)
-        joints = (joints / (scale or guessed)).astype(np.float32)
+        made = file.animation()
+        guessed, note = (1.0, None) if scale is not None else guessed_scale(made.joints, file)
+        made = made.in_metres(scale or guessed, str(up_axis).lower())
+        joints = made.joints.astype(np.float32)
     if not np.isfinite(joints).all():
         raise ValueError(f"{str(path)!r} places joints beyond all bounds; its OFFSETs or position channels are damaged.")
-    if str(up_axis).lower() == "z":
-        joints = np.stack((joints[..., 0], joints[..., 2], -joints[..., 1]), axis=-1)
     for text in (*file.notes, *filter(None, [note])):
         logger.warning("%s: %s.", path, text)
     for known in SKELETONS.values():
         if same_joints(skeleton, known):
-            joints, skeleton = joints[:, [skeleton.joint(name) for name in known.joint_names]], known
+            order, skeleton = [skeleton.joint(name) for name in known.joint_names], known
+            made = Animation(joints[:, order], made.rotations[:, order], made.rest_offsets[..., order, :])
     with reading(path, "a BVH file of a known frame rate"):
-        return Motion(joints, fps=file.fps, skeleton=skeleton)
+        return Motion(made.joints, fps=file.fps, skeleton=skeleton, rotations=made.rotations, rest_offsets=made.rest_offsets)
 
 
 def same_joints(one: Skeleton, other: Skeleton) -> bool:
