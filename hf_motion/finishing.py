@@ -13,7 +13,7 @@ from .motion import Motion, check_fps
 from .utils.extras import require
 
 _USD = (".usd", ".usda", ".usdc", ".usdz")
-NAMED = (".bvh", ".glb", ".fbx", *_USD, ".csv", ".json")
+NAMED = (".bvh", ".glb", ".csv", ".json", ".fbx", *_USD)
 """Formats that have names of joints."""
 
 
