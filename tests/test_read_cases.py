@@ -285,7 +285,9 @@ def test_convert_says_in_one_line_what_it_read(tmp_path):
         ::2
     ]
     assert re.search(r"rig mixamo, unit cm, up y, 60 fps, 6 frames, resampled to 3 frames at 30 fps; left out: B:Hips \(22 joints\)", line)
-    line, written = run(DECIMETRES, tmp_path / "b.bvh")
+    line, unit, written = run(DECIMETRES, tmp_path / "b.bvh")
+    assert unit == ".bvh files count in centimetres, as Maya and Unreal do; in Blender import them with Scale 0.01, or write --units m"
+    assert len(run(DECIMETRES, tmp_path / "b.bvh", "--units", "m")) == 2
     assert line == f"{DECIMETRES}: rig mixamo, unit dm, up y, 30 fps, 6 frames"
     assert written == str(tmp_path / "b.bvh")
     line, _ = run(INCHES, tmp_path / "c.npz", "--unit", "39.37", "--up", "y")

@@ -33,7 +33,7 @@ _JUMP = 10.0
 # Share of the longest bone below which a bone has no length.
 _IN_PLACE = 0.01
 _GLTF = (".glb", ".gltf", ".vrm", ".vrma")
-_SUFFIXES = (".bvh", ".amc", ".fbx", *_GLTF, ".npz", ".npy", ".json")
+_SUFFIXES = (".bvh", ".amc", ".npz", ".npy", ".json", ".fbx", *_GLTF)
 
 
 @dataclass(frozen=True)
