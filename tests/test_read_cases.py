@@ -292,6 +292,6 @@ def test_convert_says_in_one_line_what_it_read(tmp_path):
     assert written == str(tmp_path / "b.bvh")
     line, _ = run(INCHES, tmp_path / "c.npz", "--unit", "39.37", "--up", "y")
     assert line == f"{INCHES}: joints of hips-22, unit 1/39.37 m, up y, 30 fps, 6 frames"
-    line, _ = run(FIXTURES / "cmu" / "12_01_cgspeed.bvh", tmp_path / "d.bvh", "--rig", "smpl")
+    line, _ = run(FIXTURES / "cmu" / "12_01_cgspeed.bvh", tmp_path / "d.bvh", "--rig", "smpl", "--units", "m")
     assert "placed between others: spine1, spine2, spine3, left_collar, right_collar; left out: " in line
     assert line.endswith("the T-pose in frame 1")
