@@ -7,10 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from .formats.blender import find_blender
 from .formats.rigs import WRITTEN_RIGS
 from .motion import Motion, check_fps
+from .utils.extras import require
 
-NAMED = (".bvh", ".glb", ".csv", ".json")
+_USD = (".usd", ".usda", ".usdc", ".usdz")
+NAMED = (".bvh", ".glb", ".csv", ".json", ".fbx", *_USD)
 """Formats that have names of joints."""
 
 
@@ -19,16 +22,18 @@ class Finish:
     """Wishes for written motions.
 
     Args:
-        rig (`str`, *optional*): Joint names of .bvh, .glb, .csv and .json files, one of `hf_motion.formats.WRITTEN_RIGS`.
+        rig (`str`, *optional*): Joint names of .bvh, .glb, .fbx, .usd, .csv and .json files, one of `hf_motion.formats.WRITTEN_RIGS`.
         fps (`float`, *optional*): Frames per second of the files; those of the motion by default.
         contact_cleanup (`bool`, defaults to `False`): Hold feet still while they touch the floor.
         in_place (`bool`, defaults to `False`): Keep the root above where it starts.
+        units (`str`, *optional*): Unit of .bvh files, `"cm"` or `"m"`.
     """
 
     rig: str | None = None
     fps: float | None = None
     contact_cleanup: bool = False
     in_place: bool = False
+    units: str | None = None
 
     def check(self, suffixes: Sequence[str]) -> None:
         """Refuse what cannot be done, before anything is made or read.
@@ -37,7 +42,8 @@ class Finish:
             suffixes (`Sequence[str]`): Of the files to write, in small letters.
 
         Raises:
-            ValueError: If the rig is unknown or no format takes one, or the frame rate is not positive.
+            ValueError: If the rig is unknown or no format takes one, no format has `units`, or the frame rate is not positive.
+            ImportError: If a format needs Blender or usd-core, and that is not there.
         """
         if self.rig is not None and not set(suffixes) & set(NAMED):
             raise ValueError(f"--rig names the joints of {', '.join(NAMED)} files, not of {', '.join(suffixes)}; leave it out.")
@@ -45,8 +51,14 @@ class Finish:
             raise ValueError(
                 f"Unknown rig {self.rig!r}. There are: {', '.join(WRITTEN_RIGS)}; leave --rig out for the joint names of the motion."
             )
+        if self.units is not None and ".bvh" not in suffixes:
+            raise ValueError(f"--units is the unit of .bvh files, which do not say theirs, not of {', '.join(suffixes)}; leave it out.")
         if self.fps is not None:
             check_fps(self.fps)
+        if ".fbx" in suffixes:
+            find_blender()
+        if set(suffixes) & set(_USD):
+            require("pxr", "Writing USD files")
 
     def apply(self, motion: Motion) -> tuple[Motion, str | None]:
         """The motion as it is to be written, and what the clean-up of contacts did, in words."""
@@ -59,7 +71,15 @@ class Finish:
 
     def options(self, path: Path) -> dict[str, Any]:
         """What the writer of that file is told."""
-        return {"rig": self.rig} if self.rig and path.suffix.lower() in NAMED else {}
+        suffix = path.suffix.lower()
+        rig = {"rig": self.rig} if self.rig and suffix in NAMED else {}
+        return rig | ({"units": self.units} if self.units and suffix == ".bvh" else {})
+
+    def unit_note(self, paths: Sequence[Path]) -> str | None:
+        """What to say once about the unit of written files; None where they say it themselves."""
+        if self.units is not None or not any(path.suffix.lower() == ".bvh" for path in paths):
+            return None
+        return ".bvh files count in centimetres, as Maya and Unreal do; in Blender import them with Scale 0.01, or write --units m"
 
 
 def _cleaned(motion: Motion) -> tuple[Motion, str]:

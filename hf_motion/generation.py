@@ -28,7 +28,9 @@ if TYPE_CHECKING:
     from .motion import Motion
     from .pipelines.text_to_motion import TextToMotionPipeline
 
-_SUFFIXES = (".bvh", ".glb", ".npz", ".csv", ".json", ".mp4", ".gif", ".png", ".html")
+_SUFFIXES = (
+    ".bvh", ".glb", ".fbx", ".vrma", ".usd", ".usda", ".usdc", ".usdz", ".npz", ".csv", ".json", ".mp4", ".gif", ".png", ".html",
+)  # fmt: skip
 
 
 @dataclass
@@ -151,6 +153,7 @@ def _generate(request: GenerationRequest, prompts: list[str], targets: list[list
         motions = pipe(prompts[part], frames, generator=generators[part], batch_size=request.batch_size, **options)
         for motion, paths in zip(motions, targets[part], strict=True):
             written += _write(motion, paths, request.finish)
+    _say_unit(written, request.finish)
     return written
 
 
@@ -207,7 +210,9 @@ def _edit(request: EditRequest, wanted: list[str], targets: list[list[Path]], se
             wanted, frames, generator=generator, batch_size=request.batch_size, motion=clips, keep_start=request.keep_start,
             keep_end=request.keep_end, body_part=request.body_parts or None, **options,
         )  # fmt: skip
-    return [path for motion, paths in zip(motions, targets, strict=True) for path in _write(motion, paths, request.finish)]
+    written = [path for motion, paths in zip(motions, targets, strict=True) for path in _write(motion, paths, request.finish)]
+    _say_unit(written, request.finish)
+    return written
 
 
 def _write(motion: Motion, paths: list[Path], finish: Finish) -> list[Path]:
@@ -215,6 +220,11 @@ def _write(motion: Motion, paths: list[Path], finish: Finish) -> list[Path]:
     if told:
         print(f"{paths[0]}: {told}", file=sys.stderr)
     return [finished.save(path, **finish.options(path)) for path in paths]
+
+
+def _say_unit(written: list[Path], finish: Finish) -> None:
+    if note := finish.unit_note(written):
+        print(note, file=sys.stderr)
 
 
 def _join(request: EditRequest, pipe: TextToMotionPipeline, clips: list[Motion], prompts: list[str], **options: Any) -> Motion:

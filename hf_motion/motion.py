@@ -277,6 +277,9 @@ class Motion:
         |---|---|---|
         | .bvh | skeleton animation for Blender, Maya, Unity, Unreal | see `hf_motion.formats.write_bvh` |
         | .glb | skeleton animation with a simple body, glTF 2.0 | see `hf_motion.formats.write_glb` |
+        | .fbx | the same for Unity, Unreal, Maya; needs Blender | see `hf_motion.formats.write_fbx` |
+        | .usd .usda .usdc .usdz | the same as UsdSkel; needs usd-core | see `hf_motion.formats.write_usd` |
+        | .vrma | animation of any VRM character | see `hf_motion.formats.write_vrma` |
         | .json | joint positions and rotations, for web players | see `hf_motion.formats.write_json` |
         | .npz | joints, fps, skeleton, text and face, lossless; or SMPL-H poses | `layout="amass"`: see `hf_motion.formats.write_amass` |
         | .csv | joint positions, one row per frame | see `hf_motion.formats.write_csv` |
@@ -305,7 +308,8 @@ class Motion:
         """The content of a file of that format, for answers of a server, uploads and data bases.
 
         Args:
-            format (`str`): `"bvh"`, `"glb"`, `"json"`, `"npz"`, `"csv"`, `"mp4"`, `"gif"`, `"png"` or `"html"`, see `save`.
+            format (`str`): `"bvh"`, `"glb"`, `"fbx"`, `"usd"` and its kin, `"vrma"`, `"json"`, `"npz"`, `"csv"`, `"mp4"`, `"gif"`, `"png"`
+                or `"html"`, see `save`.
             **options: Passed to the writer.
 
         Raises:
@@ -323,9 +327,9 @@ class Motion:
 
     @classmethod
     def load(cls, path: str | os.PathLike) -> Motion:
-        """Read a motion from a `.npz` or `.json` written by `save`, or from a `.bvh` file.
+        """Read a motion from a `.npz` or `.json` written by `save`, or from a `.bvh`, `.glb`, `.gltf`, `.vrm`, `.vrma` or `.fbx` file.
 
-        A BVH file that carries one of our skeletons is read back onto it; any other keeps its own joints. `hf_motion.read_motion`
+        A file that carries one of our skeletons is read back onto it; any other keeps its own joints. `hf_motion.read_motion`
         reads more formats, and puts any known rig onto our joints.
 
         Raises:

@@ -75,7 +75,7 @@ def test_dtype_and_steps(model: str, tmp_path: Path) -> None:
     [
         ([], "No prompt"),
         (["a", "b", "-o", "x.bvh"], "cannot all be 'x.bvh'"),
-        (["a", "-o", "x.fbx"], "Cannot write '.fbx'"),
+        (["a", "-o", "x.dae"], "Cannot write '.dae'"),
         (["a", "-o", "x-{name}.bvh"], r"unknown fields \['name'\]"),
         (["a", "b", "-o", "x-{seed}.bvh"], "same name"),
         (["a", "-o", "x-{index:{seed}}.bvh"], r"has \{index:\{seed\}\}; write \{index\} alone"),

@@ -109,7 +109,7 @@ def test_a_bad_file_among_good_ones_leaves_nothing(clips, tmp_path):
     ("arguments", "message"),
     [
         (["{a}"], "One file is not enough"),
-        (["{a}", "x.fbx"], "Cannot write '.fbx' files. Use one of .bvh, .glb"),
+        (["{a}", "x.dae"], "Cannot write '.dae' files. Use one of .bvh, .glb"),
         (["{a}", "{b}", "x.bvh"], "2 motions do not fit into one .bvh"),
         (["{a}", "folder"], "say which format"),
         (["{a}", "{a}", "folder", "-f", "bvh"], "Several files would become a.bvh"),

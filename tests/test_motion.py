@@ -154,8 +154,8 @@ def test_bytes_take_the_options_of_files(tmp_path: Path) -> None:
 
 
 def test_unknown_suffix_names_the_known_ones(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"'.fbx'.*\.bvh, \.npz, \.mp4, \.gif, \.png, \.html"):
-        standing().save(tmp_path / "a.fbx")
+    with pytest.raises(ValueError, match=r"'.dae'.*\.bvh, \.npz, \.mp4, \.gif, \.png, \.html"):
+        standing().save(tmp_path / "a.dae")
     with pytest.raises(ValueError, match=r"'.mp4'.*\.bvh, \.npz"):
         Motion.load(tmp_path / "a.mp4")
     with pytest.raises(FileNotFoundError):

@@ -230,7 +230,7 @@ def test_results_of_romp_are_not_opened_and_the_way_out_works(tmp_path, monkeypa
 @pytest.mark.parametrize(
     ("name", "step"),
     [
-        ("frame000.obj", "J_regressor"), ("a.fbx", "Blender"), ("a.glb", "Blender"), ("a.pkl", "numpy.savez"), ("a.c3d", "Solve them"),
+        ("frame000.obj", "J_regressor"), ("a.dae", "Blender"), ("a.usda", "Blender"), ("a.pkl", "numpy.savez"), ("a.c3d", "Solve them"),
         ("02.asf", "read the .amc file"),
     ],
 )  # fmt: skip
@@ -285,11 +285,13 @@ def test_convert_says_in_one_line_what_it_read(tmp_path):
         ::2
     ]
     assert re.search(r"rig mixamo, unit cm, up y, 60 fps, 6 frames, resampled to 3 frames at 30 fps; left out: B:Hips \(22 joints\)", line)
-    line, written = run(DECIMETRES, tmp_path / "b.bvh")
+    line, unit, written = run(DECIMETRES, tmp_path / "b.bvh")
+    assert unit == ".bvh files count in centimetres, as Maya and Unreal do; in Blender import them with Scale 0.01, or write --units m"
+    assert len(run(DECIMETRES, tmp_path / "b.bvh", "--units", "m")) == 2
     assert line == f"{DECIMETRES}: rig mixamo, unit dm, up y, 30 fps, 6 frames"
     assert written == str(tmp_path / "b.bvh")
     line, _ = run(INCHES, tmp_path / "c.npz", "--unit", "39.37", "--up", "y")
     assert line == f"{INCHES}: joints of hips-22, unit 1/39.37 m, up y, 30 fps, 6 frames"
-    line, _ = run(FIXTURES / "cmu" / "12_01_cgspeed.bvh", tmp_path / "d.bvh", "--rig", "smpl")
+    line, _ = run(FIXTURES / "cmu" / "12_01_cgspeed.bvh", tmp_path / "d.bvh", "--rig", "smpl", "--units", "m")
     assert "placed between others: spine1, spine2, spine3, left_collar, right_collar; left out: " in line
     assert line.endswith("the T-pose in frame 1")

@@ -31,7 +31,7 @@ def command(*arguments: object, names: tuple[str, ...]) -> subprocess.CompletedP
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["a", "-o", "x.fbx"], "Cannot write '.fbx' files"),
+        (["a", "-o", "x.dae"], "Cannot write '.dae' files"),
         (["a", "--seconds", "15"], "--seconds 15 is more than the 9.8 s"),
     ],
 )

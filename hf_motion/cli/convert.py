@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from .app import app, user_errors
-from .generate import ContactCleanup, Format, Fps, InPlace, Rig
+from .generate import ContactCleanup, Format, Fps, InPlace, Rig, Units
 
 if TYPE_CHECKING:
     from ..finishing import Finish
     from ..formats.read import MotionSource
     from ..motion import Motion
 
+_SOLVED = (".bvh", ".glb", ".fbx", ".usd", ".usda", ".usdc", ".usdz")
 _TOGETHER = (".html", ".mp4", ".gif", ".png")
 
 
@@ -53,13 +54,15 @@ def convert(
     layout: Annotated[Layout | None, typer.Option(help="Content of .npz: joints as they are, or SMPL-H poses as in AMASS.")] = None,
     contact_cleanup: ContactCleanup = False,
     in_place: InPlace = False,
+    units: Units = None,
     mapping: Annotated[Path | None, typer.Option(help="JSON file that says which joints are which, for unknown rigs.")] = None,
     text: Annotated[list[str] | None, typer.Option(help="Caption; repeat it for several files, in their order.")] = None,
     recorded_bones: Annotated[
         bool, typer.Option("--recorded-bones", help="Write the joints of .bvh where they are, though bones change their lengths.")
     ] = False,
     keep_proportions: Annotated[
-        bool, typer.Option("--keep-proportions", help="Let joints of .bvh and .glb move where rotations alone are over 1 cm off.")
+        bool,
+        typer.Option("--keep-proportions", help="Let joints of .bvh, .glb, .fbx and .usd move where rotations alone are over 1 cm off."),
     ] = False,
     unit: Annotated[
         str | None, typer.Option(help="Unit of the files, if it is not found out: m, dm, cm, mm, ft, inch, cmu, or a number per metre.")
@@ -87,21 +90,11 @@ def convert(
     with user_errors():
         from ..finishing import Finish
 
-        finish = Finish(rig=rig, contact_cleanup=contact_cleanup, in_place=in_place)
+        finish = Finish(rig=rig, contact_cleanup=contact_cleanup, in_place=in_place, units=units and units.value)
         wishes = _Wishes(
-            finish,
-            fps,
-            layout and layout.value,
-            mapping,
-            list(text or ()),
-            recorded_bones,
-            keep_proportions,
-            skeleton,
-            reading,
-            list(face or ()),
-            face_fps,
-            face_offset,
-        )
+            finish, fps, layout and layout.value, mapping, list(text or ()), recorded_bones, keep_proportions, skeleton, reading,
+            list(face or ()), face_fps, face_offset,
+        )  # fmt: skip
         for path in _convert(paths, format_ and format_.value, wishes):
             typer.echo(path)
 
@@ -117,7 +110,7 @@ def _convert(paths: list[Path], format_: str | None, wishes: _Wishes) -> list[Pa
     for folder in {path.parent for path in targets}:
         check_writable(folder)
     # All are read before anything is written, so that a bad file among many leaves nothing behind.
-    read = [_read(source, wishes) for source in sources]
+    read = [_read(source, targets[0].suffix.lower(), wishes) for source in sources]
     for source in read:
         typer.echo(source, err=True)
     motions = [source.motion for source in read]
@@ -129,7 +122,10 @@ def _convert(paths: list[Path], format_: str | None, wishes: _Wishes) -> list[Pa
     if len(targets) < len(motions):
         _save_together(motions, targets[0])
         return targets
-    return [motion.save(path, **_options(path, wishes)) for motion, path in zip(motions, targets, strict=True)]
+    written = [motion.save(path, **_options(path, wishes)) for motion, path in zip(motions, targets, strict=True)]
+    if note := wishes.finish.unit_note(written):
+        typer.echo(note, err=True)
+    return written
 
 
 def _targets(sources: list[Path], target: Path, format_: str | None) -> list[Path]:
@@ -166,8 +162,8 @@ def _check(sources: list[Path], targets: list[Path], wishes: _Wishes) -> None:
         raise ValueError(f"--layout chooses the content of .npz files, not of {suffix}; leave it out.")
     if wishes.recorded_bones and suffix != ".bvh":
         raise ValueError(f"--recorded-bones is for .bvh files, not for {suffix}; leave it out.")
-    if wishes.keep_proportions and suffix not in (".bvh", ".glb"):
-        raise ValueError(f"--keep-proportions is for .bvh and .glb files, not for {suffix}; leave it out.")
+    if wishes.keep_proportions and suffix not in _SOLVED:
+        raise ValueError(f"--keep-proportions is for {', '.join(_SOLVED)} files, not for {suffix}; leave it out.")
     if wishes.texts and len(wishes.texts) != len(sources):
         raise ValueError(f"{len(wishes.texts)} texts for {len(sources)} files; give --text once for each, or not at all.")
     if wishes.faces and len(wishes.faces) != len(sources):
@@ -190,11 +186,12 @@ def _check(sources: list[Path], targets: list[Path], wishes: _Wishes) -> None:
         raise ValueError(f"{str(same[0])!r} would be overwritten by its own conversion; write to another file or folder.")
 
 
-def _read(path: Path, wishes: _Wishes) -> MotionSource:
+def _read(path: Path, suffix: str, wishes: _Wishes) -> MotionSource:
     """The motion on the joints that were asked for, else with its own, or on the 22 where the wishes need those."""
     from ..formats.read import inspect_motion
 
     mapped = wishes.finish.rig is not None or wishes.layout == "amass" or wishes.finish.contact_cleanup or wishes.mapping is not None
+    mapped = mapped or suffix == ".vrma"
     skeleton = wishes.skeleton or ("humanml3d-22" if mapped else None)
     return inspect_motion(path, fps=wishes.fps, mapping=wishes.mapping, skeleton=skeleton, **wishes.reading)
 

@@ -8,7 +8,22 @@ from typing import Annotated
 import typer
 
 from .app import app, user_errors
-from .generate import BatchSize, ContactCleanup, Device, DType, Formats, Fps, GuidanceScale, InPlace, Model, Precision, Rig, Seed, Steps
+from .generate import (
+    BatchSize,
+    ContactCleanup,
+    Device,
+    DType,
+    Formats,
+    Fps,
+    GuidanceScale,
+    InPlace,
+    Model,
+    Precision,
+    Rig,
+    Seed,
+    Steps,
+    Units,
+)
 
 
 @app.command()
@@ -45,6 +60,7 @@ def edit(
     fps: Fps = None,
     contact_cleanup: ContactCleanup = False,
     in_place: InPlace = False,
+    units: Units = None,
     device: Device = None,
     dtype: Precision = DType.float32,
 ) -> None:
@@ -63,7 +79,7 @@ def edit(
                 join=list(join or ()), transition_seconds=transition, seconds=seconds, model=model, outputs=output or ["outputs"],
                 formats=[item.value for item in formats or ()], seed=seed, guidance_scale=guidance_scale,
                 num_inference_steps=num_inference_steps, batch_size=batch_size, device=device, dtype=dtype.value,
-                finish=Finish(rig, fps, contact_cleanup, in_place),
+                finish=Finish(rig, fps, contact_cleanup, in_place, units and units.value),
             )
         )  # fmt: skip
     for path in written:

@@ -16,6 +16,12 @@ class Format(StrEnum):
 
     bvh = "bvh"
     glb = "glb"
+    fbx = "fbx"
+    vrma = "vrma"
+    usd = "usd"
+    usda = "usda"
+    usdc = "usdc"
+    usdz = "usdz"
     npz = "npz"
     csv = "csv"
     json = "json"
@@ -23,6 +29,13 @@ class Format(StrEnum):
     gif = "gif"
     png = "png"
     html = "html"
+
+
+class BvhUnits(StrEnum):
+    """Units of .bvh files."""
+
+    cm = "cm"
+    m = "m"
 
 
 class DType(StrEnum):
@@ -45,9 +58,12 @@ BatchSize = Annotated[int, typer.Option(min=1, help="Motions made at once.")]
 Device = Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1, mps; the fastest there is by default.")]
 Precision = Annotated[DType, typer.Option(help="Precision of the networks.")]
 # Options that these have in common with `hf-motion convert`.
-Rig = Annotated[str | None, typer.Option(help="Joint names of .bvh, .glb, .csv and .json: smpl, mixamo, cmu, unity or unreal.")]
+Rig = Annotated[str | None, typer.Option(help="Joint names of .bvh, .glb, .fbx, .usd, .csv and .json: smpl, mixamo, cmu, unity or unreal.")]
 Fps = Annotated[float | None, typer.Option(help="Frames per second of the result; those of the model or file by default.")]
 ContactCleanup = Annotated[bool, typer.Option("--contact-cleanup", help="Hold feet still while they touch the floor.")]
+Units = Annotated[
+    BvhUnits | None, typer.Option(help="Unit of .bvh files, which do not say theirs: cm for Maya and Unreal (the default), m for Blender.")
+]
 InPlace = Annotated[bool, typer.Option("--in-place", help="Keep the character above where it starts, as on a treadmill.")]
 
 
@@ -89,6 +105,7 @@ def generate(
     control: Annotated[
         Path | None, typer.Option(help="JSON file with paths, headings, poses and places of joints to hit; prompts may then be left out.")
     ] = None,
+    units: Units = None,
     device: Device = None,
     dtype: Precision = DType.float32,
     list_actions: Annotated[bool, typer.Option("--list-actions", help="Show the actions that the checkpoint knows, and end.")] = False,
@@ -110,7 +127,7 @@ def generate(
                 formats=[item.value for item in formats or ()], seconds=seconds, num_frames=num_frames, seed=seed,
                 guidance_scale=guidance_scale, num_inference_steps=num_inference_steps, num_samples=num_samples,
                 batch_size=batch_size, device=device, dtype=dtype.value, timeline=timeline, split=split, loop=loop, control=control,
-                own_cleanup=contact_cleanup is not False, finish=Finish(rig, fps, contact_cleanup is True, in_place),
+                own_cleanup=contact_cleanup is not False, finish=Finish(rig, fps, contact_cleanup is True, in_place, units and units.value),
             )
         )  # fmt: skip
     for path in written:

@@ -8,12 +8,16 @@ if TYPE_CHECKING:
     from .bvh import read_bvh, write_bvh
     from .csv import write_csv
     from .faces import FaceClip, attach_face, read_face, write_face
+    from .fbx import read_fbx, write_fbx
     from .glb import write_glb
+    from .gltf import read_gltf
     from .json import read_json, write_json
     from .npz import read_npz, write_npz
     from .read import inspect_motion, read_motion
     from .rigs import RIGS, WRITTEN_RIGS
     from .take import take_motion
+    from .usd import write_usd
+    from .vrma import write_vrma
 
 # Readers and writers need torch, which takes a second to import; the names of rigs are asked for earlier.
 _MODULES = {
@@ -25,6 +29,8 @@ _MODULES = {
     "read_amass": "amass",
     "read_bvh": "bvh",
     "read_face": "faces",
+    "read_fbx": "fbx",
+    "read_gltf": "gltf",
     "read_json": "json",
     "read_motion": "read",
     "read_npz": "npz",
@@ -33,14 +39,18 @@ _MODULES = {
     "write_bvh": "bvh",
     "write_csv": "csv",
     "write_face": "faces",
+    "write_fbx": "fbx",
     "write_glb": "glb",
     "write_json": "json",
     "write_npz": "npz",
+    "write_usd": "usd",
+    "write_vrma": "vrma",
 }
 
 __all__ = [
-    "RIGS", "WRITTEN_RIGS", "FaceClip", "attach_face", "inspect_motion", "read_amass", "read_bvh", "read_face", "read_json", "read_motion",
-    "read_npz", "take_motion", "write_amass", "write_bvh", "write_csv", "write_face", "write_glb", "write_json", "write_npz",
+    "RIGS", "WRITTEN_RIGS", "FaceClip", "attach_face", "inspect_motion", "read_amass", "read_bvh", "read_face", "read_fbx", "read_gltf",
+    "read_json", "read_motion", "read_npz", "take_motion", "write_amass", "write_bvh", "write_csv", "write_face", "write_fbx", "write_glb",
+    "write_json", "write_npz", "write_usd", "write_vrma",
 ]  # fmt: skip
 
 

@@ -15,9 +15,13 @@ from ..utils.faults import NoRoomError
 from .amass import write_amass
 from .bvh import read_bvh, write_bvh
 from .csv import write_csv
+from .fbx import read_fbx, write_fbx
 from .glb import write_glb
+from .gltf import read_gltf
 from .json import read_json, write_json
 from .npz import read_npz, write_npz
+from .usd import write_usd
+from .vrma import write_vrma
 
 logger = logging.getLogger("hf_motion")
 _FACELESS = (".bvh", ".csv")
@@ -112,5 +116,9 @@ def _drawn(name: str) -> Callable[..., None]:
 _WRITERS: dict[str, Callable[..., Any]] = {
     ".bvh": write_bvh, ".npz": _write_npz, ".mp4": _drawn("save_video"), ".gif": _drawn("save_video"),
     ".png": _drawn("save_contact_sheet"), ".html": _drawn("save_player"), ".glb": write_glb, ".csv": write_csv, ".json": write_json,
+    ".fbx": write_fbx, ".usd": write_usd, ".usda": write_usd, ".usdc": write_usd, ".usdz": write_usd, ".vrma": write_vrma,
 }  # fmt: skip
-_READERS: dict[str, Callable[[Path], Motion]] = {".bvh": read_bvh, ".npz": read_npz, ".json": read_json}
+_READERS: dict[str, Callable[[Path], Motion]] = {
+    ".bvh": read_bvh, ".npz": read_npz, ".json": read_json, ".glb": read_gltf, ".gltf": read_gltf, ".vrm": read_gltf, ".vrma": read_gltf,
+    ".fbx": read_fbx,
+}  # fmt: skip

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import os
-import struct
 from pathlib import Path
 from typing import Any
 
@@ -15,15 +13,10 @@ from ..rendering.figure import LEFT, MIDDLE, RIGHT
 from ..utils.files import atomic_path
 from .body import Body, build_body
 from .glb_face import face_mesh
+from .gltf.binary import FLOAT, INDICES, UBYTE, UINT, USHORT, VERTICES, BinaryFile, container, rounded
 from .solved import SolvedMotion, solve
 
-# Numbers of the glTF 2.0 specification: component types, buffer targets, chunk types.
-_FLOAT, _USHORT, _UINT, _UBYTE = 5126, 5123, 5125, 5121
-_VERTICES, _INDICES = 34962, 34963
-_MAGIC, _JSON, _BIN = 0x46546C67, 0x4E4F534A, 0x004E4942
-_TYPES = {1: "SCALAR", 3: "VEC3", 4: "VEC4", 16: "MAT4"}
-_COMPONENTS = {_FLOAT: np.dtype("<f4"), _USHORT: np.dtype("<u2"), _UINT: np.dtype("<u4"), _UBYTE: np.dtype("u1")}
-_MATERIALS = ((0, "middle", MIDDLE), (1, "left", LEFT), (-1, "right", RIGHT))
+MATERIALS = ((0, "middle", MIDDLE), (1, "left", LEFT), (-1, "right", RIGHT))
 
 
 def write_glb(
@@ -67,13 +60,13 @@ def write_glb(
     b'glTF'
     """
     solved = solve(motion, rig, tolerance, keep_proportions=keep_proportions)
-    place = _rest_positions(solved)
+    place = rest_positions(solved)
     kept = [index for index, joint in enumerate(solved.source) if joint >= 0]
     body = build_body(motion, place[kept], solved.moving[kept])
-    file = _File()
+    file = BinaryFile()
     count = len(solved.skeleton)
     primitives = _primitives(file, body, kept)
-    materials = [_material(name, colour) for side, name, colour in _MATERIALS if side in body.triangles]
+    materials = [_material(name, colour) for side, name, colour in MATERIALS if side in body.triangles]
     face = None if motion.face is None else face_mesh(file, motion, place[kept], kept, len(materials))
     extra = [] if face is None else [{"name": "face", "mesh": 1, "skin": 0}]
     if face is not None:
@@ -82,53 +75,22 @@ def write_glb(
         "asset": {"version": "2.0", "generator": "hf_motion"},
         "scene": 0,
         "scenes": [{"nodes": [0, *range(count, count + 1 + len(extra))]}],
-        "nodes": [*_nodes(solved, place[0]), {"name": "body", "mesh": 0, "skin": 0}, *extra],
+        "nodes": [*joint_nodes(solved, place[0]), {"name": "body", "mesh": 0, "skin": 0}, *extra],
         "meshes": [{"name": "body", "primitives": primitives}, *([] if face is None else [face.mesh])],
         "materials": materials,
         "skins": [{"joints": list(range(count)), "skeleton": 0, "inverseBindMatrices": _inverse_binds(file, place)}],
-        "animations": [_animation(file, solved, motion, None if face is None else (count + 1, face.weights))],
+        "animations": [animation(file, solved, motion, None if face is None else (count + 1, face.weights))],
         "accessors": file.accessors,
         "bufferViews": file.views,
     }
     data = file.data()
     document["buffers"] = [{"byteLength": len(data)}]
     with atomic_path(path) as temporary:
-        temporary.write_bytes(_container(document, data))
+        temporary.write_bytes(container(document, data))
     return Path(path)
 
 
-class _File:
-    """The binary part of a file and the accessors that describe it."""
-
-    def __init__(self) -> None:
-        self.accessors: list[dict[str, Any]] = []
-        self.views: list[dict[str, Any]] = []
-        self._parts: list[bytes] = []
-        self._size = 0
-
-    def add(self, values: np.ndarray, component: int, *, target: int | None = None, bounds: bool = False, normalized: bool = False) -> int:
-        """Store (count, width) values, or (count,) scalars; returns the index of their accessor."""
-        values = np.ascontiguousarray(values, dtype=_COMPONENTS[component])
-        flat = values.reshape(len(values), -1)
-        part = values.tobytes()
-        view = {"buffer": 0, "byteOffset": self._size, "byteLength": len(part)} | ({"target": target} if target else {})
-        accessor = {"bufferView": len(self.views), "componentType": component, "count": len(flat), "type": _TYPES[flat.shape[1]]}
-        if bounds:
-            accessor |= {"min": flat.min(axis=0).tolist(), "max": flat.max(axis=0).tolist()}
-        if normalized:
-            accessor["normalized"] = True
-        self.views.append(view)
-        self.accessors.append(accessor)
-        self._parts.append(part + bytes(-len(part) % 4))
-        self._size += len(self._parts[-1])
-        return len(self.accessors) - 1
-
-    def data(self) -> bytes:
-        """All that was added."""
-        return b"".join(self._parts)
-
-
-def _rest_positions(solved: SolvedMotion) -> np.ndarray:
+def rest_positions(solved: SolvedMotion) -> np.ndarray:
     """World positions of the rest pose, (joints, 3), standing on the floor at the origin."""
     place = np.zeros_like(solved.rest)
     for joint, parent in enumerate(solved.skeleton.parents):
@@ -137,58 +99,62 @@ def _rest_positions(solved: SolvedMotion) -> np.ndarray:
     return place - [0, place[:, 1].min(), 0]
 
 
-def _nodes(solved: SolvedMotion, root: np.ndarray) -> list[dict[str, Any]]:
+def joint_nodes(solved: SolvedMotion, root: np.ndarray) -> list[dict[str, Any]]:
     """One node per joint, in the order of the skeleton, in the rest pose."""
     skeleton = solved.skeleton
     nodes = []
     for joint, name in enumerate(skeleton.joint_names):
-        node = {"name": name, "translation": _numbers(solved.rest[joint] if joint else root)}
+        node = {"name": name, "translation": rounded(solved.rest[joint] if joint else root)}
         if skeleton.children[joint]:
             node["children"] = list(skeleton.children[joint])
         nodes.append(node)
     return nodes
 
 
-def _primitives(file: _File, body: Body, kept: list[int]) -> list[dict[str, Any]]:
+def _primitives(file: BinaryFile, body: Body, kept: list[int]) -> list[dict[str, Any]]:
     """One per colour, all on the same vertices."""
     weights = np.round(body.weights * 255).astype(int)
     weights[np.arange(len(weights)), body.weights.argmax(axis=1)] += 255 - weights.sum(axis=1)
     joints = np.where(weights > 0, np.asarray(kept)[body.joints], 0)
     attributes = {
-        "POSITION": file.add(body.vertices, _FLOAT, target=_VERTICES, bounds=True),
-        "NORMAL": file.add(body.normals, _FLOAT, target=_VERTICES),
-        "JOINTS_0": file.add(joints, _UBYTE if len(kept) < 200 else _USHORT, target=_VERTICES),
-        "WEIGHTS_0": file.add(weights, _UBYTE, target=_VERTICES, normalized=True),
+        "POSITION": file.add(body.vertices, FLOAT, target=VERTICES, bounds=True),
+        "NORMAL": file.add(body.normals, FLOAT, target=VERTICES),
+        "JOINTS_0": file.add(joints, UBYTE if len(kept) < 200 else USHORT, target=VERTICES),
+        "WEIGHTS_0": file.add(weights, UBYTE, target=VERTICES, normalized=True),
     }
-    component = _USHORT if len(body.vertices) < 65535 else _UINT
-    shown = [side for side, _, _ in _MATERIALS if side in body.triangles]
+    component = USHORT if len(body.vertices) < 65535 else UINT
+    shown = [side for side, _, _ in MATERIALS if side in body.triangles]
     return [
         {
             "attributes": attributes, "material": material,
-            "indices": file.add(body.triangles[side].ravel(), component, target=_INDICES),
+            "indices": file.add(body.triangles[side].ravel(), component, target=INDICES),
         }
         for material, side in enumerate(shown)
     ]  # fmt: skip
 
 
 def _material(name: str, colour: tuple[int, int, int]) -> dict[str, Any]:
-    """A dull surface; glTF counts colours in linear light."""
-    share = np.array(colour) / 255
-    linear = np.where(share <= 0.04045, share / 12.92, ((share + 0.055) / 1.055) ** 2.4)
-    surface = {"baseColorFactor": [*_numbers(linear), 1.0], "metallicFactor": 0.0, "roughnessFactor": 0.75}
+    """A dull surface."""
+    surface = {"baseColorFactor": [*rounded(linear_light(colour)), 1.0], "metallicFactor": 0.0, "roughnessFactor": 0.75}
     return {"name": name, "pbrMetallicRoughness": surface}
 
 
-def _inverse_binds(file: _File, place: np.ndarray) -> int:
+def linear_light(colour: tuple[int, int, int]) -> np.ndarray:
+    """A colour of a screen (0 to 255) as shares of linear light, as glTF and USD count."""
+    share = np.array(colour) / 255
+    return np.where(share <= 0.04045, share / 12.92, ((share + 0.055) / 1.055) ** 2.4)
+
+
+def _inverse_binds(file: BinaryFile, place: np.ndarray) -> int:
     """Matrices from the world to each joint in the rest pose, by columns."""
     matrices = np.tile(np.eye(4), (len(place), 1, 1))
     matrices[:, 3, :3] = -place
-    return file.add(matrices.reshape(-1, 16), _FLOAT)
+    return file.add(matrices.reshape(-1, 16), FLOAT)
 
 
-def _animation(file: _File, solved: SolvedMotion, motion: Motion, weights: tuple[int, int] | None = None) -> dict[str, Any]:
-    """Of the joints, and of the face: its node and the accessor of its weights."""
-    times = file.add(np.arange(len(motion)) / motion.fps, _FLOAT, bounds=True)
+def animation(file: BinaryFile, solved: SolvedMotion, motion: Motion, weights: tuple[int, int] | None = None) -> dict[str, Any]:
+    """Curves of all joints that move or turn, the first nodes of the file; `weights` are a face's node and the accessor of its weights."""
+    times = file.add(np.arange(len(motion)) / motion.fps, FLOAT, bounds=True)
     turning = np.abs(solved.rotations[..., 1:]).max(axis=(0, 2)) > 1e-7
     turning[0] = True
     channels, samplers = [], []
@@ -197,20 +163,8 @@ def _animation(file: _File, solved: SolvedMotion, motion: Motion, weights: tuple
     ):  # fmt: skip
         for joint in np.flatnonzero(chosen).tolist():
             channels.append({"sampler": len(samplers), "target": {"node": joint, "path": path}})
-            samplers.append({"input": times, "output": file.add(values[:, joint], _FLOAT), "interpolation": "LINEAR"})
+            samplers.append({"input": times, "output": file.add(values[:, joint], FLOAT), "interpolation": "LINEAR"})
     if weights is not None:
         channels.append({"sampler": len(samplers), "target": {"node": weights[0], "path": "weights"}})
         samplers.append({"input": times, "output": weights[1], "interpolation": "LINEAR"})
     return {"name": motion.text or "motion", "channels": channels, "samplers": samplers}
-
-
-def _numbers(values: np.ndarray) -> list[float]:
-    return [float(np.float32(value)) for value in values]
-
-
-def _container(document: dict[str, Any], data: bytes) -> bytes:
-    text = json.dumps(document, separators=(",", ":"), ensure_ascii=False).encode()
-    text += b" " * (-len(text) % 4)
-    size = 12 + 8 + len(text) + 8 + len(data)
-    head = struct.pack("<III", _MAGIC, 2, size)
-    return head + struct.pack("<II", len(text), _JSON) + text + struct.pack("<II", len(data), _BIN) + data

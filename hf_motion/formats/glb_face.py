@@ -4,22 +4,16 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
 from ..motion import Motion
 from ..rendering.figure import bone_radii, head_capsule
 from ..rendering.head import coefficient_targets, head_frames, plain_head
+from .gltf.binary import FLOAT, INDICES, UBYTE, USHORT, VERTICES, BinaryFile
 
 logger = logging.getLogger("hf_motion")
-_FLOAT, _USHORT, _UBYTE = 5126, 5123, 5121
-_VERTICES, _INDICES = 34962, 34963
-
-
-class _Adding(Protocol):
-    def add(self, values: np.ndarray, component: int, *, target: int | None = ..., bounds: bool = ..., normalized: bool = ...) -> int:
-        """Store values; returns the index of their accessor."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,14 +31,14 @@ class FaceMesh:
     weights: int
 
 
-def face_mesh(file: _Adding, motion: Motion, rest: np.ndarray, joints: list[int], first_material: int) -> FaceMesh | None:
+def face_mesh(file: BinaryFile, motion: Motion, rest: np.ndarray, joints: list[int], first_material: int) -> FaceMesh | None:
     """Store the head of a motion that has a face.
 
     The mesh is bound to the head's joint. Its targets are called as the coefficients, all of them, so that no weight is lost; those that
     the plain head does not show (`hf_motion.rendering.head.drawn_weights`) move nothing.
 
     Args:
-        file (`_File`): Where arrays go.
+        file (`BinaryFile`): Where arrays go.
         motion (`Motion`): With a face.
         rest (`numpy.ndarray`): Joint positions of the rest pose, (joints, 3), metres.
         joints (`list[int]`): For each joint of the motion its number in the file's skin.
@@ -62,19 +56,19 @@ def face_mesh(file: _Adding, motion: Motion, rest: np.ndarray, joints: list[int]
     normals = head.points / np.linalg.norm(head.points, axis=-1, keepdims=True)
     count, joint = len(head.points), joints[capsule[0]]
     attributes = {
-        "POSITION": file.add(middle[0] + radius * head.points @ axes[0], _FLOAT, target=_VERTICES, bounds=True),
-        "NORMAL": file.add(normals @ axes[0], _FLOAT, target=_VERTICES),
-        "JOINTS_0": file.add(np.tile([joint, 0, 0, 0], (count, 1)), _UBYTE if joint < 200 else _USHORT, target=_VERTICES),
-        "WEIGHTS_0": file.add(np.tile([255, 0, 0, 0], (count, 1)), _UBYTE, target=_VERTICES, normalized=True),
+        "POSITION": file.add(middle[0] + radius * head.points @ axes[0], FLOAT, target=VERTICES, bounds=True),
+        "NORMAL": file.add(normals @ axes[0], FLOAT, target=VERTICES),
+        "JOINTS_0": file.add(np.tile([joint, 0, 0, 0], (count, 1)), UBYTE if joint < 200 else USHORT, target=VERTICES),
+        "WEIGHTS_0": file.add(np.tile([255, 0, 0, 0], (count, 1)), UBYTE, target=VERTICES, normalized=True),
     }
     shifts = coefficient_targets(motion.face)
     still = None
     targets = []
     for name in motion.face.names:
         if name in shifts:
-            index = file.add(radius * shifts[name] @ axes[0], _FLOAT, target=_VERTICES, bounds=True)
+            index = file.add(radius * shifts[name] @ axes[0], FLOAT, target=VERTICES, bounds=True)
         else:
-            index = still = file.add(np.zeros((count, 3)), _FLOAT, target=_VERTICES, bounds=True) if still is None else still
+            index = still = file.add(np.zeros((count, 3)), FLOAT, target=VERTICES, bounds=True) if still is None else still
         targets.append({"POSITION": index})
     colours = list(dict.fromkeys(part.colour for part in head.parts))
     primitives = []
@@ -83,9 +77,9 @@ def face_mesh(file: _Adding, motion: Motion, rest: np.ndarray, joints: list[int]
         primitives.append(
             {
                 "attributes": attributes, "material": first_material + number, "targets": targets,
-                "indices": file.add(faces.ravel(), _USHORT, target=_INDICES),
+                "indices": file.add(faces.ravel(), USHORT, target=INDICES),
             }
         )  # fmt: skip
     extras = {"targetNames": list(motion.face.names), "faceKind": motion.face.kind}
     mesh = {"name": "face", "primitives": primitives, "weights": [0.0] * len(targets), "extras": extras}
-    return FaceMesh(mesh, colours, file.add(motion.face.coefficients.ravel(), _FLOAT))
+    return FaceMesh(mesh, colours, file.add(motion.face.coefficients.ravel(), FLOAT))

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-_FROM_SCENE = "Open it in Blender (or Maya, MotionBuilder), export the armature as .bvh, and read that"
+_FROM_SCENE = "Open it in Blender (or Maya, MotionBuilder), export the armature as .glb or .bvh, and read that"
 _FROM_MESH = (
     "Meshes have no joints. Read the body model's parameters that they were made of (AMASS's layout, .npz), or multiply the vertices of "
     "every frame by the model's J_regressor and save the first 22 joints, (frames, 22, 3), with numpy.save as .npy"
@@ -18,7 +18,7 @@ _FROM_PICKLE = (
 )
 _FROM_MARKERS = "Markers have no skeleton. Solve them to one in the capture software, or fit SMPL to them (SOMA, MoSh++), and read that"
 _NEXT_STEPS = {
-    **dict.fromkeys((".fbx", ".glb", ".gltf", ".usd", ".usda", ".usdz", ".blend", ".dae", ".vrma"), _FROM_SCENE),
+    **dict.fromkeys((".usd", ".usda", ".usdc", ".usdz", ".blend", ".dae"), _FROM_SCENE),
     **dict.fromkeys((".obj", ".ply", ".stl", ".pc2", ".abc"), _FROM_MESH),
     **dict.fromkeys((".pkl", ".pickle", ".pt", ".pth", ".joblib"), _FROM_PICKLE),
     **dict.fromkeys((".c3d", ".trc"), _FROM_MARKERS),

@@ -21,7 +21,10 @@ from .amass import amass_animation
 from .animation import Animation
 from .asf_amc import read_amc
 from .bvh import BvhFile, guessed_scale, parse_bvh, same_joints
+from .fbx import open_fbx
+from .gltf import open_gltf
 from .mapping import map_animation
+from .nodes import NodeClip
 from .other_formats import check_npy, check_npz, next_step, shape_step
 from .rigs import Rig, get_rig, has_fingers, lacking_fingers, left_out, load_mapping, one_body, recognise_rig, weights_onto
 from .units import UNITS, check_up, leg_units, rate_note, size_note, unit_name, units_per_metre, up_axis, up_note
@@ -31,7 +34,8 @@ logger = logging.getLogger("hf_motion")
 _JUMP = 10.0
 # Share of the longest bone below which a bone has no length.
 _IN_PLACE = 0.01
-_SUFFIXES = (".bvh", ".amc", ".npz", ".npy", ".json")
+_GLTF = (".glb", ".gltf", ".vrm", ".vrma")
+_SUFFIXES = (".bvh", ".amc", ".npz", ".npy", ".json", ".fbx", *_GLTF)
 
 
 @dataclass(frozen=True)
@@ -91,15 +95,17 @@ def read_motion(
     |---|---|
     | .bvh | the rig recognised by its joints' names (`hf_motion.formats.rigs`), or mapped by `mapping` |
     | .amc | with its .asf: `asf`, or what `hf_motion.formats.asf_amc.find_asf` finds beside it |
+    | .glb .gltf | glTF 2.0: the first animation, in metres, Y up, see `hf_motion.formats.gltf.open_gltf` |
+    | .vrm .vrma | the same of VRM 0 and 1, whose joints are known by their bones' names |
+    | .fbx | the first animation, through Blender, see `hf_motion.formats.fbx.open_fbx` |
     | .json | our own files (`Motion.save`) |
     | .npz | our own files (`Motion.save`), or AMASS, SMPL, SMPL-H, SMPL-X with `body_models` |
     | .npy | joint positions, frames x 22 x 3 (HumanML3D's `new_joints`), or frames x 21 x 3 (KIT-ML's) |
 
-    Files do not say their unit or up axis. Unless given, the unit is the one of `hf_motion.formats.units.UNITS` in which the legs
-    measure 0.45 to 1.1 m, hip to ankle, and come closest to an adult's; a body that has a person's size in none is refused. The up
-    axis is the one along which head and feet are apart on average; where the whole clip is spent
-    lying or bent, Y. Nothing else is changed: heading, place, left and right, and ground stay as they are in the file; see
-    `hf_motion.canonical`.
+    Files other than glTF and FBX do not say their unit or up axis. Unless given, the unit is the one of `hf_motion.formats.units.UNITS`
+    in which the legs measure 0.45 to 1.1 m, hip to ankle, and come closest to an adult's; a body that has a person's size in none is
+    refused. The up axis is the one along which head and feet are apart on average; where the whole clip is spent lying or bent, Y.
+    Nothing else is changed: heading, place, left and right, and ground stay as they are in the file; see `hf_motion.canonical`.
 
     Args:
         path (`str` or `os.PathLike`): The file.
@@ -115,7 +121,7 @@ def read_motion(
             how many of them make a metre. It also takes the place of an ASF file's `length`. Of AMASS files it is `trans`'s.
         up (`str`, *optional*): The file's up axis, `"y"` or `"z"`.
         source_fps (`float`, *optional*): The file's frame rate, where it does not say (.amc: 120 by default; .npy: 20, or 12.5
-            for KIT-ML) or says it wrong.
+            for KIT-ML; glTF: found from its keys) or says it wrong.
         asf (`str` or `os.PathLike`, *optional*): Skeleton of an .amc file.
         body_models (`str` or `os.PathLike`, *optional*): Licensed body models for AMASS files, see
             `hf_motion.formats.amass.read_amass`.
@@ -213,6 +219,7 @@ class _Clip:
     frames: int
     length: float = 1.0  # the unit that an ASF file declares
     units: float | None = None
+    doubtful: bool = False  # whether to say so if a body has no person's size in `units`
     up: str | None = None
     guess: Callable[[np.ndarray], tuple[float, str | None]] | None = None  # of units per metre, where no joint is known
     text: str | None = None
@@ -236,6 +243,10 @@ def _open(path: Path, wanted: _Wanted) -> _Clip:
         amc = read_amc(path, wanted.asf, fps=wanted.source_fps or 120.0)
         inches = UNITS["inch"] * amc.asf.length
         return _Clip(amc.skeleton(), amc.animation, amc.fps, amc.frames, length=amc.asf.length, guess=lambda _: (inches, None))
+    if suffix in _GLTF:
+        return _node_clip(open_gltf(path, wanted.source_fps))
+    if suffix == ".fbx":
+        return _node_clip(open_fbx(path, wanted.source_fps))
     if suffix == ".npy":
         joints, skeleton = _joints_of_npy(path)
         return _motion_clip(Motion(joints, fps=wanted.source_fps or skeleton.fps, skeleton=skeleton))
@@ -260,6 +271,16 @@ def _bvh_clip(file: BvhFile) -> _Clip:
     if len(steps) == 2 and steps[0] > _JUMP * max(steps[1], 0.1):
         clip.motion_only = _bvh_clip(replace(file, frames=file.frames[1:]))
     return clip
+
+
+def _node_clip(scene: NodeClip) -> _Clip:
+    """A clip of a format that counts in metres, Y up, which not every program keeps to."""
+    lengths = np.linalg.norm(scene.rest_offsets, axis=-1)
+    in_place = frozenset(name for name, at in zip(scene.joint_names, lengths, strict=True) if at <= _IN_PLACE * lengths.max())
+    return _Clip(
+        scene.skeleton, scene.animation, scene.fps, scene.frames, units=1.0, up="y", text=scene.text, in_place=in_place,
+        notes=scene.notes, doubtful=True,
+    )  # fmt: skip
 
 
 def _motion_clip(motion: Motion) -> _Clip:
@@ -333,7 +354,7 @@ def _measured(
     """Units in one metre, the up axis, and what to say about them. `body` has the joints of `landmarks`, None if they are unknown."""
     units, up, notes = wanted.units or clip.units, wanted.up or clip.up, []
     if body is not None:
-        notes.append(size_note(body, landmarks, units) if wanted.units else None)
+        notes.append(size_note(body, landmarks, units) if wanted.units or (units and clip.doubtful) else None)
         notes.append(None if up else up_note(body, landmarks, up_axis(body, landmarks)))
         units = units or clip.length * leg_units(body / clip.length, landmarks)
         return units, up or up_axis(body, landmarks), [note for note in notes if note]

@@ -11,6 +11,7 @@ EXTRAS = {
     "datasets": "train",
     "evaluate": "eval",
     "nltk": "eval",
+    "pxr": "usd",
     "pyarrow": "train",
     "rouge_score": "eval",
     "sacrebleu": "eval",

@@ -112,7 +112,7 @@ def bench_import(rounds: int, before: Path | None) -> None:
             "import torch": "import torch",
             "from transformers import AutoModel": "from transformers import AutoModel",
             "import hf_motion": "import hf_motion",
-            "hf-motion generate, refused for its suffix": command.format(f"'-o', '{folder}/a.fbx'"),
+            "hf-motion generate, refused for its suffix": command.format(f"'-o', '{folder}/a.dae'"),
             "hf-motion generate, 8 s to a .bvh": command.format(f"'-o', '{folder}/a.bvh', '--seconds', '8'"),
             "first motion in Python, 4 s": motion,
         }

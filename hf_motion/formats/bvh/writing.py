@@ -26,7 +26,8 @@ def write_bvh(
     path: str | os.PathLike,
     *,
     rig: str | None = None,
-    scale: float = 100.0,
+    units: str | None = None,
+    scale: float | None = None,
     euler_order: str = "ZXY",
     up_axis: str = "y",
     tolerance: float | str | None = "auto",
@@ -40,8 +41,10 @@ def write_bvh(
     same, byte for byte, for all of them. Bones of any other motion have their median length. The rest pose of our skeletons is a T-pose
     facing +Z.
 
-    In Blender: File > Import > Motion Capture (.bvh), with the default axes (Forward -Z, Up Y) and Scale 0.01, since Blender
-    counts in metres. For a file of `up_axis="z"` choose Forward Y, Up Z. Maya and Unreal take the default centimetres as they are.
+    A BVH file does not say its unit. Centimetres, the default, are what Maya, MotionBuilder and Unreal take a number for. Blender takes it
+    for a metre: with its default settings the person is 180 m tall, so set Scale 0.01 there, or write `units="m"`. In Blender: File >
+    Import > Motion Capture (.bvh), the default axes (Forward -Z, Up Y; for a file of `up_axis="z"` Forward Y, Up Z), and tick Update Scene
+    FPS, or the motion plays at the scene's 24 frames per second.
 
     Args:
         motion (`Motion`): The motion, on any skeleton.
@@ -49,7 +52,8 @@ def write_bvh(
         rig (`str`, *optional*): Write the joint names of a rig, so that retargeting programs recognise it: `"smpl"`, `"mixamo"`,
             `"cmu"`, `"unity"` or `"unreal"` (`hf_motion.formats.WRITTEN_RIGS`). Needs a motion on `humanml3d-22`. By default the joints
             keep their names.
-        scale (`float`, defaults to 100.0): Units of the file in one metre: 100 for centimetres, 1 for metres.
+        units (`str`, *optional*): Unit of the file, `"cm"` or `"m"`; centimetres by default.
+        scale (`float`, *optional*): The same as a number of file units in one metre, for any other unit; not together with `units`.
         euler_order (`str`, defaults to `"ZXY"`): Order of the rotation channels, any order of the letters X, Y, Z. The first
             is applied last. Angles are in degrees and continuous over the frames: they may exceed 180.
         up_axis (`str`, defaults to `"y"`): `"y"` for what BVH readers expect, or `"z"`.
@@ -67,7 +71,7 @@ def write_bvh(
         `pathlib.Path`: The written file.
 
     Raises:
-        ValueError: If `rig`, `scale`, `euler_order`, `up_axis` or `tolerance` is not one of the above, or a joint's name cannot
+        ValueError: If `rig`, `units`, `scale`, `euler_order`, `up_axis` or `tolerance` is not one of the above, or a joint's name cannot
             stand in a BVH file.
         OSError: If the file cannot be written.
 
@@ -82,7 +86,8 @@ def write_bvh(
     >>> path.read_text().split()[:3]
     ['HIERARCHY', 'ROOT', 'pelvis']
     """
-    euler_order, up_axis = _checked_options(scale, euler_order, up_axis)
+    scale = _file_units(units, scale)
+    euler_order, up_axis = _checked_options(euler_order, up_axis)
     _check_names(motion.skeleton)
     solved = solve(motion, rig, tolerance, constant_bones, keep_proportions)
     skeleton, moving = solved.skeleton, solved.moving
@@ -141,9 +146,19 @@ def _wrap(angle: np.ndarray) -> np.ndarray:
     return angle - 2 * math.pi * np.round(angle / (2 * math.pi))
 
 
-def _checked_options(scale: float, euler_order: str, up_axis: str) -> tuple[str, str]:
+def _file_units(units: str | None, scale: float | None) -> float:
+    """File units in one metre."""
+    if units is not None and scale is not None:
+        raise ValueError(f"Give either units={units!r} or scale={scale!r}, not both.")
+    if units not in (None, "cm", "m"):
+        raise ValueError(f"units must be 'cm' or 'm', got {units!r}; for another unit pass scale=, the file units in one metre.")
+    scale = {None: 100.0, "cm": 100.0, "m": 1.0}[units] if scale is None else scale
     if not (np.isscalar(scale) and not isinstance(scale, str) and np.isfinite(scale) and scale > 0):
         raise ValueError(f"scale must be a positive number of file units per metre (100 for centimetres, 1 for metres), got {scale!r}.")
+    return float(scale)
+
+
+def _checked_options(euler_order: str, up_axis: str) -> tuple[str, str]:
     if str(euler_order).upper() not in _ORDERS:
         raise ValueError(f"euler_order must be one of {', '.join(_ORDERS)}, got {euler_order!r}.")
     if str(up_axis).lower() not in ("y", "z"):
