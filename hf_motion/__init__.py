@@ -21,6 +21,7 @@ _PUBLIC = {
     "MDMDenoiser": "models.mdm",
     "MDMPipeline": "pipelines.mdm",
     "Motion": "motion",
+    "MotionControl": "pipelines.control",
     "MotionCorrectionPipeline": "corrections.pipeline",
     "MotionFeatureExtractor": "representation",
     "MotionVQConfig": "models.motion_vq.configuration_motion_vq",
@@ -79,6 +80,7 @@ if TYPE_CHECKING:
     from .models.tmr.modeling_tmr import TMRTextEncoder as TMRTextEncoder
     from .motion import Motion as Motion
     from .pipelines.adaqf import AdaQFPipeline as AdaQFPipeline
+    from .pipelines.control import MotionControl as MotionControl
     from .pipelines.editing import edit_mask as edit_mask
     from .pipelines.editing import join_motions as join_motions
     from .pipelines.embedded import load_embedded_pipeline as load_embedded_pipeline

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from .checkpoints import EMBEDDED
 from .finishing import Finish
+from .pipelines.timeline import as_timeline
 from .utils.faults import reading
 from .utils.files import output_folder
 from .utils.text import check_prompts, read_lines, say_once, tidy_text
@@ -52,6 +53,10 @@ class GenerationRequest:
         device (`str`, *optional*): Device.
         dtype (`str`): `"float32"`, `"bfloat16"` or `"float16"`.
         own_cleanup (`bool`): Whether the model may settle motions and hold their feet, as some checkpoints do.
+        timeline (`str`, *optional*): Several sentences with their seconds in place of prompts: `"walks: 3; waves: 2"`.
+        split (`bool`): Read each prompt as a timeline, cut at "then" and the like.
+        loop (`bool`): Make the last pose the first one.
+        control (`pathlib.Path`, *optional*): JSON file with what to hit, see `hf_motion.pipelines.control.MotionControl`.
         finish (`Finish`): What is done to motions before they are written.
     """
 
@@ -70,6 +75,10 @@ class GenerationRequest:
     device: str | None = None
     dtype: str = "float32"
     own_cleanup: bool = True
+    timeline: str | None = None
+    split: bool = False
+    loop: bool = False
+    control: Path | None = None
     finish: Finish = field(default_factory=Finish)
 
 
@@ -126,8 +135,19 @@ def _generate(request: GenerationRequest, prompts: list[str], targets: list[list
     frames, options = _frames(request, pipe), _sampling(request)
     if not request.own_cleanup and "contact_cleanup" in getattr(getattr(pipe.model, "pipeline", None), "config", ()):
         options["contact_cleanup"] = False
+    options.update(_shaping(request))
     generators = spawn_generators(torch.Generator().manual_seed(seed), len(prompts), pipe.model.device)
     written = []
+    if request.timeline is not None or request.split or not any(prompts):
+        # Motions of several sentences differ in length, and are made one by one.
+        texts = [prompt if request.split else None for prompt in prompts]
+        options |= {"timeline": request.timeline} if request.timeline is not None else {}
+        length = {"seconds": request.seconds, "num_frames": request.num_frames}
+        options |= {name: value for name, value in length.items() if value is not None}
+        for text, paths, own in zip(tqdm(texts, desc="Generating", disable=len(texts) == 1), targets, generators, strict=True):
+            made = pipe(text, generator=[own], **options)
+            written += _write(made[0] if isinstance(made, list) else made, paths, request.finish)
+        return written
     for start in tqdm(range(0, len(prompts), request.batch_size), desc="Generating", disable=len(prompts) == 1):
         part = slice(start, start + request.batch_size)
         motions = pipe(prompts[part], frames, generator=generators[part], batch_size=request.batch_size, **options)
@@ -249,11 +269,11 @@ def _check_length(request: GenerationRequest) -> None:
     if not limit or not fps:
         return
     most = limit / fps
-    if request.seconds is not None and round(request.seconds * fps) > limit:
+    if request.seconds is not None and round(request.seconds * fps) > limit and not request.split:
         raise ValueError(
             f"--seconds {request.seconds:g} is more than the {most:g} s ({limit} frames at {fps:g} per second) that this model makes at "
-            f"once. Give --seconds {most:g} or less; or make several clips and join them: hf-motion edit first.bvh --join second.bvh "
-            '--prompt "a person walks on" --output both.bvh.'
+            f"once. Give --seconds {most:g} or less; or several sentences with their seconds, as long as you like: "
+            f'--timeline "a person walks: {most / 2:g}; a person runs: {most / 2:g}; a person walks: {most / 2:g}".'
         )
     if request.num_frames is not None and not 1 <= request.num_frames <= limit:
         raise ValueError(
@@ -307,8 +327,25 @@ def _sampling(request: GenerationRequest) -> dict[str, Any]:
     return {name: value for name, value in options.items() if value is not None}
 
 
+def _shaping(request: GenerationRequest) -> dict[str, Any]:
+    """Options of shape that were asked for: not every model has each."""
+    from .pipelines.control import MotionControl
+
+    control = MotionControl.load(request.control) if request.control is not None else None
+    options = {"loop": request.loop or None, "split": request.split or None, "control": control}
+    return {name: value for name, value in options.items() if value is not None}
+
+
 def _prompts(request: GenerationRequest) -> list[str]:
     prompts = list(request.prompts)
+    if request.timeline is not None:
+        others = {"prompts": prompts or request.prompt_file, "--seconds": request.seconds, "--num-frames": request.num_frames}
+        given = [name for name, value in {**others, "--split": request.split}.items() if value]
+        if given:
+            raise ValueError(f"--timeline says what is done and how long; leave out {', '.join(given)}.")
+        return [", then ".join(segment.text for segment in as_timeline(request.timeline))]
+    if request.control is not None and not prompts and request.prompt_file is None:
+        return [""]
     if request.prompt_file is not None:
         prompts += [line for _, line in read_lines(request.prompt_file) if tidy_text(line)]
     if not prompts:

@@ -49,7 +49,7 @@ def test_in_models_of_tokens(kind: str) -> None:
         ({"seed": 0.5}, "seed must be a whole number, got 0.5"),
         ({"seconds": -1}, "seconds must be a positive number, got -1"),
         ({"seconds": [1, float("nan")]}, "seconds must be a positive number, got nan"),
-        ({"seconds": 15}, "up to 2.0 s; longer motions are several clips, joined with hf_motion.join_motions"),
+        ({"seconds": 15}, "up to 2.0 s; longer motions have several sentences"),
     ],
 )
 def test_refusals(text_to_motion: TextToMotionPipeline, options: dict[str, Any], message: str) -> None:

@@ -91,7 +91,7 @@ def test_dtype_and_steps(model: str, tmp_path: Path) -> None:
         (["a", "--seconds", "1", "--num-frames", "5"], "not both"),
         (["a", "--num-frames", "0"], "--num-frames must be whole numbers from 1 to 40, got 0"),
         (["a", "--num-frames", "-3"], "from 1 to 40, got -3"),
-        (["a", "--seconds", "100"], "more than the 2 s .40 frames at 20 per second.*--seconds 2 or less.*--join"),
+        (["a", "--seconds", "100"], "more than the 2 s .40 frames at 20 per second.*--seconds 2 or less.*--timeline"),
         (["a", "--rig", "bones"], "Unknown rig 'bones'"),
         (["a", "--rig", "cmu", "-f", "npz"], "--rig names the joints"),
         (["a", "--fps", "0"], "fps must be a positive number"),

@@ -95,6 +95,16 @@ def generate(
         bool | None, typer.Option(help="Hold feet still while they touch the floor; as the model does by itself by default.")
     ] = None,
     in_place: InPlace = False,
+    timeline: Annotated[
+        str | None, typer.Option(help='Several sentences with their seconds, of any length together: "a person walks: 3; waves: 2".')
+    ] = None,
+    split: Annotated[bool, typer.Option("--split", help='Cut each prompt at "then", "after that", "finally"; 3 s for each part.')] = False,
+    loop: Annotated[
+        bool, typer.Option("--loop", help="Make the last pose the first one, for engines that play it round and round.")
+    ] = False,
+    control: Annotated[
+        Path | None, typer.Option(help="JSON file with paths, headings, poses and places of joints to hit; prompts may then be left out.")
+    ] = None,
     units: Units = None,
     device: Device = None,
     dtype: Precision = DType.float32,
@@ -116,7 +126,7 @@ def generate(
                 prompts=list(prompts or ()), prompt_file=prompt_file, model=model, outputs=output or ["outputs"],
                 formats=[item.value for item in formats or ()], seconds=seconds, num_frames=num_frames, seed=seed,
                 guidance_scale=guidance_scale, num_inference_steps=num_inference_steps, num_samples=num_samples,
-                batch_size=batch_size, device=device, dtype=dtype.value,
+                batch_size=batch_size, device=device, dtype=dtype.value, timeline=timeline, split=split, loop=loop, control=control,
                 own_cleanup=contact_cleanup is not False, finish=Finish(rig, fps, contact_cleanup is True, in_place, units and units.value),
             )
         )  # fmt: skip

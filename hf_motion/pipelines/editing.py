@@ -17,7 +17,7 @@ from ..representation import MotionFeatureExtractor
 from ..skeletons import Skeleton, get_skeleton
 from ..utils.asked import asked_generator
 from ..utils.text import check_prompts, say_once
-from .constraints import Edit
+from .kept import Edit
 
 if TYPE_CHECKING:
     from .mdm import MDMPipeline

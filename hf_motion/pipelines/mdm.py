@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,15 +16,21 @@ from ..cleanup import lock_feet
 from ..floor import settle_on_floor
 from ..models.known_actions import KnownActions
 from ..models.mdm import MDMDenoiser
+from ..models.mdm.modeling_mdm import MDMCondition
 from ..motion import Motion
 from ..nn.generators import spawn_generators
 from ..representation import MotionFeatureExtractor
 from ..text_encoders import mean_over_tokens, pooled_text, token_limit
 from ..utils.asked import asked_frames, asked_generator
 from ..utils.text import check_prompts, quoted, say, warn_of_unread
-from .constraints import KeptMotion
+from .control import MotionControl, compile_control
 from .editing import plan_edits
+from .kept import Edit, KeptMotion
 from .motion_diffusion import MotionDiffusionPipeline, MotionPipelineOutput
+from .plan import Plan, asked_segments, close_loop
+from .steering import Steering
+from .streaming import stream_motion
+from .windows import Windows
 
 _OUTPUT_TYPES = ("motion", "features", "latent")
 _TEXT_STEP = 32
@@ -143,7 +149,7 @@ class MDMPipeline(MotionDiffusionPipeline):
     @torch.no_grad()
     def __call__(
         self,
-        prompt: str | list[str],
+        prompt: str | list[str] | None = None,
         num_frames: int | list[int] | None = None,
         num_inference_steps: int | None = None,
         guidance_scale: float = 2.5,
@@ -163,6 +169,10 @@ class MDMPipeline(MotionDiffusionPipeline):
         seconds: float | Sequence[float] | None = None,
         seed: int | None = None,
         contact_cleanup: bool | None = None,
+        timeline: str | Sequence[Any] | None = None,
+        split: bool = False,
+        loop: bool = False,
+        control: MotionControl | Sequence[MotionControl] | None = None,
     ) -> MotionPipelineOutput:
         """Generate motions, or edit them.
 
@@ -170,8 +180,12 @@ class MDMPipeline(MotionDiffusionPipeline):
         say what is kept; without them the first and the last quarter, as published for in-betweening. Kept joints come back where
         they were, at the model's frame rate; the rest has the clip's bone lengths. A frame that keeps any joint also keeps the root.
 
+        `timeline` takes several sentences in a row and is as long as they are together, also beyond what the model makes at once;
+        `loop` makes motions that an engine can play round and round; `control` says where they have to be and when. The three go together.
+
         Args:
-            prompt (`str` or `list[str]`): What to do, for example `"a person walks forward and waves"`.
+            prompt (`str` or `list[str]`, *optional*): What to do, for example `"a person walks forward and waves"`. Left out with a
+                timeline; and where a control is all there is.
             num_frames (`int` or `list[int]`, *optional*): Length, one for all or one per prompt, up to the feature extractor's
                 `max_frames`. Six seconds by default.
             num_inference_steps (`int`, *optional*): Denoising steps; those of the checkpoint by default, which are as many as the scheduler
@@ -204,6 +218,11 @@ class MDMPipeline(MotionDiffusionPipeline):
             seed (`int`, *optional*): In place of `generator`: `seed=0` is `generator=torch.Generator().manual_seed(0)`.
             contact_cleanup (`bool`, *optional*): Settle motions on the floor and hold feet still while they touch it; as the checkpoint
                 says by default. Edited motions and other outputs than motions are never touched.
+            timeline (`str` or sequence, *optional*): In place of `prompt` and its length: `[("a person walks", 3.0), ("waves", 2.0)]`, or
+                the same as `"a person walks: 3; waves: 2"`.
+            split (`bool`, defaults to `False`): Read each prompt as a timeline: see `hf_motion.pipelines.timeline.split_sentence`.
+            loop (`bool`, defaults to `False`): The last pose is the first one, travel and heading going on; `num_frames` counts both.
+            control (`MotionControl` or a list with one per prompt, *optional*): Paths, headings, poses and places of joints to hit.
 
         Returns:
             `MotionPipelineOutput`: With `motions`; a tuple of them with `return_dict=False`.
@@ -211,52 +230,107 @@ class MDMPipeline(MotionDiffusionPipeline):
         Raises:
             ValueError: If an argument is of the wrong kind or out of range.
         """
-        prompts = check_prompts(prompt)
-        num_frames = asked_frames(num_frames, seconds, self.feature_extractor.fps)
-        generator = asked_generator(generator, seed)
-        warn_of_unread(prompts, self.tokenizer, token_limit(self.text_encoder, self.config.max_text_tokens))
-        wanted = self._lengths(num_frames, len(prompts)) if num_frames is not None or motion is None else None
-        edits = plan_edits(self.feature_extractor, len(prompts), wanted, motion, mask, body_part, keep_start, keep_end, end_motion)
-        lengths = wanted if edits is None else [len(edit) for edit in edits]
+        generator, fps = asked_generator(generator, seed), self.feature_extractor.fps
         _check_options(num_motions_per_prompt, num_inference_steps, guidance_scale, output_type, callback_on_step_end_tensor_inputs)
-        prompts = [text for text in prompts for _ in range(num_motions_per_prompt)]
-        lengths = [length for length in lengths for _ in range(num_motions_per_prompt)]
-        device, frames, guided = self._execution_device, max(lengths), guidance_scale != 1
+        segments = asked_segments(prompt, timeline, split, seconds, num_frames, fps, control is not None)
+        edits = None
+        if segments is None:
+            prompts = [""] if prompt is None else check_prompts(prompt)
+            num_frames = asked_frames(num_frames, seconds, fps)
+            wanted = self._lengths(num_frames, len(prompts)) if num_frames is not None or motion is None else None
+            edits = plan_edits(self.feature_extractor, len(prompts), wanted, motion, mask, body_part, keep_start, keep_end, end_motion)
+            lengths = wanted if edits is None else [len(edit) for edit in edits]
+            segments = [[(text, length)] for text, length in zip(prompts, lengths, strict=True)]
+        elif motion is not None:
+            raise ValueError("motion= edits a clip under one sentence; leave it out with timeline= or split=True.")
+        plan = Plan(
+            segments, fps, self.feature_extractor.max_frames, num_motions_per_prompt, loop and edits is None, self._execution_device
+        )
+        constraint = self._constraint(edits, control, plan, num_motions_per_prompt, loop)
+        warn_of_unread([text for text in plan.texts if text], self.tokenizer, token_limit(self.text_encoder, self.config.max_text_tokens))
 
-        states, text_mask = self.encode_prompt(prompts)
-        self._warn_of_unknown(prompts, states, text_mask)
-        if guided:
-            states = torch.cat((torch.zeros_like(states), states))
-            text_mask = text_mask.repeat(2, 1) if text_mask is not None else None
-        condition = self.denoiser.encode_condition(states, text_mask)
-
-        generators = spawn_generators(generator, len(prompts), device)
+        conditions = self._conditions(plan, guidance_scale != 1)
+        generators = spawn_generators(generator, len(plan.lengths), self._execution_device)
         call = self._for_one_call()
-        latents = call.prepare_latents(generators, latents)
-        attention_mask = (torch.arange(frames, device=device) < torch.tensor(lengths, device=device)[:, None]).long()
-        model_mask = None if min(lengths) == frames else attention_mask
+        latents = call.prepare_latents(generators, latents, max(plan.frames, self.feature_extractor.max_frames))
         step_options = call._step_options(generators)
-        kept = KeptMotion(self.feature_extractor, edits, frames, device, num_motions_per_prompt) if edits is not None else None
-
         call._set_timesteps(num_inference_steps or self.default_steps)
         for index, timestep in enumerate(self.progress_bar(call.scheduler.timesteps)):
-            sample = call.scheduler.scale_model_input(latents, timestep)[:, :frames]
-            prediction = self.denoiser(sample, timestep, attention_mask=model_mask, condition=condition).sample.float()
-            if guided:
-                unconditional, conditional = prediction.chunk(2)
-                prediction = unconditional + guidance_scale * (conditional - unconditional)
+            sample = call.scheduler.scale_model_input(latents, timestep)
+            prediction = self._predict(sample, timestep, conditions, plan.windows, guidance_scale)
             # The last prediction stays as the model makes it: decoding puts the kept part in, and bends the rest to meet it.
-            if kept is not None and index + 1 < len(call.scheduler.timesteps):
-                prediction = kept.constrain(prediction)
-            prediction = torch.nn.functional.pad(prediction, (0, 0, 0, latents.shape[1] - frames))
+            if constraint is not None and index + 1 < len(call.scheduler.timesteps):
+                prediction = constraint.constrain(prediction)
+            prediction = torch.nn.functional.pad(prediction, (0, 0, 0, latents.shape[1] - prediction.shape[1]))
             latents = call.scheduler.step(prediction, timestep, latents, **step_options).prev_sample
             if callback_on_step_end is not None:
                 latents = callback_on_step_end(call, index, timestep, {"latents": latents}).pop("latents", latents)
 
         clean = self.config.contact_cleanup if contact_cleanup is None else contact_cleanup
-        motions = self._decode(latents[:, :frames], attention_mask, prompts, output_type, kept, clean)
+        motions = self._decode(latents, plan, output_type, constraint, clean)
         self.maybe_free_model_hooks()
         return MotionPipelineOutput(motions) if return_dict else (motions,)
+
+    def stream(self, timeline: str | Sequence[Any], **options: Any) -> Iterator[np.ndarray]:
+        """Frames of a timeline as they are made; see `hf_motion.pipelines.streaming.stream_motion`.
+
+        Args:
+            timeline (`str` or sequence): As for a call, or an iterator of segments that is asked for the next as time goes on.
+            **options: Those of `stream_motion`.
+
+        Returns:
+            `Iterator[numpy.ndarray]`: Joints (joints, 3) of one frame after the other, at the model's frame rate.
+        """
+        return stream_motion(self, timeline, **options)
+
+    def _conditions(self, plan: Plan, guided: bool) -> list[MDMCondition]:
+        """What the denoiser needs of the texts of windows, for so many at once as it denoises; with guidance those without text before."""
+        states, mask = self.encode_prompt(plan.texts)
+        self._warn_of_unknown(plan.texts, states, mask)
+        silent = torch.tensor([not text for text in plan.texts], device=states.device)
+        states = torch.where(silent.reshape(-1, *[1] * (states.ndim - 1)), torch.zeros_like(states), states)
+        conditions = []
+        for part in plan.windows.batches:
+            some, real = states[part], mask[part] if mask is not None else None
+            if guided:
+                some, real = torch.cat((torch.zeros_like(some), some)), real.repeat(2, 1) if real is not None else None
+            conditions.append(self.denoiser.encode_condition(some, real))
+        return conditions
+
+    def _predict(
+        self, sample: Tensor, timestep: Tensor, conditions: Sequence[MDMCondition], windows: Windows, guidance_scale: float
+    ) -> Tensor:
+        """Clean features of motions, by way of those of their windows, float32."""
+        cut, parts = windows.cut(sample), []
+        for part, condition in zip(windows.batches, conditions, strict=True):
+            mask = windows.mask[part] if windows.mask is not None else None
+            prediction = self.denoiser(cut[part], timestep, attention_mask=mask, condition=condition).sample.float()
+            if guidance_scale != 1:
+                unconditional, conditional = prediction.chunk(2)
+                prediction = unconditional + guidance_scale * (conditional - unconditional)
+            parts.append(prediction)
+        return windows.merge(parts[0] if len(parts) == 1 else torch.cat(parts))
+
+    def _constraint(self, edits: list[Edit] | None, control: Any, plan: Plan, repeats: int, loop: bool) -> KeptMotion | Steering | None:
+        if edits is not None and (control is not None or loop):
+            raise ValueError("motion= edits a clip; leave it out with control= or loop=True.")
+        if edits is not None:
+            return KeptMotion(self.feature_extractor, edits, plan.frames, self._execution_device, repeats)
+        if control is None:
+            return None
+        if loop:
+            raise ValueError("A loop comes back to its first pose and travels as it likes; leave control= out with loop=True.")
+        controls = list(control) if isinstance(control, (list, tuple)) else [control] * (len(plan.lengths) // repeats)
+        if len(controls) * repeats != len(plan.lengths):
+            raise ValueError(
+                f"control is a list of {len(controls)} for {len(plan.lengths) // repeats} prompts; pass one, or one per prompt."
+            )
+        skeleton = self.feature_extractor.features.skeleton
+        targets = [
+            compile_control(one, length, self.feature_extractor.fps, skeleton)
+            for one, length in zip(controls, plan.lengths[::repeats], strict=True)
+        ]
+        return Steering(self.feature_extractor, targets, plan.frames, self._execution_device, repeats)
 
     def _set_timesteps(self, count: int) -> None:
         power, device = self.config.noise_spacing, self._execution_device
@@ -274,6 +348,8 @@ class MDMPipeline(MotionDiffusionPipeline):
             return
         pooled = states if mask is None else mean_over_tokens(states, mask)
         for text, nearest in self.known_actions.far(pooled, prompts).items():
+            if not text:
+                continue
             say(
                 f"{quoted(text)} is far from everything that this checkpoint learned, so the motion may show something else; the nearest "
                 f"actions that it knows are: {', '.join(nearest)}. `hf-motion generate --list-actions` shows all.",
@@ -281,18 +357,24 @@ class MDMPipeline(MotionDiffusionPipeline):
             )
 
     def _decode(
-        self, latents: Tensor, attention_mask: Tensor, prompts: list[str], output_type: str, kept: KeptMotion | None, clean: bool
+        self, latents: Tensor, plan: Plan, output_type: str, constraint: KeptMotion | Steering | None, clean: bool
     ) -> list[Motion] | list[Tensor] | Tensor:
-        if kept is not None and output_type == "motion":
-            return kept.motions(latents, attention_mask, prompts)
-        if kept is not None:
-            latents = kept.constrain(latents)
-        if output_type == "latent":
-            return latents
-        if output_type == "features":
+        latents = latents[:, : plan.frames]
+        if output_type != "motion":
+            latents = latents if constraint is None else constraint.constrain(latents)
+            if output_type == "latent":
+                return latents
             features = self.feature_extractor.denormalize(latents)
-            return [clip[:length] for clip, length in zip(features, attention_mask.sum(1).tolist(), strict=True)]
-        motions = self.feature_extractor.decode(latents, attention_mask, prompts)
+            return [clip[:length] for clip, length in zip(features, plan.lengths, strict=True)]
+        if isinstance(constraint, KeptMotion):
+            return constraint.motions(latents, plan.mask, plan.prompts)
+        if constraint is not None:
+            motions = constraint.motions(latents, plan.prompts)
+        elif plan.loops:
+            return [close_loop(self.feature_extractor, row[:length], text, clean)
+                    for row, length, text in zip(latents, plan.lengths, plan.prompts, strict=True)]  # fmt: skip
+        else:
+            motions = self.feature_extractor.decode(latents, plan.mask, plan.prompts)
         return [lock_feet(settle_on_floor(made)) for made in motions] if clean else motions
 
 

@@ -306,8 +306,8 @@ class MotionDiffusionPipeline(TextEncoderLoraMixin, DiffusionPipeline):
             if not whole or not 1 <= length <= limit:
                 raise ValueError(
                     f"num_frames must be whole numbers from 1 to {limit}, got {length!r}. At {self.feature_extractor.fps:g} frames per "
-                    f"second this model makes up to {limit / self.feature_extractor.fps:.1f} s; longer motions are several clips, joined "
-                    "with hf_motion.join_motions (hf-motion edit --join)."
+                    f"second this model makes up to {limit / self.feature_extractor.fps:.1f} s; longer motions have several sentences: "
+                    'timeline=[("a person walks", 5.0), ("a person runs", 8.0)].'
                 )
             lengths[index] = int(length)
         return lengths
@@ -318,13 +318,13 @@ class MotionDiffusionPipeline(TextEncoderLoraMixin, DiffusionPipeline):
         call.scheduler = copy.deepcopy(self.scheduler)
         return call
 
-    def prepare_latents(self, generators: list[torch.Generator], latents: Tensor | None = None) -> Tensor:
-        """Initial noise, (batch, max_frames, dim) float32.
+    def prepare_latents(self, generators: list[torch.Generator], latents: Tensor | None = None, frames: int | None = None) -> Tensor:
+        """Initial noise, (batch, frames, dim) float32.
 
         It always has the longest length that the model makes, whatever is asked for: then neither the noise nor the scheduler's
-        draws from a generator depend on the lengths of other clips in the batch.
+        draws from a generator depend on the lengths of other clips in the batch. Timelines, which may be longer, are made one by one.
         """
-        shape = (len(generators), self.feature_extractor.max_frames, self.feature_extractor.dim)
+        shape = (len(generators), frames or self.feature_extractor.max_frames, self.feature_extractor.dim)
         if latents is None:
             latents = randn_tensor(shape, generator=generators, device=self._execution_device, dtype=torch.float32)
         elif tuple(latents.shape) != shape:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from tqdm.auto import tqdm
 
@@ -14,7 +15,7 @@ from ..utils.asked import asked_frames, asked_generator
 from ..utils.text import check_prompts, say_once
 from .task import MotionPipeline
 
-_PER_TEXT = ("motion", "end_motion", "mask")
+_PER_TEXT = ("motion", "end_motion", "mask", "control")
 
 
 class TextToMotionPipeline(MotionPipeline):
@@ -33,7 +34,7 @@ class TextToMotionPipeline(MotionPipeline):
 
     def __call__(
         self,
-        texts: str | Sequence[str],
+        texts: str | Sequence[str] | None = None,
         num_frames: int | Sequence[int] | None = None,
         *,
         seconds: float | Sequence[float] | None = None,
@@ -46,7 +47,7 @@ class TextToMotionPipeline(MotionPipeline):
         """Generate.
 
         Args:
-            texts (`str` or `list[str]`): What to do.
+            texts (`str` or `list[str]`, *optional*): What to do. Left out with `timeline=`, or with `control=` alone.
             num_frames (`int` or `list[int]`, *optional*): Lengths, the model's default if not given.
             seconds (`float` or `list[float]`, *optional*): In place of `num_frames`.
             generator (`torch.Generator` or list, *optional*): For reproducible results, whatever the batch size.
@@ -54,16 +55,22 @@ class TextToMotionPipeline(MotionPipeline):
             batch_size (`int`, *optional*): How many to make at once, 16 by default.
             show_progress (`bool`, defaults to `False`): Show a progress bar over batches.
             **options: The model's own, such as `guidance_scale` or `num_inference_steps`, and for editing `motion`, `body_part`, ...: see
-                `MDMPipeline.__call__`. Lists under `motion`, `end_motion` and `mask` hold one per text.
+                `MDMPipeline.__call__`, as for `timeline`, `split`, `loop` and `control`. Lists under `motion`, `end_motion`, `mask` and
+                `control` hold one per text.
 
         Returns:
-            `Motion` for a string, `list[Motion]` for a list, or for a string with several motions per prompt.
+            `Motion` for a string or none, `list[Motion]` for a list, or for a string with several motions per prompt.
 
         Raises:
             ValueError: If a text is not a string, the list is empty, or an option does not fit.
         """
-        prompts = check_prompts(texts)
         options = {**self._forward_params, **options}
+        if texts is None or options.get("split"):
+            given = {"num_frames": num_frames, "seconds": seconds, "generator": generator, "seed": seed}
+            given = {name: value for name, value in given.items() if value is not None}
+            motions = self._answer(texts, **given, **options)
+            return motions[0] if (texts is None or isinstance(texts, str)) and len(motions) == 1 else motions
+        prompts = check_prompts(texts)
         num_frames = options.pop("num_frames", None) if num_frames is None else num_frames
         seconds, seed = options.pop("seconds", None) if seconds is None else seconds, options.pop("seed", None) if seed is None else seed
         if seconds is not None:
@@ -92,3 +99,14 @@ class TextToMotionPipeline(MotionPipeline):
                 options.update({name: values[part] for name, values in lists.items()})
                 motions += self._answer(prompts[part], frames, generator=draws, **options)
         return motions[0] if isinstance(texts, str) and len(motions) == 1 else motions
+
+    def stream(self, timeline: Any, **options: Any) -> Iterator[np.ndarray]:
+        """Frames of a timeline as they are made; see `hf_motion.pipelines.streaming.stream_motion`.
+
+        Raises:
+            ValueError: If the model does not stream; diffusion pipelines do.
+        """
+        pipe = getattr(self.model, "pipeline", None)
+        if not hasattr(pipe, "stream"):
+            raise ValueError(f"{type(self.model).__name__} makes whole motions only; diffusion pipelines such as MDM's stream.")
+        return pipe.stream(timeline, **options)

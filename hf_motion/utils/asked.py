@@ -67,6 +67,6 @@ def _frames(seconds: float, fps: float, most: int | None) -> int:
     if most is not None and round(seconds * fps) > most:
         raise ValueError(
             f"seconds must be at most {most / fps:g}, got {seconds:g}: the model makes motions of up to {most / fps:.1f} s; longer motions "
-            "are several clips, joined with hf_motion.join_motions."
+            'have several sentences, of diffusion models: timeline=[("a person walks", 5.0), ("a person runs", 8.0)].'
         )
     return max(1, round(seconds * fps))

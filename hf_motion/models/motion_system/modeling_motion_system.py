@@ -91,7 +91,7 @@ class MotionSystem(PreTrainedModel):
 
     def generate_motion(
         self,
-        texts: str | Sequence[str],
+        texts: str | Sequence[str] | None = None,
         num_frames: int | Sequence[int] | None = None,
         *,
         generator: torch.Generator | list[torch.Generator] | None = None,
@@ -100,7 +100,7 @@ class MotionSystem(PreTrainedModel):
         """Make one motion per text.
 
         Args:
-            texts (`str` or `list[str]`): Sentences.
+            texts (`str` or `list[str]`, *optional*): Sentences.
             num_frames (`int` or `list[int]`, *optional*): Lengths.
             generator (`torch.Generator` or list, *optional*): For reproducible results.
             **options: The pipeline's own, such as `seconds`, `seed` or `guidance_scale`; unknown ones are an error.

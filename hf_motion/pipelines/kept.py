@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
@@ -14,7 +13,7 @@ from torch.nn import functional as F
 
 from ..motion import Motion
 from ..representation import MotionFeatureExtractor
-from ..representation.rotations import quaternion_rotate
+from .spread import Spread, turn_vectors
 
 _FADE_SECONDS = 0.5
 # Frames beside a border whose poses are drawn anew between those around them: a model that disagrees with the clip jumps there.
@@ -79,14 +78,14 @@ class KeptMotion:
     def _prepare(self, fade: int) -> None:
         root = self._known[..., :1]
         bones = self._known[..., 1:] & self._known[..., self._parents]
-        self._anchored = _Spread(root & ~self._second[..., None], fade, bridge=True)
-        self._rooted = _Spread(root, fade, bridge=True)
-        self._posed = _Spread(bones, fade)
-        self._sized = _Spread(bones, fade, bridge=True)
+        self._anchored = Spread(root & ~self._second[..., None], fade, bridge=True)
+        self._rooted = Spread(root, fade, bridge=True)
+        self._posed = Spread(bones, fade)
+        self._sized = Spread(bones, fade, bridge=True)
         near = F.max_pool1d(bones.mT.float(), 2 * _HEALED_FRAMES + 1, stride=1, padding=_HEALED_FRAMES).mT > 0
-        self._healed = _Spread(bones | ~near & self._real[..., None], fade, bridge=True)
+        self._healed = Spread(bones | ~near & self._real[..., None], fade, bridge=True)
         self._mask = self._feature_mask()
-        self._faded = _Spread(self._mask, fade)
+        self._faded = Spread(self._mask, fade)
 
     def _feature_mask(self) -> Tensor:
         """(batch, frames, features) bool. Velocities and contacts of a frame depend on the next frame too."""
@@ -116,7 +115,7 @@ class KeptMotion:
         features = self.extractor.denormalize(features)
         yaw, ground = self._root(features, self._anchored)
         step = (ground[:, 1:] - ground[:, :-1]) * self._scale[:, 1:]
-        step = _turn(-yaw[:, 1:], step)
+        step = turn_vectors(-yaw[:, 1:], step)
         features[:, :-1, 0] = (yaw[:, :-1] - yaw[:, 1:]) / 2
         features[:, :-1, 1:3] = step[..., [0, 2]]
         return torch.where(self._mask, self._features, self.extractor.normalize(features))
@@ -142,10 +141,10 @@ class KeptMotion:
         made = F.normalize(local[..., 1:, :] - local[..., self._parents, :], dim=-1)
         bones = joints[..., 1:, :] - joints[..., self._parents, :]
         lengths = bones.norm(dim=-1)
-        known = _turn(-known_yaw[..., None], F.normalize(bones, dim=-1))
+        known = turn_vectors(-known_yaw[..., None], F.normalize(bones, dim=-1))
         directions = F.normalize(self._healed(made + self._posed(known - made)), dim=-1)
         lengths = self._lengths + self._sized((lengths - self._lengths)[..., None])[..., 0]
-        bones = _turn(yaw[..., None], directions) * lengths[..., None]
+        bones = turn_vectors(yaw[..., None], directions) * lengths[..., None]
         return self._attach(joints, root, bones, lengths)
 
     def motions(self, latents: Tensor, attention_mask: Tensor, texts: Sequence[str]) -> list[Motion]:
@@ -165,7 +164,7 @@ class KeptMotion:
         ]
 
     def _root(
-        self, features: Tensor, spread: _Spread, joints: Tensor | None = None, known_yaw: Tensor | None = None
+        self, features: Tensor, spread: Spread, joints: Tensor | None = None, known_yaw: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
         """Heading (batch, frames), and path (batch, frames, 3), height zero, of denormalised features, led through what is known."""
         joints = self._joints[..., 0, :] if joints is None else joints
@@ -174,7 +173,7 @@ class KeptMotion:
         yaw = yaw + spread(spread.unwrap((known_yaw - yaw)[..., None])[..., None])[..., 0, 0]
         velocity = F.pad(features[:, :-1, 1:3] / self._scale[:, 1:], (0, 0, 1, 0))
         velocity = torch.stack((velocity[..., 0], torch.zeros_like(yaw), velocity[..., 1]), dim=-1)
-        path = _turn(yaw, velocity).cumsum(1)
+        path = turn_vectors(yaw, velocity).cumsum(1)
         known = joints * joints.new_tensor((1.0, 0.0, 1.0))
         return yaw, path + spread((known - path)[..., None, :])[..., 0, :]
 
@@ -187,7 +186,7 @@ class KeptMotion:
         rows = torch.arange(len(first), device=first.device)
         turn = (yaw - self._yaw)[rows, first][:, None]
         origin = self._joints[rows, first, 0] * self._joints.new_tensor((1.0, 0.0, 1.0))
-        moved = _turn(turn[..., None], self._joints - origin[:, None, None]) + root[rows, first][:, None, None]
+        moved = turn_vectors(turn[..., None], self._joints - origin[:, None, None]) + root[rows, first][:, None, None]
         joints = torch.where(self._second[..., None, None], moved, self._joints)
         return joints, torch.where(self._second, self._yaw + turn, self._yaw)
 
@@ -285,63 +284,9 @@ def _row(edit: Edit, clips: Sequence[_Clip]) -> tuple[Tensor, ...]:
     )
 
 
-class _Spread:
-    """Carries values of known frames into the unknown ones around them, smoothly, with their slopes.
-
-    Args:
-        known (`torch.Tensor`): (batch, frames, channels) bool.
-        fade (`int`): Frames over which slopes, and without `bridge` values, run out.
-        bridge (`bool`, defaults to `False`): Values lead from one known frame to the next, and beyond the last stay.
-    """
-
-    def __init__(self, known: Tensor, fade: int, bridge: bool = False) -> None:
-        count = known.shape[1]
-        frame = torch.arange(count, device=known.device)[:, None].expand_as(known)
-        left = torch.where(known, frame, -1).cummax(1).values
-        right = torch.where(known, frame, count).flip(1).cummin(1).values.flip(1)
-        has_left, has_right = left >= 0, right < count
-        between = has_left & has_right & ~known
-        self.bridges = bool(between.any())
-        gap = torch.where(between, right - left, 2 * count)
-        window = gap.clamp_max(fade)
-        weights, index = [], []
-        for near, far, inside, has, other in ((left, left - 1, frame - left, has_left, has_right),
-                                              (right, right + 1, right - frame, has_right, has_left)):  # fmt: skip
-            near, share = near.clamp(0, count - 1), (inside / window).clamp(0, 1)
-            sloped = has & (far >= 0) & (far < count)
-            far = far.clamp(0, count - 1)
-            slope = torch.where(sloped & known.gather(1, far), window * share * (1 - share) ** 2, 0)
-            run = torch.where(other, inside / gap, 0) if bridge else share
-            value = torch.where(has, 1 - run * run * (3 - 2 * run), 0)
-            weights += [value + slope, -slope]
-            index += [near, far]
-        weights[2] = torch.where(known, 0, weights[2])
-        self._weights, self._index = weights, index
-        self._nearest = torch.where(has_left, index[0], index[2])
-
-    def __call__(self, values: Tensor) -> Tensor:
-        """(batch, frames, channels, n); values of unknown frames do not count, those of known ones come back as they are."""
-        total = torch.zeros_like(values)
-        for weight, index in zip(self._weights, self._index, strict=True):
-            total = total + weight[..., None] * values.gather(1, index[..., None].expand_as(values))
-        return total
-
-    def unwrap(self, angles: Tensor) -> Tensor:
-        """Angles (batch, frames, channels) of known frames, each within half a turn of the known one before."""
-        held = angles.gather(1, self._nearest)
-        turns = torch.round((held[:, 1:] - held[:, :-1]) / (2 * math.pi)).cumsum(1)
-        return held - 2 * math.pi * F.pad(turns, (0, 0, 1, 0))
-
-
 def _padded(values: Sequence[Tensor], frames: int) -> Tensor:
     """(batch, frames, ...), zero behind each end."""
     batch = values[0].new_zeros(len(values), frames, *values[0].shape[1:])
     for row, value in zip(batch, values, strict=True):
         row[: len(value)] = value
     return batch
-
-
-def _turn(yaw: Tensor, vectors: Tensor) -> Tensor:
-    """Turn vectors (..., 3) about the vertical axis by angles (...)."""
-    zero = torch.zeros_like(yaw)
-    return quaternion_rotate(torch.stack(((yaw / 2).cos(), zero, (yaw / 2).sin(), zero), dim=-1), vectors)

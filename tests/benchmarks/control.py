@@ -1,0 +1,213 @@
+"""Timelines, loops and controls of a diffusion checkpoint: what the seams look like, what is hit, and what it costs.
+
+    python tests/benchmarks/control.py seams [--count 50]
+    python tests/benchmarks/control.py loops [--count 24]
+    python tests/benchmarks/control.py judged [--count 48]
+    python tests/benchmarks/control.py control --dataset PARQUET_OR_FOLDER [--count 64] [--evaluator FOLDER]
+
+`--model FOLDER` takes another checkpoint than the one inside the package, `--seed` other chance. Every table is made in one run, with the
+uncontrolled or pasted motions beside it.
+
+seams: two to four training captions in a row. Peak acceleration (mean of all joints) within a quarter of a second around a border, over the
+peak inside the segments, and over the median of the peaks in stretches as long inside them.
+loops: distance of the last pose from the first, and how much mean joint speed changes over the seam.
+judged: pairs of training captions whose actions have a judge (wordings.yaml); each segment, cut out, and the same caption alone.
+control: places taken from real clips of the test split, at 1, 2, 5, 49 or all frames: mean error, motions with a frame off by more than 20
+and 50 cm, skating ratio, FID on the motions of the row against the real clips, seconds a motion.
+"""
+
+import argparse
+import time
+from itertools import cycle
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from wordings import judge_of, load_actions
+
+from hf_motion import Motion, MotionControl, load_embedded_pipeline
+from hf_motion.metrics.skating import skating_ratio
+from hf_motion.pipelines.control import compile_control
+from hf_motion.pipelines.mdm import MDMPipeline
+
+_BATCH = 16
+
+
+def captions() -> list[dict]:
+    """Actions with a training caption, those that begin and end on their feet."""
+    lying = ("flip", "cartwheel", "sit", "stands up", "stand up", "dive", "roll")
+    return [action for action in load_actions() if not any(word in action["training"] for word in lying)]
+
+
+def draw_timelines(count: int, seed: int) -> list[list[tuple[str, float]]]:
+    """Two to four captions each, of 3 to 4 seconds."""
+    draw, actions = np.random.default_rng(seed), captions()
+    texts = [action["training"] for action in actions]
+    return [
+        [(str(text), float(draw.uniform(3, 4))) for text in draw.choice(texts, draw.integers(2, 5), replace=False)] for _ in range(count)
+    ]
+
+
+def accelerations(motion: Motion) -> np.ndarray:
+    """Mean over the joints, m/s^2, (frames - 2,)."""
+    return np.linalg.norm(np.diff(motion.joints.astype(float), n=2, axis=0), axis=-1).mean(-1) * motion.fps**2
+
+
+def seam_ratios(motion: Motion, borders: list[int]) -> list[tuple[float, float]]:
+    """Peak around each border over the highest and over the median peak of stretches as long elsewhere."""
+    peaks, half = accelerations(motion), round(motion.fps / 4)
+    around = [peaks[max(border - half - 1, 0) : border + half].max() for border in borders]
+    starts = range(0, len(peaks) - 2 * half, half)
+    inside = [peaks[at : at + 2 * half].max() for at in starts if all(abs(at + half - border) > 2 * half for border in borders)]
+    return [(peak / max(inside), peak / np.median(inside)) for peak in around]
+
+
+def seams(pipe: MDMPipeline, arguments: argparse.Namespace) -> None:
+    """Borders of timelines beside those of clips that are played one after the other."""
+    fps, made = pipe.feature_extractor.fps, {"timeline": [], "pasted": []}
+    seconds = {"timeline": 0.0, "pasted": 0.0}
+    for index, timeline in enumerate(draw_timelines(arguments.count, arguments.seed)):
+        borders = np.round(np.cumsum([length for _, length in timeline])[:-1] * fps).astype(int).tolist()
+        start = time.perf_counter()
+        motion = pipe(timeline=timeline, seed=index).motions[0]
+        middle = time.perf_counter()
+        clips = pipe([text for text, _ in timeline], seconds=[length for _, length in timeline], seed=index).motions
+        seconds["timeline"] += middle - start
+        seconds["pasted"] += time.perf_counter() - middle
+        made["timeline"] += seam_ratios(motion, borders)
+        pasted = Motion.concatenate(clips)
+        made["pasted"] += seam_ratios(pasted, np.cumsum([len(clip) for clip in clips])[:-1].tolist())
+    print(f"{arguments.count} timelines, {len(made['timeline'])} borders, seed {arguments.seed}")
+    print(
+        "| made | over the peak inside, median (90 % below) | over the median inside (90 % below) | seconds a timeline |\n|---|---|---|---|"
+    )
+    for name, ratios in made.items():
+        cells = [f"{np.median(one):.2f} ({np.percentile(one, 90):.2f})" for one in zip(*ratios, strict=True)]
+        print(f"| {name} | {' | '.join(cells)} | {seconds[name] / arguments.count:.1f} |")
+
+
+def loops(pipe: MDMPipeline, arguments: argparse.Namespace) -> None:
+    """Loops of single sentences of 2 to 6 seconds."""
+    draw, rows = np.random.default_rng(arguments.seed), []
+    for index, action in zip(range(arguments.count), cycle(captions()), strict=False):
+        motion = pipe(action["training"], loop=True, seconds=float(draw.uniform(2, 6)), seed=index).motions[0]
+        twice = Motion.concatenate([motion[:-1], motion[:-1], motion[:-1]])
+        speeds = np.linalg.norm(np.diff(twice.joints, axis=0), axis=-1).mean(-1) * motion.fps
+        count = len(motion) - 1
+        played = motion.joints[-1] - motion.joints[-1, 0] * [1, 0, 1]
+        first = motion.turn(heading(motion, -1) - heading(motion, 0)).joints[0]
+        pose = np.linalg.norm(played - (first - first[0] * [1, 0, 1]), axis=-1).max()
+        jump = abs(speeds[count] - speeds[count - 1])
+        inside = np.abs(np.diff(speeds[: count - 1]))
+        rows.append((100 * pose, jump / speeds.mean(), np.percentile(inside, 90) / speeds.mean()))
+    pose, jump, inside = np.array(rows).T
+    print(f"{len(rows)} loops, seed {arguments.seed}: last pose off the first {pose.max():.2f} cm at most; speed changes over the seam by "
+          f"{np.median(jump):.1%} of its mean in the median ({np.percentile(jump, 90):.1%} 90 % below), from one frame to the next inside "
+          f"by up to {np.median(inside):.1%}.")  # fmt: skip
+
+
+def heading(motion: Motion, frame: int) -> float:
+    """Radians from +Z to where a frame faces."""
+    from hf_motion.alignment import headings
+
+    return float(headings(motion.joints[[frame]].astype(float), motion.skeleton)[0])
+
+
+def judged(pipe: MDMPipeline, arguments: argparse.Namespace) -> None:
+    """Whether the segments of timelines show what they should."""
+    draw, actions = np.random.default_rng(arguments.seed), captions()
+    fps, right = pipe.feature_extractor.fps, {"segment": [], "alone": []}
+    for index in range(arguments.count // 2):
+        pair = [actions[at] for at in draw.choice(len(actions), 2, replace=False)]
+        timeline = [(action["training"], float(action["seconds"])) for action in pair]
+        motion = pipe(timeline=timeline, seed=index).motions[0]
+        border = round(timeline[0][1] * fps)
+        alone = pipe([text for text, _ in timeline], seconds=[length for _, length in timeline], seed=index).motions
+        for action, segment, single in zip(pair, (motion[:border], motion[border:]), alone, strict=True):
+            right["segment"].append(judge_of(action)(segment))
+            right["alone"].append(judge_of(action)(single))
+    for name, verdicts in right.items():
+        print(f"{name}: {sum(verdicts)} of {len(verdicts)} judged right")
+
+
+def controls_of(clips: list[Motion], joint: str, frames: int | None, seed: int) -> list[MotionControl]:
+    """Places of a joint of real clips at so many frames, all if None; for the pelvis on the floor."""
+    draw, controls = np.random.default_rng(seed), []
+    for clip in clips:
+        at = np.arange(len(clip)) if frames is None else np.sort(draw.choice(len(clip), min(frames, len(clip)), replace=False))
+        places = clip.joints[at, clip.skeleton.joint(joint)].astype(float)
+        points = [(frame / clip.fps, *place) for frame, place in zip(at.tolist(), places.tolist(), strict=True)]
+        if joint == "pelvis":
+            controls.append(MotionControl(waypoints=[(seconds, x, z) for seconds, x, _, z in points]))
+        else:
+            controls.append(MotionControl(joints={joint: points}))
+    return controls
+
+
+def control(pipe: MDMPipeline, arguments: argparse.Namespace) -> None:
+    """Controls of real clips of the test split."""
+    from hf_motion.canonical import face_forward, start_at_origin
+    from hf_motion.checkpoints import EMBEDDED_EVALUATOR
+    from hf_motion.data.motion_text import load_motion_rows, read_row
+    from hf_motion.metrics.fid import frechet_distance
+    from hf_motion.retrieval.embedder import MotionTextEmbedder
+
+    extractor = pipe.feature_extractor
+    rows = [row for row in load_motion_rows(arguments.dataset, "test") if 40 <= row["n_frames"] <= extractor.max_frames]
+    draw = np.random.default_rng(arguments.seed)
+    rows = [rows[at] for at in draw.permutation(len(rows))[: arguments.count]]
+    recorded = [read_row(row, extractor.skeleton) for row in rows]
+    clips = [extractor.decode(features)[0] for features in extractor.encode([motion for motion, _ in recorded])]
+    clips = [start_at_origin(face_forward(clip)) for clip in clips]
+    texts = [captions[0] for _, captions in recorded]
+    embedder = MotionTextEmbedder.from_pretrained(arguments.evaluator or EMBEDDED_EVALUATOR)
+
+    def embed(motions: list[Motion]) -> np.ndarray:
+        return embedder.embed_motions(embedder.encode(motions))
+
+    real, skeleton = embed(clips), extractor.features.skeleton
+    print("| controlled | frames | error, cm | > 20 cm | > 50 cm | skating | FID | seconds a motion |\n|---|---|---|---|---|---|---|---|")
+    wanted: list[tuple[str, Any]] = [("none", None)]
+    wanted += [(joint, frames) for joint in arguments.joint for frames in (1, 2, 5, 49, None)]
+    for joint, frames in wanted:
+        controls = controls_of(clips, joint, frames, arguments.seed) if joint != "none" else None
+        made, start = [], time.perf_counter()
+        for at in range(0, len(texts), _BATCH):
+            part = slice(at, at + _BATCH)
+            generators = [torch.Generator().manual_seed(index) for index in range(at, min(at + _BATCH, len(texts)))]
+            lengths = [len(clip) for clip in clips[part]]
+            made += pipe(texts[part], lengths, generator=generators, control=controls[part] if controls else None).motions
+        taken = (time.perf_counter() - start) / len(texts)
+        cells = ["", "", ""]
+        if controls is not None:
+            errors = [compile_control(one, len(motion), extractor.fps, skeleton).errors(motion.joints)
+                      for one, motion in zip(controls, made, strict=True)]  # fmt: skip
+            mean = 100 * np.mean([error.mean() for error in errors])
+            cells = [f"{mean:.1f}", *(f"{np.mean([error.max() > limit for error in errors]):.0%}" for limit in (0.2, 0.5))]
+        skating = np.mean([skating_ratio(motion.joints, fps=motion.fps) for motion in made])
+        name = "all" if frames is None and joint != "none" else frames or ""
+        print(
+            f"| {joint} | {name} | {' | '.join(cells)} | {skating:.3f} | {frechet_distance(real, embed(made)):.2f} | {taken:.2f} |",
+            flush=True,
+        )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("table", choices=["seams", "loops", "judged", "control"])
+    parser.add_argument("--model", type=Path)
+    parser.add_argument("--count", type=int, default=48)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--dataset")
+    parser.add_argument("--evaluator")
+    parser.add_argument("--joint", action="append", help="pelvis and right_wrist by default; repeatable")
+    arguments = parser.parse_args()
+    arguments.joint = arguments.joint or ["pelvis", "right_wrist"]
+    pipe = load_embedded_pipeline() if arguments.model is None else MDMPipeline.from_pretrained(arguments.model)
+    pipe.set_progress_bar_config(disable=True)
+    {"seams": seams, "loops": loops, "judged": judged, "control": control}[arguments.table](pipe, arguments)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,140 @@
+"""Controls: what is asked of a motion, and that it is hit."""
+
+import json
+
+import numpy as np
+import pytest
+from tiny import seeded, tiny_pipeline
+
+from hf_motion import MDMPipeline, Motion, MotionControl, MotionFeatureExtractor, load_embedded_pipeline
+from hf_motion.alignment import headings
+from hf_motion.checkpoints import EMBEDDED
+from hf_motion.pipelines.control import compile_control
+from hf_motion.skeletons import HUMANML3D_22
+
+POSE = HUMANML3D_22.body_joints + np.array([0, 0.95, 0])
+
+
+def ignorant_pipeline() -> MDMPipeline:
+    """A model that knows nothing but what people look like on average: the constraint alone has to do it."""
+    pipe = tiny_pipeline()
+    known = MotionFeatureExtractor.from_pretrained(EMBEDDED / "feature_extractor")
+    pipe.feature_extractor = MotionFeatureExtractor(mean=known.mean, std=[0.1 * value for value in known.std], max_frames=40)
+    return pipe
+
+
+def compiled(frames: int = 41, **control):
+    return compile_control(MotionControl(**control), frames, 20.0, HUMANML3D_22)
+
+
+def test_paths_are_passed_at_even_speed_or_at_their_times() -> None:
+    even = compiled(path=[(0, 0), (0, 1), (1, 1)])
+    assert even.asked[:, 0].tolist() == [[True, False, True]] * 41
+    np.testing.assert_allclose(even.places[[0, 10, 20, 30, 40], 0][:, [0, 2]], [[0, 0], [0, 0.5], [0, 1], [0.5, 1], [1, 1]], atol=1e-9)
+    timed = compiled(path=[(0.5, 0, 0), (1.5, 2, 0)])
+    assert timed.asked[:, 0, 0].nonzero()[0].tolist() == list(range(10, 31))
+    np.testing.assert_allclose(timed.places[20, 0], [1, 0, 0])
+
+
+def test_points_headings_and_poses_stand_at_their_frames() -> None:
+    targets = compiled(waypoints=[(1, 2, 3)], facing=[(2, 90)], joints={"left_wrist": [(0.5, 1, 2, 3)]}, keyframes=[(1.5, POSE)])
+    assert targets.places[20, 0].tolist() == [2, 0, 3]
+    assert targets.heading[40] == pytest.approx(np.pi / 2)
+    assert targets.places[10, 20].tolist() == [1, 2, 3]
+    assert targets.asked[30].all()
+    assert targets.heading[30] == pytest.approx(0, abs=1e-9)
+    missed = np.zeros((41, 22, 3))
+    assert sorted(targets.errors(missed))[-1] == pytest.approx(np.sqrt(14))
+    assert len(targets.errors(missed)) == 24
+
+
+@pytest.mark.parametrize(
+    ("control", "message"),
+    [
+        ({}, "asks for nothing"), ({"path": [(0, 0)]}, "path has 1 points"), ({"path": [(0, 0), (0, 0)]}, "does not go anywhere"),
+        ({"path": [(1, 0, 0), (0.5, 1, 1)]}, "goes back in time"),
+        ({"waypoints": [(9, 0, 0)]}, "asks for 9 s; the motion goes from 0 to 2 s"),
+        ({"waypoints": [(-1, 0, 0)]}, "asks for -1 s"), ({"waypoints": [(1, float("nan"), 0)]}, "expected 3 finite numbers"),
+        ({"waypoints": [(1, 0, 0), (1.01, 2, 2)]}, r"second place of 'pelvis' at 1.01 s \(frame 20\)"),
+        ({"facing": [(1, 0), (1, 90)]}, "second heading at 1 s"), ({"joints": {"tail": [(0, 0, 0, 0)]}}, "no joint 'tail' .* left_wrist"),
+        ({"joints": {"head": [(0, 0, 0)]}}, "expected 4 finite numbers"), ({"keyframes": [(1, np.zeros((3, 3)))]}, r"shape \(3, 3\)"),
+        ({"keyframes": [(1, POSE * np.nan)]}, "holds NaN"), ({"keyframes": [POSE]}, "expected .seconds, pose."),
+    ],
+)  # fmt: skip
+def test_wrong_controls_name_the_item(control, message) -> None:
+    with pytest.raises(ValueError, match=message):
+        compiled(**control)
+
+
+def test_faster_than_a_person_is_said(caplog) -> None:
+    compiled(waypoints=[(0, 0, 0), (1, 0, 30)])
+    assert "sends 'pelvis' 30.0 m/s" in caplog.text
+
+
+def test_controls_are_files_too(tmp_path) -> None:
+    path = tmp_path / "a.json"
+    path.write_text(json.dumps({"waypoints": [[1, 0, 1]], "joints": {"head": [[0, 0, 1.6, 0]]}}))
+    assert MotionControl.load(path).joints == {"head": [[0, 0, 1.6, 0]]}
+    path.write_text(json.dumps({"waypoint": []}))
+    with pytest.raises(ValueError, match=r"is not a control: A control has path, waypoints, .*; got 'waypoint'"):
+        MotionControl.load(path)
+    path.write_text("[1")
+    with pytest.raises(ValueError, match=r"a.json' is not a control"):
+        MotionControl.load(path)
+    with pytest.raises(FileNotFoundError, match="No control"):
+        MotionControl.load(tmp_path / "none.json")
+
+
+CONTROLS = [
+    MotionControl(path=[(1, 0), (1, 2), (3, 2)]),
+    MotionControl(waypoints=[(1.0, 0.5, 1), (1.9, -1, 2)]),
+    MotionControl(path=[(0, 0), (0, 1)], facing=[(0, 90), (1.9, 90)]),
+    MotionControl(keyframes=[(1.0, POSE + np.array([1, 0, 1]))]),
+    MotionControl(joints={"right_wrist": [(1.0, -0.4, 1.4, 0.3)], "left_ankle": [(1.5, 0.2, 0.3, 0.2)]}),
+    MotionControl(joints={"head": [(1.0, 0.3, 1.2, 0.5)], "left_wrist": [(1.9, 3, 1.0, 3)]}),
+]
+
+
+@pytest.mark.parametrize("number", range(len(CONTROLS)))
+def test_what_is_asked_is_hit(number) -> None:
+    pipe, control = ignorant_pipeline(), CONTROLS[number]
+    motion = pipe("a person walks", 40, control=control, generator=seeded()).motions[0]
+    targets = compile_control(control, 40, 20.0, HUMANML3D_22)
+    errors = targets.errors(motion.joints)
+    assert errors.max() < (0.05 if number > 2 else 0.005), errors
+    facing = np.flatnonzero(targets.turned)
+    if number == 2:
+        found = headings(motion.joints[facing].astype(float), HUMANML3D_22)
+        assert np.abs(np.angle(np.exp(1j * (found - targets.heading[facing])))).max() < 1.0
+
+
+def test_neighbours_in_a_batch_do_not_matter() -> None:
+    pipe = ignorant_pipeline()
+    alone = pipe("a person walks", 30, control=CONTROLS[0], generator=[seeded()]).motions[0]
+    both = pipe(["a person walks", "a person runs"], [30, 40], control=[CONTROLS[0], CONTROLS[4]], generator=[seeded(), seeded()]).motions
+    np.testing.assert_allclose(alone.joints, both[0].joints, atol=1e-4)
+    with pytest.raises(ValueError, match="list of 1 for 2 prompts"):
+        pipe(["a", "b"], 30, control=CONTROLS[:1])
+    with pytest.raises(ValueError, match="leave it out with control="):
+        pipe("a", control=CONTROLS[0], motion=Motion(np.zeros((30, 22, 3))))
+    with pytest.raises(ValueError, match="must be a MotionControl"):
+        pipe("a", control={"path": []})
+
+
+def test_without_a_sentence_and_over_a_timeline() -> None:
+    pipe = tiny_pipeline()
+    motion = pipe(num_frames=30, control=CONTROLS[0], generator=seeded()).motions[0]
+    assert motion.text is None
+    motion = pipe(timeline="a person walks: 2; a person runs: 2", control=CONTROLS[0], generator=seeded()).motions[0]
+    assert compile_control(CONTROLS[0], 80, 20.0, HUMANML3D_22).errors(motion.joints).max() < 0.005
+
+
+def test_a_real_walk_follows_a_path_and_faces_along_it() -> None:
+    pipe = load_embedded_pipeline()
+    pipe.set_progress_bar_config(disable=True)
+    angle = np.linspace(0, np.pi / 2, 12)
+    control = MotionControl(path=np.stack((2 * (1 - np.cos(angle)), 2 * np.sin(angle)), axis=-1).tolist())
+    motion = pipe("a person walks forward", seconds=4, control=control, seed=0).motions[0]
+    assert compile_control(control, 80, 20.0, HUMANML3D_22).errors(motion.joints).mean() < 0.025
+    facing = headings(motion.joints[[10, -10]].astype(float), HUMANML3D_22)
+    assert facing[1] - facing[0] == pytest.approx(np.pi / 2 * 60 / 79, abs=0.5)
