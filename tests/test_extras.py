@@ -7,6 +7,7 @@ import tomllib
 from collections.abc import Callable
 from pathlib import Path
 
+import datasets  # noqa: F401  (it imports pyarrow, which a test hides)
 import pytest
 
 from hf_motion import Motion, metrics
@@ -19,7 +20,7 @@ from hf_motion.utils.extras import EXTRAS, require
 
 ROOT = Path(__file__).parents[1]
 PARQUET = str(ROOT / "tests/fixtures/clips.parquet")
-DISTRIBUTIONS = {"PIL": "pillow", "rouge_score": "rouge-score", "yaml": "pyyaml"}
+DISTRIBUTIONS = {"PIL": "pillow", "pxr": "usd-core", "rouge_score": "rouge-score", "yaml": "pyyaml"}
 
 
 def hide(monkeypatch: pytest.MonkeyPatch, package: str) -> None:

@@ -142,8 +142,8 @@ def test_bytes_take_the_options_of_files(tmp_path: Path) -> None:
     with open(tmp_path / "a.bin", "wb") as file:
         standing(3).save(file, format="csv", rig="cmu")
     assert (tmp_path / "a.bin").read_bytes().startswith(b"time,Hips_x")
-    with pytest.raises(ValueError, match=r"Unknown format 'fbx'.*bvh, npz"):
-        standing().to_bytes("fbx")
+    with pytest.raises(ValueError, match=r"Unknown format 'docx'.*bvh, npz"):
+        standing().to_bytes("docx")
     with pytest.raises(ValueError, match=r"pass format=, one of bvh, npz"):
         standing().save(io.BytesIO())
     for target in (io.StringIO(), 3):

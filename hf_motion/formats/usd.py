@@ -21,6 +21,10 @@ from .solved import SolvedMotion, solve
 SUFFIXES = (".usd", ".usda", ".usdc", ".usdz")
 
 
+def _pxr(*names: str) -> list[Any]:
+    return [require(f"pxr.{name}", "Writing USD files") for name in names]
+
+
 def write_usd(
     motion: Motion,
     path: str | os.PathLike,
@@ -72,7 +76,7 @@ def write_usd(
 
 
 def _stage(stage: Any, motion: Motion) -> None:
-    from pxr import UsdGeom, UsdSkel
+    UsdGeom, UsdSkel = _pxr("UsdGeom", "UsdSkel")
 
     UsdGeom.SetStageUpAxis(stage, UsdGeom.Tokens.y)
     UsdGeom.SetStageMetersPerUnit(stage, 1.0)
@@ -88,7 +92,7 @@ def _stage(stage: Any, motion: Motion) -> None:
 
 def _skeleton(stage: Any, solved: SolvedMotion, place: np.ndarray) -> None:
     """The skeleton, resting where `place` says, and its animation."""
-    from pxr import Gf, UsdSkel, Vt
+    Gf, UsdSkel, Vt = _pxr("Gf", "UsdSkel", "Vt")
 
     paths = joint_paths(solved.skeleton)
     rest = np.where(np.arange(len(place))[:, None] > 0, solved.rest, place[:1])
@@ -130,7 +134,7 @@ def joint_paths(skeleton: Skeleton) -> list[str]:
 
 def _body(stage: Any, body: Body, kept: list[int]) -> None:
     """One mesh per colour, each of the vertices that it has."""
-    from pxr import Gf, Sdf, UsdGeom, UsdShade, UsdSkel, Vt
+    Gf, Sdf, UsdGeom, UsdShade, UsdSkel, Vt = _pxr("Gf", "Sdf", "UsdGeom", "UsdShade", "UsdSkel", "Vt")
 
     for side, name, colour in MATERIALS:
         if side not in body.triangles:
@@ -162,7 +166,7 @@ def _body(stage: Any, body: Body, kept: list[int]) -> None:
 
 
 def _package(stage: Any, path: Path) -> None:
-    from pxr import Sdf, UsdUtils
+    Sdf, UsdUtils = _pxr("Sdf", "UsdUtils")
 
     with tempfile.TemporaryDirectory(prefix="hf_motion-usd-") as folder:
         content = Path(folder) / "motion.usdc"
