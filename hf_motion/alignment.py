@@ -12,6 +12,7 @@ from functools import cached_property
 import numpy as np
 
 from .motion import Motion, check_fps
+from .pose import resized_offsets
 from .skeletons import Skeleton
 
 MAX_SECONDS = 120.0
@@ -233,7 +234,8 @@ def on_body_of(motion: Motion, body: Motion) -> Motion:
     result[:, 0] = joints[:, 0] * size
     for place, (parent, child) in enumerate(motion.skeleton.bones):
         result[:, child] = result[:, parent] + offsets[:, place] * ratios[place]
-    return replace(motion, joints=result)
+    rest = motion.rest_offsets if motion.rest_offsets is None else resized_offsets(motion.rest_offsets, joints, result, motion.skeleton)
+    return replace(motion, joints=result, rest_offsets=rest)
 
 
 def _warp(poses: np.ndarray, wanted: np.ndarray, fps: float) -> tuple[np.ndarray, float]:

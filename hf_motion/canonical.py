@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from .motion import Motion
+from .pose import resized_offsets
 from .representation import HumanML3DRepresentation
 from .skeletons import Skeleton, get_skeleton
 
@@ -91,5 +92,6 @@ def uniform_skeleton(motion: Motion, target: str | Skeleton | Motion = "humanml3
     if lengths is None:
         raise ValueError(f"Skeleton {skeleton.name!r} has no bone lengths. Pass a motion of the body that you want as `target`.")
     representation = HumanML3DRepresentation(replace(skeleton, rest_lengths=lengths))
-    joints = representation.retarget(torch.from_numpy(motion.joints).double())
-    return replace(motion, joints=joints, skeleton=skeleton)
+    joints = representation.retarget(torch.from_numpy(motion.joints).double()).numpy()
+    offsets = motion.rest_offsets if motion.rest_offsets is None else resized_offsets(motion.rest_offsets, motion.joints, joints, skeleton)
+    return replace(motion, joints=joints, skeleton=skeleton, rest_offsets=offsets)

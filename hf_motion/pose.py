@@ -127,6 +127,24 @@ def offsets_between(world: np.ndarray, joints: np.ndarray, skeleton: Skeleton) -
     return mean if np.abs(offsets - mean).max() < FITS / 20 else offsets
 
 
+def resized_offsets(rest_offsets: np.ndarray, before: np.ndarray, after: np.ndarray, skeleton: Skeleton) -> np.ndarray:
+    """Rest offsets of a body whose bones got other lengths and kept their directions.
+
+    Args:
+        rest_offsets (`numpy.ndarray`): (joints, 3) or (frames, joints, 3).
+        before (`numpy.ndarray`): Joints that they belong to, (frames, joints, 3).
+        after (`numpy.ndarray`): The joints now, of the same shape.
+        skeleton (`Skeleton`): The hierarchy.
+
+    Returns:
+        `numpy.ndarray`: In the shape of `rest_offsets`.
+    """
+    parents = [max(parent, 0) for parent in skeleton.parents]
+    was, now = (np.linalg.norm(joints - joints[:, parents], axis=-1) for joints in (before, after))
+    ratios = np.where(was > _SIZE, now / np.maximum(was, _SIZE), 1.0)
+    return rest_offsets * (ratios.mean(axis=0) if rest_offsets.ndim == 2 else ratios)[..., None]
+
+
 def checked_rotations(rotations: Any, rest_offsets: Any, joints: np.ndarray, skeleton: Skeleton) -> tuple[Fitted, np.ndarray] | None:
     """Rotations and offsets of a motion as `Motion` keeps them, or None where the joints have moved away from them since.
 

@@ -11,6 +11,8 @@ from test_amass import amass, body_model
 from test_export_glb import Glb
 
 from hf_motion import Motion, Skeleton
+from hf_motion.alignment import on_body_of
+from hf_motion.canonical import uniform_skeleton
 from hf_motion.data.motion_text import mirror_motion
 from hf_motion.formats import read_motion, take_motion
 from hf_motion.pose import local_rotations, multiply, place_joints, world_rotations
@@ -188,6 +190,15 @@ def test_cut_resampled_turned_mirrored_joined():
     taller = Motion(motion.joints * 1.1, fps=30, rotations=motion.rotations, rest_offsets=motion.rest_offsets * 1.1)
     assert Motion.concatenate([motion, taller]).rest_offsets.ndim == 3
     assert Motion.concatenate([motion, Motion(motion.joints, fps=30)]).rotations is None
+
+
+def test_other_bone_lengths_keep_them():
+    motion = read_motion(FIXTURES / "bandai_wave.bvh")
+    for changed in (uniform_skeleton(motion), on_body_of(motion, turning())):
+        assert np.abs(changed.joints - motion.joints).max() > 0.01
+        placed = place_joints(changed.rotations, changed.joints[:, 0], changed.rest_offsets, changed.skeleton)
+        np.testing.assert_allclose(placed, changed.joints, atol=1e-3)
+        np.testing.assert_array_equal(changed.rotations, motion.rotations)
 
 
 def test_joints_that_change_drop_them():

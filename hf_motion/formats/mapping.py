@@ -77,6 +77,8 @@ def _t_pose(
 def _stands(pose: np.ndarray, skeleton: Skeleton) -> bool:
     """Whether a pose is one that a person rests in: upright on straight legs, feet ahead, arms not through the body."""
     at = dict(zip(skeleton.joint_names, pose, strict=True))
+    if not {"head", "neck", "pelvis"} <= set(at):
+        return False
     legs = [(at[f"{side}_hip"], at[f"{side}_knee"], at[f"{side}_ankle"], at[f"{side}_foot"]) for side in ("left", "right")]
     up = _unit(at["head"] - (legs[0][2] + legs[1][2]) / 2)
     across = _unit(at["left_hip"] - at["right_hip"])
