@@ -19,6 +19,7 @@ FITS = 0.001
 """Metres by which rotations may miss the joints that they belong to."""
 
 _UNIT = 1e-3  # by which the length of a unit quaternion may be off before that is said
+_ROUNDING = 1e-5
 _SIZE = 1e-6  # below which a quaternion is no rotation at all
 
 
@@ -181,7 +182,7 @@ def checked_rotations(rotations: Any, rest_offsets: Any, joints: np.ndarray, ske
     off = int((np.abs(sizes - 1) > _UNIT).sum())
     if off:
         logger.warning("%d of %d rotations are not of unit length and are scaled to it.", off, sizes.size)
-    quaternions = quaternions / sizes
+    quaternions = np.where(np.abs(sizes - 1) > _ROUNDING, quaternions / sizes, quaternions)  # a second time nothing changes
     misses = np.linalg.norm(place_joints(quaternions, joints[:, 0], offsets, skeleton) - joints, axis=-1)
     if misses.max() > FITS:
         if fitted:
