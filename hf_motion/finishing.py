@@ -16,6 +16,9 @@ _USD = (".usd", ".usda", ".usdc", ".usdz")
 NAMED = (".bvh", ".glb", ".csv", ".json", ".fbx", *_USD)
 """Formats that have names of joints."""
 
+CARRIED = (".bvh", ".glb", ".fbx", *_USD)
+"""Formats whose skeleton may hang on a root joint."""
+
 
 @dataclass(frozen=True)
 class Finish:
@@ -27,6 +30,7 @@ class Finish:
         contact_cleanup (`bool`, defaults to `False`): Hold feet still while they touch the floor.
         in_place (`bool`, defaults to `False`): Keep the root above where it starts.
         units (`str`, *optional*): Unit of .bvh files, `"cm"` or `"m"`.
+        root_motion (`bool`, defaults to `False`): Hang skeletons on a joint on the floor that carries their travel.
     """
 
     rig: str | None = None
@@ -34,6 +38,7 @@ class Finish:
     contact_cleanup: bool = False
     in_place: bool = False
     units: str | None = None
+    root_motion: bool = False
 
     def check(self, suffixes: Sequence[str]) -> None:
         """Refuse what cannot be done, before anything is made or read.
@@ -53,6 +58,10 @@ class Finish:
             )
         if self.units is not None and ".bvh" not in suffixes:
             raise ValueError(f"--units is the unit of .bvh files, which do not say theirs, not of {', '.join(suffixes)}; leave it out.")
+        if self.root_motion and not set(suffixes) <= set(CARRIED):
+            raise ValueError(f"--root-motion adds a joint to {', '.join(CARRIED)} files, not to {', '.join(suffixes)}; leave it out.")
+        if self.root_motion and self.in_place:
+            raise ValueError("--in-place drops the travel, --root-motion keeps it in a joint of its own; choose one.")
         if self.fps is not None:
             check_fps(self.fps)
         if ".fbx" in suffixes:
@@ -73,7 +82,8 @@ class Finish:
         """What the writer of that file is told."""
         suffix = path.suffix.lower()
         rig = {"rig": self.rig} if self.rig and suffix in NAMED else {}
-        return rig | ({"units": self.units} if self.units and suffix == ".bvh" else {})
+        units = {"units": self.units} if self.units and suffix == ".bvh" else {}
+        return rig | units | ({"root_motion": True} if self.root_motion else {})
 
     def unit_note(self, paths: Sequence[Path]) -> str | None:
         """What to say once about the unit of written files; None where they say it themselves."""

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from .app import app, user_errors
-from .generate import ContactCleanup, Format, Fps, InPlace, Rig, Units
+from .generate import ContactCleanup, Format, Fps, InPlace, Rig, RootMotion, Units
 
 if TYPE_CHECKING:
     from ..finishing import Finish
@@ -55,6 +55,7 @@ def convert(
     contact_cleanup: ContactCleanup = False,
     in_place: InPlace = False,
     units: Units = None,
+    root_motion: RootMotion = False,
     mapping: Annotated[Path | None, typer.Option(help="JSON file that says which joints are which, for unknown rigs.")] = None,
     text: Annotated[list[str] | None, typer.Option(help="Caption; repeat it for several files, in their order.")] = None,
     recorded_bones: Annotated[
@@ -90,7 +91,7 @@ def convert(
     with user_errors():
         from ..finishing import Finish
 
-        finish = Finish(rig=rig, contact_cleanup=contact_cleanup, in_place=in_place, units=units and units.value)
+        finish = Finish(rig=rig, contact_cleanup=contact_cleanup, in_place=in_place, units=units and units.value, root_motion=root_motion)
         wishes = _Wishes(
             finish, fps, layout and layout.value, mapping, list(text or ()), recorded_bones, keep_proportions, skeleton, reading,
             list(face or ()), face_fps, face_offset,

@@ -20,6 +20,7 @@ from .generate import (
     Model,
     Precision,
     Rig,
+    RootMotion,
     Seed,
     Steps,
     Units,
@@ -61,6 +62,7 @@ def edit(
     contact_cleanup: ContactCleanup = False,
     in_place: InPlace = False,
     units: Units = None,
+    root_motion: RootMotion = False,
     device: Device = None,
     dtype: Precision = DType.float32,
 ) -> None:
@@ -79,7 +81,7 @@ def edit(
                 join=list(join or ()), transition_seconds=transition, seconds=seconds, model=model, outputs=output or ["outputs"],
                 formats=[item.value for item in formats or ()], seed=seed, guidance_scale=guidance_scale,
                 num_inference_steps=num_inference_steps, batch_size=batch_size, device=device, dtype=dtype.value,
-                finish=Finish(rig, fps, contact_cleanup, in_place, units and units.value),
+                finish=Finish(rig, fps, contact_cleanup, in_place, units and units.value, root_motion),
             )
         )  # fmt: skip
     for path in written:

@@ -64,6 +64,7 @@ ContactCleanup = Annotated[bool, typer.Option("--contact-cleanup", help="Hold fe
 Units = Annotated[
     BvhUnits | None, typer.Option(help="Unit of .bvh files, which do not say theirs: cm for Maya and Unreal (the default), m for Blender.")
 ]
+RootMotion = Annotated[bool, typer.Option("--root-motion", help="Keep the travel in a root joint on the floor, where engines take it.")]
 InPlace = Annotated[bool, typer.Option("--in-place", help="Keep the character above where it starts, as on a treadmill.")]
 
 
@@ -106,6 +107,7 @@ def generate(
         Path | None, typer.Option(help="JSON file with paths, headings, poses and places of joints to hit; prompts may then be left out.")
     ] = None,
     units: Units = None,
+    root_motion: RootMotion = False,
     device: Device = None,
     dtype: Precision = DType.float32,
     list_actions: Annotated[bool, typer.Option("--list-actions", help="Show the actions that the checkpoint knows, and end.")] = False,
@@ -127,7 +129,8 @@ def generate(
                 formats=[item.value for item in formats or ()], seconds=seconds, num_frames=num_frames, seed=seed,
                 guidance_scale=guidance_scale, num_inference_steps=num_inference_steps, num_samples=num_samples,
                 batch_size=batch_size, device=device, dtype=dtype.value, timeline=timeline, split=split, loop=loop, control=control,
-                own_cleanup=contact_cleanup is not False, finish=Finish(rig, fps, contact_cleanup is True, in_place, units and units.value),
+                own_cleanup=contact_cleanup is not False,
+                finish=Finish(rig, fps, contact_cleanup is True, in_place, units and units.value, root_motion),
             )
         )  # fmt: skip
     for path in written:

@@ -29,7 +29,9 @@ _IMPORTED = 30.0
 _Y_UP = np.array([[1.0, 0, 0, 0], [0, 0, 1, 0], [0, -1, 0, 0], [0, 0, 0, 1]])
 
 
-def write_fbx(motion: Motion, path: str | os.PathLike, *, rig: str | None = None, keep_proportions: bool = False) -> Path:
+def write_fbx(
+    motion: Motion, path: str | os.PathLike, *, rig: str | None = None, keep_proportions: bool = False, root_motion: bool = False
+) -> Path:
     """Write a motion as an FBX file: an animated armature with the simple body of `write_glb`, exported by Blender.
 
     | what | chosen | since |
@@ -45,6 +47,7 @@ def write_fbx(motion: Motion, path: str | os.PathLike, *, rig: str | None = None
         path (`str` or `os.PathLike`): File to write; missing folders are made. It appears whole or not at all.
         rig (`str`, *optional*): Joint names of a rig of `hf_motion.formats.WRITTEN_RIGS`, as in `write_glb`.
         keep_proportions (`bool`, defaults to `False`): As in `write_bvh`.
+        root_motion (`bool`, defaults to `False`): As in `write_bvh`.
 
     Returns:
         `pathlib.Path`: The written file, FBX 7.4, binary.
@@ -57,7 +60,7 @@ def write_fbx(motion: Motion, path: str | os.PathLike, *, rig: str | None = None
     with tempfile.TemporaryDirectory(prefix="hf_motion-fbx-") as folder:
         source, target = Path(folder) / "motion.glb", Path(folder) / "motion.fbx"
         # Blender's glTF importer puts keys on whole frames at whole rates only; the true rate is set after it.
-        write_glb(replace(motion, fps=_IMPORTED), source, rig=rig, keep_proportions=keep_proportions)
+        write_glb(replace(motion, fps=_IMPORTED), source, rig=rig, keep_proportions=keep_proportions, root_motion=root_motion)
         name = motion.text or "motion"
         rates = {"imported": _IMPORTED, "fps": motion.fps}
         run_blender({"do": "write_fbx", "source": str(source), "target": str(target), "frames": len(motion), "name": name, **rates})

@@ -26,6 +26,7 @@ def write_glb(
     rig: str | None = None,
     tolerance: float | str | None = "auto",
     keep_proportions: bool = False,
+    root_motion: bool = False,
 ) -> Path:
     """Write a motion as a binary glTF file: an animated skeleton with a simple skinned body.
 
@@ -42,6 +43,7 @@ def write_glb(
         tolerance (`float` or `str`, *optional*, defaults to `"auto"`): As in `write_bvh`: in metres, how far rotations alone may
             miss before a joint is also moved; None never moves any but the root. `"auto"` is None, or 0.01 with `keep_proportions`.
         keep_proportions (`bool`, defaults to `False`): As in `write_bvh`.
+        root_motion (`bool`, defaults to `False`): As in `write_bvh`.
 
     Returns:
         `pathlib.Path`: The written file.
@@ -59,7 +61,7 @@ def write_glb(
     >>> write_glb(Motion(joints), pathlib.Path(tempfile.mkdtemp()) / "noise.glb").read_bytes()[:4]
     b'glTF'
     """
-    solved = solve(motion, rig, tolerance, keep_proportions=keep_proportions)
+    solved = solve(motion, rig, tolerance, keep_proportions=keep_proportions, root_motion=root_motion)
     place = rest_positions(solved)
     kept = [index for index, joint in enumerate(solved.source) if joint >= 0]
     body = build_body(motion, place[kept], solved.moving[kept])

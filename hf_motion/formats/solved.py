@@ -52,6 +52,7 @@ def solve(
     tolerance: float | str | None = "auto",
     constant_bones: bool = True,
     keep_proportions: bool = False,
+    root_motion: bool = False,
 ) -> SolvedMotion:
     """Bones of one length each and the rotations that put the joints where they are: the motion's own, or solved ones.
 
@@ -65,6 +66,7 @@ def solve(
         tolerance (`float` or `str`, *optional*, defaults to `"auto"`): See `write_bvh`.
         constant_bones (`bool`, defaults to `True`): See `write_bvh`.
         keep_proportions (`bool`, defaults to `False`): See `write_bvh`.
+        root_motion (`bool`, defaults to `False`): See `write_bvh`.
 
     Returns:
         `SolvedMotion`: The animation.
@@ -94,7 +96,28 @@ def solve(
     rest = np.where(moving[:, None], translations.mean(axis=0), translations[0])
     rest[0] = 0
     translations[:, 0] = root
-    return SolvedMotion(skeleton, source, rotations, translations, rest, moving)
+    solved = SolvedMotion(skeleton, source, rotations, translations, rest, moving)
+    return _under_root(solved) if root_motion else solved
+
+
+def _under_root(solved: SolvedMotion) -> SolvedMotion:
+    """The same hanging on a joint of its own that stands on the floor below it, and carries the travel."""
+    below, frames = solved.skeleton, len(solved.rotations)
+    name = "root" if "root" not in below.joint_names else "root_motion"
+    skeleton = Skeleton(f"{below.name}-{name}", (name, *below.joint_names), (-1, *(parent + 1 for parent in below.parents)))
+    still, way = np.zeros((frames, 1, 4)), solved.translations[:, :1] * [1, 0, 1]
+    still[..., 0] = 1
+    translations = np.concatenate((way, solved.translations), axis=1)
+    translations[:, 1] -= way[:, 0]
+    rest = np.concatenate((np.zeros((1, 3)), translations[:, 1].mean(axis=0, keepdims=True), solved.rest[1:]))
+    return SolvedMotion(
+        skeleton,
+        [-1, *solved.source],
+        np.concatenate((still, solved.rotations), axis=1),
+        translations,
+        rest,
+        np.append(True, solved.moving),
+    )
 
 
 def _recorded(motion: Motion, tolerance: float | None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -32,6 +32,7 @@ def write_usd(
     rig: str | None = None,
     tolerance: float | str | None = "auto",
     keep_proportions: bool = False,
+    root_motion: bool = False,
 ) -> Path:
     """Write a motion as a USD file: a `UsdSkel` skeleton with its animation, and the simple body of `write_glb` bound to it.
 
@@ -46,6 +47,7 @@ def write_usd(
         rig (`str`, *optional*): Joint names of a rig of `hf_motion.formats.WRITTEN_RIGS`, as in `write_glb`.
         tolerance (`float` or `str`, *optional*, defaults to `"auto"`): As in `write_glb`.
         keep_proportions (`bool`, defaults to `False`): As in `write_bvh`.
+        root_motion (`bool`, defaults to `False`): As in `write_bvh`.
 
     Returns:
         `pathlib.Path`: The written file.
@@ -59,7 +61,7 @@ def write_usd(
     if suffix not in SUFFIXES:
         raise ValueError(f"A USD file is one of {', '.join(SUFFIXES)}, got {str(path)!r}.")
     usd = require("pxr.Usd", "Writing USD files")
-    solved = solve(motion, rig, tolerance, keep_proportions=keep_proportions)
+    solved = solve(motion, rig, tolerance, keep_proportions=keep_proportions, root_motion=root_motion)
     place = rest_positions(solved)
     kept = [index for index, joint in enumerate(solved.source) if joint >= 0]
     body = build_body(motion, place[kept], solved.moving[kept])

@@ -33,6 +33,7 @@ def write_bvh(
     tolerance: float | str | None = "auto",
     constant_bones: bool = True,
     keep_proportions: bool = False,
+    root_motion: bool = False,
 ) -> Path:
     """Write a motion as a BVH file.
 
@@ -66,6 +67,8 @@ def write_bvh(
             archives and round trips, not for retargeting.
         keep_proportions (`bool`, defaults to `False`): Let joints that rotations alone would place more than 1 cm off move besides, by
             position channels: for recordings whose spine slides over the pelvis, or whose body changes.
+        root_motion (`bool`, defaults to `False`): Hang the skeleton on a joint `root` on the floor, which carries its travel: engines move
+            the character by it ("root motion"), or leave it out and play in place.
 
     Returns:
         `pathlib.Path`: The written file.
@@ -89,7 +92,7 @@ def write_bvh(
     scale = _file_units(units, scale)
     euler_order, up_axis = _checked_options(euler_order, up_axis)
     _check_names(motion.skeleton)
-    solved = solve(motion, rig, tolerance, constant_bones, keep_proportions)
+    solved = solve(motion, rig, tolerance, constant_bones, keep_proportions, root_motion)
     skeleton, moving = solved.skeleton, solved.moving
     positions, rest = solved.translations * scale, solved.rest * scale
     matrices = quaternion_to_matrix(torch.from_numpy(solved.rotations)).numpy()
