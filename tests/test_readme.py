@@ -14,8 +14,8 @@ ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
 
 
-def blocks(language: str) -> list[str]:
-    return re.findall(rf"```{language}\n(.*?)```", README, flags=re.DOTALL)
+def blocks(language: str, text: str = README) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", text, flags=re.DOTALL)
 
 
 def test_python_blocks_run_in_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> None:
@@ -28,6 +28,21 @@ def test_python_blocks_run_in_order(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert {path.suffix for path in tmp_path.iterdir()} == {".bvh", ".html", ".png"}
     assert [len(motion) for motion in namespace["motions"]] == [60, 120]
     assert namespace["joints"].shape == (79, 22, 3)
+
+
+def test_the_page_about_control_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    page = ROOT / "hf_motion" / "pipelines" / "README.md"
+    first, *others = blocks("python", page.read_text())
+    namespace: dict = {}
+    exec(compile(first, page.name, "exec"), namespace)
+    namespace["pipe"].register_to_config(num_inference_steps=2)  # what is made does not matter here
+    for block in others:
+        exec(compile(block, page.name, "exec"), namespace)
+    assert (tmp_path / "walk_cycle.bvh").is_file()
+    assert len(namespace["motion"]) == 100
+    for target in re.findall(r"\]\(([^)#]+)\)", page.read_text()):
+        assert (page.parent / target).exists(), target
 
 
 def help_of(words: list[str]) -> str:
