@@ -370,11 +370,11 @@ class MDMPipeline(MotionDiffusionPipeline):
             return constraint.motions(latents, plan.mask, plan.prompts)
         if constraint is not None:
             motions = constraint.motions(latents, plan.prompts)
-        elif plan.loops:
+            return [constraint.cleaned(motion, index) for index, motion in enumerate(motions)] if clean else motions
+        if plan.loops:
             return [close_loop(self.feature_extractor, row[:length], text, clean)
                     for row, length, text in zip(latents, plan.lengths, plan.prompts, strict=True)]  # fmt: skip
-        else:
-            motions = self.feature_extractor.decode(latents, plan.mask, plan.prompts)
+        motions = self.feature_extractor.decode(latents, plan.mask, plan.prompts)
         return [lock_feet(settle_on_floor(made)) for made in motions] if clean else motions
 
 

@@ -9,6 +9,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from ..cleanup import lock_feet
+from ..floor import settle_on_floor
 from ..motion import Motion
 from ..representation import MotionFeatureExtractor
 from ..representation.fixed_bones import fixed_bones
@@ -137,6 +139,14 @@ class Steering:
             Motion(clip[:length], fps=self.extractor.fps, skeleton=self.extractor.skeleton, text=text)
             for clip, length, text in zip(joints, self._lengths, texts, strict=True)
         ]
+
+    def cleaned(self, motion: Motion, index: int) -> Motion:
+        """A motion of `motions` settled on the floor and with its feet held still, as far as nothing is asked of heights and of feet."""
+        asked = self._asked[index].any(0)
+        if not bool(asked[:, 1].any()):
+            motion = settle_on_floor(motion)
+        feet = [joint for joint, name in enumerate(self._names) if name.endswith(("_ankle", "_foot", "_heel"))]
+        return motion if bool(asked[feet].any()) else lock_feet(motion)
 
     def _on_body(self, joints: Tensor) -> Tensor:
         skeleton = self.extractor.features.skeleton
