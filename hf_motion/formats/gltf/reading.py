@@ -46,7 +46,7 @@ def read_gltf(path: str | os.PathLike, *, source_fps: float | None = None) -> Mo
     >>> from hf_motion.formats.gltf import read_gltf
     >>> path = Motion(np.random.default_rng(0).random((8, 22, 3)), fps=30).save(pathlib.Path(tempfile.mkdtemp()) / "noise.glb")
     >>> read_gltf(path)
-    Motion(8 frames at 30 fps, 0.27 s, humanml3d-22)
+    Motion(8 frames at 30 fps, 0.27 s, humanml3d-22, with rotations)
     """
     path = Path(path)
     if not path.is_file():
