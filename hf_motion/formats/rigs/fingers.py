@@ -74,7 +74,8 @@ def recognise_fingers(joint_names: Sequence[str]) -> dict[str, int]:
 
     Example:
     >>> from hf_motion.formats.rigs.fingers import recognise_fingers
-    >>> recognise_fingers(["mixamorig:Hips", *(f"mixamorig:LeftHandIndex{number}" for number in (1, 2, 3, 4)), "mixamorig:LeftHandThumb1"])
+    >>> names = [f"mixamorig:LeftHandIndex{number}" for number in (1, 2, 3, 4)]
+    >>> recognise_fingers(["mixamorig:Hips", *names, "mixamorig:LeftHandThumb1"])
     {'left_index1': 1, 'left_index2': 2, 'left_index3': 3}
     """
     index = _index(joint_names)
