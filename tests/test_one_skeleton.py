@@ -103,4 +103,5 @@ def test_convert_keeps_proportions_if_asked(tmp_path):
     source = CLIPS[0].save(tmp_path / "a.npz")
     run(source, tmp_path / "b.bvh", "--keep-proportions")
     run(source, tmp_path / "c.glb", "--keep-proportions")
-    assert "--keep-proportions is for .bvh, .glb, .fbx, .usd, .usda, .usdc, .usdz files, not for .csv" in run(source, tmp_path / "d.csv", "--keep-proportions", code=1)
+    said = run(source, tmp_path / "d.csv", "--keep-proportions", code=1)
+    assert "--keep-proportions is for .bvh, .glb, .fbx, .usd, .usda, .usdc, .usdz files, not for .csv" in said
