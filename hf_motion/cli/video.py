@@ -1,10 +1,10 @@
-"""`hf-motion video pose`."""
+"""`hf-motion video pose`, `index` and `search`."""
 
 from __future__ import annotations
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -71,3 +71,91 @@ def pose(
     )
     for path in written:
         typer.echo(path)
+
+
+@video_app.command("index")
+def build_index(
+    videos: Annotated[Path, typer.Argument(help="Folder of videos; those in folders below it too.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the index; run again to go on where it stopped.")],
+    model: Annotated[str, typer.Option(help="Folder or Hub repository of a GeminiMVR.")],
+    shard_size: Annotated[int, typer.Option(min=1, help="Videos that are finished together.")] = 256,
+    process_index: Annotated[int, typer.Option(min=0, help="Which of several processes this is.")] = 0,
+    num_processes: Annotated[int, typer.Option(min=1, help="How many there are; start each yourself.")] = 1,
+    device: Device = None,
+) -> None:
+    """Make an index of the videos in a folder, to be searched by sentences."""
+    from ..retrieval.video_building import GeminiMVREmbedder, build_video_index, find_videos
+    from ..utils.device import choose_device
+
+    with user_errors():
+        if process_index >= num_processes:
+            raise ValueError(f"--process-index {process_index} must be below --num-processes {num_processes}.")
+        rows = find_videos(videos)
+        embedder = GeminiMVREmbedder.from_pretrained(model, choose_device(device))
+        report = build_video_index(
+            rows, embedder, output, shard_size=shard_size, process_index=process_index, num_processes=num_processes
+        )  # fmt: skip
+    for skip in report.skipped[:10]:
+        typer.secho(f"  left out: {skip['id']}: {skip['reason']}", err=True)
+    if report.index is None:
+        typer.echo("This process is done; the one that finishes last writes the index.")
+        return
+    typer.echo(f"{len(report.index)} videos, {len(report.skipped)} left out (skipped.jsonl)", err=True)
+    typer.echo(output)
+
+
+@video_app.command()
+def search(
+    index: Annotated[str, typer.Argument(help="Folder or Hub repository of an index.")],
+    texts: Annotated[list[str], typer.Argument(help="What to look for.")],
+    model: Annotated[str, typer.Option(help="The GeminiMVR that the index was made with.")],
+    k: Annotated[int, typer.Option("-k", min=1, help="Videos for each sentence.")] = 5,
+    sheet: Annotated[Path | None, typer.Option(help="Show what was found on one page, .png.")] = None,
+    device: Device = None,
+) -> None:
+    """Find videos of an index that show what sentences tell."""
+    from ..retrieval.video_building import GeminiMVREmbedder
+    from ..retrieval.video_index import VideoIndex
+    from ..utils.device import choose_device
+
+    with user_errors():
+        if sheet is not None and sheet.suffix.lower() != ".png":
+            raise ValueError(f"{str(sheet)!r} must end in .png.")
+        opened = VideoIndex.from_pretrained(index)
+        embedder = GeminiMVREmbedder.from_pretrained(model, choose_device(device))
+        opened.check_embedder(embedder)
+        found = opened.search(embedder.embed_texts(texts), k)
+        for text, hits in zip(texts, found, strict=True):
+            typer.echo(text)
+            for hit in hits:
+                typer.echo(f"  {hit.score:8.3f}  {hit.about['path'] or hit.about['id']}")
+        if sheet is not None:
+            _save_hits(texts, found, embedder.processor, sheet)
+            typer.echo(sheet)
+
+
+def _save_hits(texts: list[str], found: list[Any], processor: Any, sheet: Path) -> None:
+    """A row for each sentence: the middle frame of each video with its skeleton."""
+    import numpy as np
+
+    from ..video import read_frames, read_keypoints
+    from ..video.sheet import save_cells, skeleton_cell
+
+    pages = []
+    for text, hits in zip(texts, found, strict=True):
+        cells = []
+        for hit in hits:
+            try:
+                frames = read_frames(hit.about["path"], processor.num_frames, processor.sampling).frames
+                points = read_keypoints(hit.about["path"], processor.detector, processor.num_frames, processor.sampling).points
+            except (OSError, TypeError, ValueError) as error:
+                typer.secho(f"  not shown: {hit.about['id']}: {error}", err=True)
+                continue
+            shown = int(np.argmin(abs(np.flatnonzero(points[..., 2].max(axis=1) > 0) - len(points) / 2)))
+            frame = int(np.flatnonzero(points[..., 2].max(axis=1) > 0)[shown])
+            cells.append(skeleton_cell(frames[frame], points[frame], f"{hit.score:.2f} {hit.about['id']}", 240))
+        if cells:
+            pages.append((text, cells))
+    if not pages:
+        raise ValueError("None of the videos found can be shown: their files are not where the index was made.")
+    save_cells(pages, sheet, 6)
