@@ -64,9 +64,9 @@ class VideoCodes:
             raise ValueError(f"Codes need a width that is divisible by 4, got {width}. Search without codes.")
         codes = faiss.index_factory(width, f"PQ{books}x4fs", faiss.METRIC_INNER_PRODUCT)
         generator = np.random.default_rng(seed)
-        codes.train(_joined(index, np.sort(generator.permutation(len(index))[:_TRAIN])))
+        codes.train(index.joined(np.sort(generator.permutation(len(index))[:_TRAIN])))
         for begin in range(0, len(index), _TRAIN):
-            codes.add(_joined(index, np.arange(begin, min(begin + _TRAIN, len(index)))))
+            codes.add(index.joined(np.arange(begin, min(begin + _TRAIN, len(index)))))
         made = cls(index, codes, candidates)
         index.about["recall"] = {"at": 10, "candidates": candidates, "share": made.measure(generator)}
         if index.folder is not None:
@@ -109,16 +109,7 @@ class VideoCodes:
         results = []
         for query, found in zip(queries, candidates, strict=True):
             rows = np.sort(found[found >= 0])
-            scores = _joined(self.index, rows) @ query
+            scores = self.index.joined(rows) @ query
             best = np.lexsort((rows, -scores))[:k]
             results.append(self.index.hits(rows[best], scores[best]))
         return results
-
-
-def _joined(index: VideoIndex, rows: np.ndarray) -> np.ndarray:
-    """Entries with their scales in them, whose inner product with a query is its score, (n, width) float32."""
-    vectors, at = index.rows(rows).astype(np.float32), 0
-    for part, width in enumerate(index.about["parts"]):
-        vectors[:, at : at + width] *= index.scales[rows, part, None]
-        at += width
-    return vectors

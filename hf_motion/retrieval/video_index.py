@@ -19,6 +19,7 @@ from ..utils.files import atomic_path, check_writable, write_json
 _VERSION = 1
 _ROWS = 1 << 17
 _CHUNK = 1 << 14
+_SPARE = 256
 ABOUT, TABLE = "index.json", "metadata.parquet"
 
 
@@ -129,7 +130,7 @@ class VideoIndex:
         vectors = []
         for file in files:
             with reading(file, "embeddings of an index"):
-                vectors.append(np.load(file, mmap_mode="r", allow_pickle=False))
+                vectors.append(np.load(file, mmap_mode="c", allow_pickle=False))
         with reading(folder, "a whole index"):
             return cls(vectors, table, about, folder)
 
@@ -204,7 +205,9 @@ class VideoIndex:
         return result
 
     def search(self, queries: np.ndarray, k: int = 10, keep: np.ndarray | None = None) -> list[list[Hit]]:
-        """The best entries for each query, exactly.
+        """The best entries for each query.
+
+        Products of float16 find `k` + 256 candidates, float32 decides among them: all of a small index.
 
         Args:
             queries (`numpy.ndarray`): (n, width), of this index's embedder: see `VideoEmbedder.embed_texts` and `embed_items`.
@@ -218,14 +221,9 @@ class VideoIndex:
             ValueError: If the index is empty or no entry counts, the queries have another width or are not finite, or `k` is not positive.
         """
         queries = self._check_queries(queries, k, keep)
-        if keep is None:
-            scores = self._scores(queries)
-        else:
-            scores = np.full((len(queries), len(self)), -np.inf, np.float32)
-            chosen = np.flatnonzero(keep)
-            scores[:, chosen] = self._scores(queries, chosen)
-        count = min(k, len(self) if keep is None else int(keep.sum()))
-        return [self._hits(row, count) for row in scores]
+        chosen = None if keep is None else np.flatnonzero(keep)
+        rough = self._scores(queries, chosen)
+        return [self._best(query, row, k, chosen) for query, row in zip(queries, rough, strict=True)]
 
     def _check_queries(self, queries: np.ndarray, k: int, keep: np.ndarray | None) -> np.ndarray:
         queries, width = np.asarray(queries, np.float32), sum(self.about["parts"])
@@ -238,17 +236,19 @@ class VideoIndex:
         return queries
 
     def _scores(self, queries: np.ndarray, chosen: np.ndarray | None = None) -> np.ndarray:
-        """(queries, entries) float32. Chunks are small enough to stay in the processor's cache while they become float32."""
+        """(queries, entries) float32, of float16 products."""
         total = len(self) if chosen is None else len(chosen)
-        scores = np.zeros((len(queries), total), np.float32)
+        widths = self.about["parts"]
+        # A query for each part, zero elsewhere: products of whole rows are faster than of parts of rows.
+        apart = torch.zeros(len(widths), *queries.shape, dtype=torch.half)
+        for part, span in enumerate(torch.arange(queries.shape[1]).split(widths)):
+            apart[part][:, span] = torch.from_numpy(queries)[:, span].half()
+        scores = np.empty((len(queries), total), np.float32)
         scales = self.scales if chosen is None else self.scales[chosen]
         for begin, block in self._chunks(chosen):
-            chunk = torch.from_numpy(block).float()
-            at = 0
-            for part, width in enumerate(self.about["parts"]):
-                products = (chunk[:, at : at + width] @ torch.from_numpy(queries[:, at : at + width]).T).numpy().T
-                scores[:, begin : begin + len(block)] += products * scales[begin : begin + len(block), part]
-                at += width
+            products = (torch.from_numpy(block) @ apart.flatten(0, 1).T).float().unflatten(1, apart.shape[:2])
+            here = slice(begin, begin + len(block))
+            scores[:, here] = torch.einsum("rpq,rp->qr", products, torch.from_numpy(scales[here])).numpy()
         return scores
 
     def _chunks(self, chosen: np.ndarray | None) -> Any:
@@ -259,16 +259,24 @@ class VideoIndex:
         begin = 0
         for block in self.vectors:
             for start in range(0, len(block), _CHUNK):
-                part = block[start : start + _CHUNK]
-                yield begin + start, part if part.flags.writeable else np.array(part)
+                yield begin + start, block[start : start + _CHUNK]
             begin += len(block)
 
-    def _hits(self, scores: np.ndarray, count: int) -> list[Hit]:
-        best = np.argpartition(-scores, count - 1)[:count]
-        # What ties with the last of them may stand before it.
-        best = np.flatnonzero(scores >= scores[best].min())
-        best = best[np.lexsort((best, -scores[best]))][:count]
-        return self.hits(best, scores[best])
+    def _best(self, query: np.ndarray, rough: np.ndarray, k: int, chosen: np.ndarray | None) -> list[Hit]:
+        count = min(k + _SPARE, len(rough))
+        rows = np.sort(np.argpartition(-rough, count - 1)[:count])
+        rows = rows if chosen is None else chosen[rows]
+        scores = self.joined(rows) @ query
+        best = np.lexsort((rows, -scores))[:k]
+        return self.hits(rows[best], scores[best])
+
+    def joined(self, rows: np.ndarray) -> np.ndarray:
+        """Entries with their scales in them, whose inner product with a query is its score, (n, width) float32."""
+        vectors, at = self.rows(rows).astype(np.float32), 0
+        for part, width in enumerate(self.about["parts"]):
+            vectors[:, at : at + width] *= self.scales[rows, part, None]
+            at += width
+        return vectors
 
     def hits(self, rows: np.ndarray, scores: np.ndarray) -> list[Hit]:
         """Entries with what the table says of them."""

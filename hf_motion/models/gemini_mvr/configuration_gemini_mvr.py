@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from transformers.configuration_utils import PreTrainedConfig
-from transformers.models.auto.configuration_auto import AutoConfig
 
 from ..checked import CheckedConfig
 
@@ -51,7 +50,7 @@ class GeminiMVRConfig(CheckedConfig):
     """
 
     model_type = "gemini-mvr"
-    sub_configs = {"text_config": AutoConfig, "object_config": AutoConfig}
+    sub_configs = {"text_config": PreTrainedConfig, "object_config": PreTrainedConfig}
 
     def __init__(
         self,
@@ -132,6 +131,9 @@ def check_stage(stage: str, has_action: bool, has_objects: bool) -> str:
 
 
 def _sub_config(value: PreTrainedConfig | dict[str, Any] | None, model_type: str) -> PreTrainedConfig:
+    # Here rather than above, since this module is imported in order to be put into that very registry.
+    from transformers.models.auto.configuration_auto import AutoConfig
+
     if isinstance(value, PreTrainedConfig):
         return value
     if value is None:
