@@ -17,6 +17,9 @@ _PUBLIC = {
     "AdaQFExtractorsConfig": "models.adaqf_extractors.configuration_adaqf_extractors",
     "AdaQFPipeline": "pipelines.adaqf",
     "Face": "face",
+    "GeminiMVR": "models.gemini_mvr.modeling_gemini_mvr",
+    "GeminiMVRConfig": "models.gemini_mvr.configuration_gemini_mvr",
+    "GeminiMVRProcessor": "models.gemini_mvr.processing_gemini_mvr",
     "HumanML3DRepresentation": "representation",
     "MDMDenoiser": "models.mdm",
     "MDMPipeline": "pipelines.mdm",
@@ -62,6 +65,9 @@ if TYPE_CHECKING:
     from .formats.read import read_motion as read_motion
     from .models.adaqf_extractors.configuration_adaqf_extractors import AdaQFExtractorsConfig as AdaQFExtractorsConfig
     from .models.adaqf_extractors.modeling_adaqf_extractors import AdaQFExtractors as AdaQFExtractors
+    from .models.gemini_mvr.configuration_gemini_mvr import GeminiMVRConfig as GeminiMVRConfig
+    from .models.gemini_mvr.modeling_gemini_mvr import GeminiMVR as GeminiMVR
+    from .models.gemini_mvr.processing_gemini_mvr import GeminiMVRProcessor as GeminiMVRProcessor
     from .models.mdm import MDMDenoiser as MDMDenoiser
     from .models.momask.configuration_momask import MoMaskConfig as MoMaskConfig
     from .models.momask.modeling_momask import MoMask as MoMask

@@ -115,7 +115,7 @@ def test_frozen_text_is_encoded_once(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("bert", CAPTIONS, {}), "model_type must be one of 't2m-evaluator', 'tmr', 'adaqf-extractors', got 'bert'"),
+        (("bert", CAPTIONS, {}), "model_type must be one of 't2m-evaluator', 'tmr', 'adaqf-extractors', 'gemini-mvr', got 'bert'"),
         (("tmr", CAPTIONS, {}, MotionFeatureExtractor(), None, None, "vectors"), "glove is for models that read words"),
         (("t2m-evaluator", CAPTIONS, {}, MotionFeatureExtractor(), None, "bert"), "text_model is for 'tmr'"),
     ],

@@ -1,7 +1,10 @@
-"""Train a retrieval model (T2MEvaluator, TMR or AdaQF's extractors) on captioned motion.
+"""Train a retrieval model (T2MEvaluator, TMR, AdaQF's extractors or Gemini-MVR's action level) on captioned motion.
 
     python training/train_retrieval.py --config training/configs/tmr_small.yaml --dataset org/my-motions --output_dir runs/tmr
     accelerate launch --config_file training/accelerate/gpu_multi.yaml training/train_retrieval.py --config training/configs/tmr.yaml ...
+    python training/train_retrieval.py --config training/configs/gemini_mvr_small.yaml --dataset org/my-motions --output_dir runs/mvr
+
+Gemini-MVR finds videos: it learns from motions that random cameras film, 17 keypoints a frame.
 
 Every option of the YAML file can be given on the command line too. Run the same command again to go on from the last checkpoint.
 Contrastive losses see the captions of one process: with several, raise the batch size per device rather than count on the sum.
@@ -16,6 +19,7 @@ from typing import Any
 from transformers import set_seed
 
 from hf_motion import MotionFeatureExtractor
+from hf_motion.data.keypoint_text import KeypointTextDataset
 from hf_motion.data.motion_text import MotionTextDataset, load_motion_rows
 from hf_motion.hub.training_card import TrainingRecord
 from hf_motion.trainers.new_retrieval import load_retrieval_model, new_retrieval_model
@@ -38,7 +42,7 @@ class ScriptArguments:
     max_frames: int = field(default=196, metadata={"help": "Longer clips are cut at random."})
     strict: bool = field(default=True, metadata={"help": "Stop at an unreadable row rather than skip and count it."})
     model: str | None = field(default=None, metadata={"help": "Go on from this checkpoint rather than from random weights."})
-    model_type: str = field(default="tmr", metadata={"help": "Of a new model: t2m-evaluator, tmr or adaqf-extractors."})
+    model_type: str = field(default="tmr", metadata={"help": "Of a new model: t2m-evaluator, tmr, adaqf-extractors or gemini-mvr."})
     model_options: dict[str, Any] | str | None = field(default=None, metadata={"help": "Options of a new model's configuration."})
     text_model: dict[str, Any] | str | None = field(
         default=None, metadata={"help": "For tmr: a pretrained text encoder, or options of a small one to train from scratch."}
@@ -56,7 +60,9 @@ def main(script: ScriptArguments, args: RetrievalTrainingArguments) -> None:
     reading = {"min_frames": script.min_frames, "strict": script.strict, "show_progress": not args.disable_tqdm}
     loaded = load_retrieval_model(script.model) if script.model else None
     extractor = loaded[2] if loaded else MotionFeatureExtractor(max_frames=script.max_frames)
-    dataset = MotionTextDataset(rows, extractor, script.mirror, **reading)
+    filmed = (loaded[0].config.model_type if loaded else script.model_type) == "gemini-mvr"
+    dataset_class = KeypointTextDataset if filmed else MotionTextDataset
+    dataset = dataset_class(rows, extractor, script.mirror, **reading)
     if loaded is None:
         dataset.fit_statistics()
         captions = [text for texts in dataset.captions for text in texts]
@@ -64,7 +70,7 @@ def main(script: ScriptArguments, args: RetrievalTrainingArguments) -> None:
         model, tokenizer = new_retrieval_model(script.model_type, captions, dataset.tags, extractor, options, text_model, script.glove)
     else:
         model, tokenizer, _ = loaded
-    eval_dataset = MotionTextDataset(eval_rows, extractor, **reading) if eval_rows is not None else None
+    eval_dataset = dataset_class(eval_rows, extractor, **reading) if eval_rows is not None else None
     trainer = RetrievalTrainer(model, args, dataset, tokenizer, eval_dataset)
     if trainer.is_world_process_zero():
         size = sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)

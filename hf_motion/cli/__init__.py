@@ -13,6 +13,7 @@ from . import evaluate as evaluate
 from . import generate as generate
 from . import prefer as prefer
 from . import tokens as tokens
+from . import video as video
 from .app import app
 
 

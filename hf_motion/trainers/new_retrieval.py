@@ -15,7 +15,7 @@ from ..retrieval.embedder import checkpoint_folder
 from ..utils.options import check_options
 from .new_pipeline import train_clip_tokenizer
 
-MODEL_TYPES = ("t2m-evaluator", "tmr", "adaqf-extractors")
+MODEL_TYPES = ("t2m-evaluator", "tmr", "adaqf-extractors", "gemini-mvr")
 
 
 def load_retrieval_model(name: str | os.PathLike) -> tuple[PreTrainedModel, PreTrainedTokenizerBase, MotionFeatureExtractor]:
@@ -37,13 +37,14 @@ def new_retrieval_model(
     """Build a retrieval model to train, and its tokenizer.
 
     Args:
-        model_type (`str`): `"t2m-evaluator"`, `"tmr"` or `"adaqf-extractors"`.
+        model_type (`str`): `"t2m-evaluator"`, `"tmr"`, `"adaqf-extractors"` or `"gemini-mvr"`, its action level.
         captions (`Iterable[str]`): Training captions; a new tokenizer learns its vocabulary from them.
         tags (`Mapping[str, str]`): The `word/POS` form of captions that have one.
         feature_extractor (`MotionFeatureExtractor`): With the training set's statistics.
         options (`dict`, *optional*): Of the model's configuration; widths that follow from the data are filled in.
         text_model (`str` or `dict`, *optional*): For `"tmr"`: a pretrained text encoder (folder or repository), which stays frozen unless
-            the options say otherwise, or the options of a small BERT to train from scratch (`vocab_size` included).
+            the options say otherwise, or the options of a small BERT to train from scratch (`vocab_size` included). For `"gemini-mvr"`:
+            the latter.
         glove (`str`, *optional*): For the others: folder with the published word vectors, see `WordPosTokenizer.from_glove_folder`. Without
             it words are learned from the captions.
 
@@ -55,6 +56,8 @@ def new_retrieval_model(
     """
     if model_type not in MODEL_TYPES:
         raise ValueError(f"model_type must be one of {', '.join(map(repr, MODEL_TYPES))}, got {model_type!r}.")
+    if model_type == "gemini-mvr":
+        return _new_gemini_mvr(captions, options or {}, text_model)
     options = {"num_features": feature_extractor.dim, **(options or {})}
     if model_type == "tmr":
         if glove is not None:
@@ -73,11 +76,28 @@ def _new_tmr(
     check_options(options, TMRConfig, "model_options")
     if isinstance(text_model, str):
         return TMR.from_text_model(text_model, **options), AutoTokenizer.from_pretrained(text_model)
+    text_config, tokenizer = _small_bert(captions, text_model)
+    return TMR(TMRConfig(text_config=text_config, **{"freeze_text_model": False, **options})), tokenizer
+
+
+def _new_gemini_mvr(
+    captions: Iterable[str], options: dict[str, Any], text_model: str | dict[str, Any] | None
+) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    from ..models.gemini_mvr.modeling_gemini_mvr import GeminiMVR, GeminiMVRConfig
+
+    check_options(options, GeminiMVRConfig, "model_options")
+    if isinstance(text_model, str):
+        raise ValueError(f"A new 'gemini-mvr' learns its text tower from the captions, got text_model={text_model!r}. Give its options.")
+    text_config, tokenizer = _small_bert(captions, text_model)
+    return GeminiMVR(GeminiMVRConfig(text_config=text_config, **options)), tokenizer
+
+
+def _small_bert(captions: Iterable[str], text_model: dict[str, Any] | None) -> tuple[dict[str, Any], PreTrainedTokenizerBase]:
+    """Configuration of a small text model that is trained from scratch, and a tokenizer of the captions."""
     settings = {"model_type": "bert", "hidden_size": 128, "num_hidden_layers": 1, "num_attention_heads": 4, **(text_model or {})}
     tokenizer = train_clip_tokenizer(captions, settings.pop("vocab_size", 900))
     settings = {"intermediate_size": 4 * settings["hidden_size"], "max_position_embeddings": 77, **settings}
-    text_config = {**settings, "vocab_size": len(tokenizer), "pad_token_id": tokenizer.pad_token_id}
-    return TMR(TMRConfig(text_config=text_config, **{"freeze_text_model": False, **options})), tokenizer
+    return {**settings, "vocab_size": len(tokenizer), "pad_token_id": tokenizer.pad_token_id}, tokenizer
 
 
 def _new_word_model(

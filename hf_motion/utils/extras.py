@@ -10,6 +10,7 @@ EXTRAS = {
     "av": "render",
     "datasets": "train",
     "evaluate": "eval",
+    "faiss": "index",
     "nltk": "eval",
     "pxr": "usd",
     "pyarrow": "train",
