@@ -295,7 +295,7 @@ def _node_clip(scene: NodeClip) -> _Clip:
     in_place = frozenset(name for name, at in zip(scene.joint_names, lengths, strict=True) if at <= _IN_PLACE * lengths.max())
     return _Clip(
         scene.skeleton, scene.animation, scene.fps, scene.frames, units=1.0, up="y", text=scene.text, in_place=in_place,
-        notes=scene.notes, doubtful=True,
+        notes=scene.notes, doubtful=True, face=scene.face,
     )  # fmt: skip
 
 
