@@ -15,6 +15,7 @@ from .cmu import CmuSource
 from .composite import CompositeSource
 from .files import FilesSource
 from .grab import GrabSource
+from .hands import HandsSource
 from .humanml3d import HumanML3DSource
 from .motion_x import MotionXSource
 from .rows import ParquetSource
@@ -30,6 +31,7 @@ SOURCES: dict[str, type[MotionSource]] = {
     "motion-x": MotionXSource,
     "beat": BeatSource,
     "grab": GrabSource,
+    "hands": HandsSource,
     "amass": AmassSource,
     "files": FilesSource,
 }
