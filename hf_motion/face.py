@@ -299,6 +299,22 @@ def known_names(names: Sequence[str], kind: str | None = None) -> tuple[tuple[st
     return found, fitting[0]
 
 
+def recognised_names(names: Sequence[str], kind: str) -> dict[int, str]:
+    """Which of some names are coefficients of a kind, place to known name; of two for one coefficient the first.
+
+    Example:
+    >>> from hf_motion.face import recognised_names
+    >>> recognised_names(["Basis", "JawOpen", "browDown_L"], "arkit-52")
+    {1: 'jawOpen', 2: 'browDownLeft'}
+    """
+    spelled = {_plain(name): name for name in FACE_SETS[_known_kind(kind)]}
+    places: dict[str, int] = {}
+    for place, name in enumerate(names):
+        if _plain(name) in spelled:
+            places.setdefault(spelled[_plain(name)], place)
+    return {place: name for name, place in places.items()}
+
+
 def _known_kind(kind: str) -> str:
     if kind != OWN and kind not in FACE_SETS:
         raise ValueError(f"Unknown kind of face {kind!r}. Use one of {', '.join(FACE_SETS)}, or names and kind='own'.")

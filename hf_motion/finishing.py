@@ -98,5 +98,7 @@ def _cleaned(motion: Motion) -> tuple[Motion, str]:
 
     cleaned = lock_feet(motion)
     slides = [100 * foot_slide(part, like=motion) for part in (motion, cleaned)]
-    ratios = [100 * skating_ratio(part.joints, fps=motion.fps) if len(motion) > 1 else 0.0 for part in (motion, cleaned)]
+    ratios = [
+        100 * skating_ratio(part.joints, fps=motion.fps, skeleton=motion.skeleton) if len(motion) > 1 else 0.0 for part in (motion, cleaned)
+    ]
     return cleaned, f"feet in contact slide {slides[0]:.1f} -> {slides[1]:.1f} cm/s, skating ratio {ratios[0]:.1f} -> {ratios[1]:.1f} %"

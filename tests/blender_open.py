@@ -12,7 +12,10 @@ IMPORTERS = {
 
 
 def open_file(job):
-    """Joints at some times (seconds from the first key) in our axes; the scene's rate, the action's first and last frame, scales."""
+    """Joints and shape keys at some times (seconds from the first key); the scene's rate, the action's first and last frame, scales.
+
+    Joints are in our axes.
+    """
     import bpy
 
     bpy.ops.wm.read_factory_settings(use_empty=True)
@@ -24,17 +27,19 @@ def open_file(job):
     ranges = [tuple(holder.animation_data.action.frame_range) for holder in holders]
     first, last = min(one for one, _ in ranges), max(other for _, other in ranges)
     rate = scene.render.fps / scene.render.fps_base
-    joints = []
+    joints, keys = [], []
+    shaped = next((item.data.shape_keys for item in scene.objects if item.type == "MESH" and item.data.shape_keys), None)
     for at in job["times"]:
         frame = first + at * (job.get("rate") or rate)
         scene.frame_set(math.floor(frame + 1e-4), subframe=max(0.0, frame - math.floor(frame + 1e-4)))
         bones = {bone.name: armature.matrix_world @ bone.head for bone in armature.pose.bones} if armature else {}
         places = bones or {item.name: item.matrix_world.translation for item in scene.objects}
         joints.append({name: (place[0], place[2], -place[1]) for name, place in places.items()})
+        keys.append({key.name: key.value for key in shaped.key_blocks if key != shaped.reference_key} if shaped else {})
     if job.get("picture"):
         draw(job["picture"], armature)
     return {
-        "joints": joints, "rate": rate, "first": first, "last": last, "range": [scene.frame_start, scene.frame_end],
+        "joints": joints, "keys": keys, "rate": rate, "first": first, "last": last, "range": [scene.frame_start, scene.frame_end],
         "scale": list(armature.scale) if armature else None, "bones": len(armature.data.bones) if armature else 0,
         "meshes": sum(item.type == "MESH" for item in scene.objects), "height": armature.dimensions[2] if armature else None,
     }  # fmt: skip

@@ -7,14 +7,17 @@ files with the settings that Blender's import dialogs have at first.
 import os
 import stat
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from test_face import talking
 
 from hf_motion import Motion
 from hf_motion.formats import blender, read_fbx, read_motion, write_bvh
 from hf_motion.formats.blender import BlenderError, find_blender, run_blender
+from hf_motion.hands import with_hands, wrist_joints
 
 OPEN = Path(__file__).parent / "blender_open.py"
 WAVE = Path(__file__).parent / "fixtures" / "bandai_wave.bvh"
@@ -169,6 +172,46 @@ def test_vrma_opens_in_blender(real, tmp_path):
     found = opened(path, wave())
     assert misses(found, path) < 1e-3
     assert (found["last"] - found["first"]) / found["rate"] == pytest.approx(39 / 30, abs=1e-4)
+
+
+def fingers() -> Motion:
+    """The wave with hands that close more and more."""
+    motion = with_hands(wave())
+    joints = motion.joints.copy()
+    for wrist, hand in zip(wrist_joints(motion.skeleton), ("left_hand", "right_hand"), strict=True):
+        bones = motion.skeleton.groups[hand]
+        closing = np.linspace(1, 0.8, len(joints))[:, None, None]
+        joints[:, bones] = joints[:, [wrist]] + closing * (joints[:, bones] - joints[:, [wrist]])
+    return Motion(joints, fps=motion.fps, skeleton=motion.skeleton, text=motion.text)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["a.glb", "a.fbx", "a.bvh", "a.vrma"])
+def test_fingers_open_in_blender(real, tmp_path, name):
+    motion = fingers()
+    path = motion.save(tmp_path / name, **({"units": "m"} if name == "a.bvh" else {}))
+    found = opened(path, motion, rate=30 if name == "a.bvh" else None)
+    ours = path if name in ("a.bvh", "a.vrma") else motion.save(tmp_path / "ours.glb")
+    assert misses(found, ours) < 1e-3
+    assert found["bones"] == (0 if name == "a.vrma" else 52)
+    if name == "a.fbx":
+        back = read_motion(path, skeleton="smplx-52")
+        np.testing.assert_allclose(back.joints, Motion.load(ours).joints, atol=1e-3)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["arkit-52", "flame-53"])
+def test_a_face_opens_in_blender(real, tmp_path, kind):
+    motion = wave()
+    face = talking(len(motion), kind)
+    path = replace(motion, face=face).save(tmp_path / "a.glb")
+    found = opened(path, motion)
+    assert misses(found, path) < 1e-3
+    assert found["meshes"] >= 2
+    for frame, keys in zip(FRAMES, found["keys"], strict=True):
+        assert set(keys) == set(face.names)
+        # Blender shows no more of a shape key than its slider has, -10 to 10 at most.
+        np.testing.assert_allclose([keys[name] for name in face.names], face.coefficients[frame], atol=1e-5)
 
 
 @pytest.mark.slow

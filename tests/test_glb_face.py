@@ -5,10 +5,12 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from gltf_files import person
 from test_export_glb import Glb, report, validator
 from test_face import talking
 
 from hf_motion import Face, Motion, Skeleton
+from hf_motion.formats import read_motion
 from hf_motion.rendering.head import plain_head
 from hf_motion.skeletons import HUMANML3D_22
 
@@ -53,6 +55,47 @@ def test_a_face_is_written_with_all_its_coefficients(tmp_path, kind) -> None:
     assert -0.15 < opening[:, 1].min() < -0.02
     joints = glb.accessor(mesh["primitives"][0]["attributes"]["JOINTS_0"])
     assert {glb.names[joint] for joint in joints[:, 0]} == {"head"}
+
+
+@pytest.mark.parametrize("kind", ["arkit-52", "livelink-61", "flame-53", "flame-50"])
+def test_a_face_comes_back(tmp_path, kind, caplog) -> None:
+    motion = standing(talking(20, kind))
+    path = motion.save(tmp_path / "a.glb")
+    for back in (Motion.load(path), read_motion(path)):
+        assert (back.face.names, back.face.kind) == (motion.face.names, kind)
+        np.testing.assert_allclose(back.face.coefficients, motion.face.coefficients, atol=1e-5)
+    slow = read_motion(path, fps=10)
+    np.testing.assert_allclose(slow.face.coefficients, motion.face.coefficients[::2], atol=1e-5)
+    assert not caplog.text
+    again = Motion.load(motion[3:9].save(tmp_path / "b.glb"))
+    np.testing.assert_allclose(again.face.coefficients, motion.face.coefficients[3:9], atol=1e-5)
+
+
+def test_faces_of_others(tmp_path, caplog) -> None:
+    """Names in other spellings, on cubic curves, beside targets that are no coefficients; or none that is known."""
+    file = person(frames=4)
+    face = file.node("Face", mesh=0)
+    names = ["JawOpen", "Blush", "browDown_L", "jawOpen"]
+    file.document["meshes"] = [{"primitives": [{"attributes": {}, "targets": [{}] * 4}], "extras": {"targetNames": names}}]
+    values = np.arange(16.0).reshape(4, 4) / 16
+    tangents = np.zeros_like(values)
+    file.animate(face, "weights", np.arange(4) / 30, np.stack((tangents, values, tangents), axis=1).reshape(-1), between="CUBICSPLINE")
+    with caplog.at_level(logging.WARNING, "hf_motion"):
+        found = read_motion(file.glb(tmp_path / "a.glb")).face
+    assert (found.names, found.kind) == (("jawOpen", "browDownLeft"), "arkit-52")
+    np.testing.assert_allclose(found.coefficients, values[:, [0, 2]], atol=1e-6)
+    assert "2 of 4 morph targets have no names of arkit-52 or repeat" in caplog.text
+    file.document["meshes"][0]["extras"] = {"targetNames": ["a", "b", "c", "d"]}
+    found = read_motion(file.glb(tmp_path / "a.glb")).face
+    assert (found.names, found.kind) == (("a", "b", "c", "d"), "own")
+    file.document["meshes"][0]["extras"] = {}
+    with caplog.at_level(logging.WARNING, "hf_motion"):
+        assert read_motion(file.glb(tmp_path / "a.glb")).face is None
+    assert "4 morph targets that are animated have no names" in caplog.text
+    file.document["meshes"][0]["primitives"][0]["targets"].pop()
+    file.document["meshes"][0]["extras"] = {"targetNames": names[:3]}
+    with pytest.raises(ValueError, match=r"a\.glb.*weights of 3 morph targets have 4 keys and 48 values"):
+        read_motion(file.glb(tmp_path / "a.glb"))
 
 
 def test_triangles_look_outwards(tmp_path) -> None:

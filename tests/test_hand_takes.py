@@ -9,15 +9,19 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.spatial.transform import Rotation
 from typer.testing import CliRunner
 
 from hf_motion import Motion
 from hf_motion.cli import app
+from hf_motion.data.build import BuildSettings, build_dataset
 from hf_motion.data.check import check_dataset
+from hf_motion.data.check_hands import measure_hands
 from hf_motion.data.composite import attach_hands, take_of_clip, takes_of_split
 from hf_motion.data.motion_text import load_motion_rows, read_row
-from hf_motion.formats.hand_takes import HandTake, find_hand_takes, read_hand_take
-from hf_motion.hands import finger_bends
+from hf_motion.data.sources import SourceOptions
+from hf_motion.formats.hand_takes import SIDES, HandTake, find_hand_takes, read_hand_take
+from hf_motion.hands import finger_bends, with_hands
 from hf_motion.skeletons import SMPLX_52
 
 FIXTURES = Path(__file__).parent / "fixtures"
@@ -194,3 +198,40 @@ def test_a_composite_is_built_marked_and_checked(tmp_path: Path) -> None:
     bare = CliRunner().invoke(app, [*arguments[:4], str(tmp_path / "other"), "--hands", str(FIXTURES / "cases")])
     assert bare.exit_code != 0
     assert "no leftHand.bvh" in bare.output
+
+
+def test_a_forearm_that_turns_fast_is_no_finger_that_jumps() -> None:
+    joints = with_hands(CLIPS[0]).joints[:20].astype(float)
+    calm = measure_hands(joints, 30, SMPLX_52)
+    turned = joints.copy()
+    for side in SIDES:
+        hand, wrist = list(SMPLX_52.groups[f"{side}_hand"]), joints[:, [SMPLX_52.joint(f"{side}_wrist")]]
+        turns = Rotation.from_rotvec(np.outer(np.arange(20), [0, 0, 3.0])).as_matrix()
+        turned[:, hand] = wrist + (joints[:, hand] - wrist) @ turns.swapaxes(-1, -2)
+    assert np.linalg.norm(np.diff(turned[:, 25] - turned[:, 20], axis=0), axis=-1).max() * 30 > 4
+    assert measure_hands(turned, 30, SMPLX_52) == pytest.approx(calm, abs=1e-3)
+    turned[10, SMPLX_52.joint("left_middle3")] += 0.3
+    assert measure_hands(turned, 30, SMPLX_52)["finger_speed"] > 8
+    assert measure_hands(turned, 30, SMPLX_52)["finger_leap"] > 0.2
+
+
+def test_hands_alone_become_rows(takes: dict[str, HandTake], tmp_path: Path) -> None:
+    report = build_dataset(HANDS, tmp_path / "set", SourceOptions(hands_license="CC BY-NC"), BuildSettings(show_progress=False))
+    assert (report.layout, sum(report.clips.values())) == ("hands alone, on a body that stands still", 2)
+    rows = {row["id"]: row for row in load_motion_rows(str(tmp_path / "set"))}
+    row = rows["hands/mug1"]
+    assert (row["skeleton"], row["license"], row["source"]) == ("smplx-52", "CC BY-NC", "hands alone: mug1 (left and right)")
+    assert row["captions"][0]["text"] == "hands: mug1"
+    for name, take in takes.items():
+        joints = read_row(rows[f"hands/{name}"], "smplx-52")[0].joints
+        assert len(joints) == len(take)
+        assert np.ptp(joints[:, :22], axis=0).max() == 0
+        assert joints[:, :, 1].min() == pytest.approx(0, abs=1e-5)
+        for side in SIDES:
+            fingers = joints[:, list(SMPLX_52.groups[f"{side}_hand"])]
+            if side in take.hands:
+                np.testing.assert_allclose(finger_bends(fingers, side), finger_bends(take.hands[side][:, 1:], side), atol=1e-4)
+            else:
+                assert np.ptp(fingers, axis=0).max() == 0
+    with pytest.raises(ValueError, match="leave --skeleton out"):
+        build_dataset(HANDS, tmp_path / "other", SourceOptions(skeleton="humanml3d-22"))

@@ -8,11 +8,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from typer.testing import CliRunner
 
 from hf_motion import Motion, Skeleton
+from hf_motion.cli import app
 from hf_motion.formats import inspect_motion, read_gltf, read_motion, write_usd, write_vrma
 from hf_motion.formats.solved import solve
 from hf_motion.formats.vrma import humanoid_bone, in_t_pose
+from hf_motion.hands import with_hands
 from hf_motion.kinematics import forward_kinematics
 from hf_motion.pose import multiply, world_rotations
 from hf_motion.representation.rotations import matrix_to_quaternion, quaternion_to_matrix
@@ -92,6 +95,28 @@ def test_vrma_is_what_the_specification_asks(tmp_path):
     assert source.recognised == "unity"
     np.testing.assert_allclose(source.motion.joints, solved_joints(solve(motion)), atol=1e-4)
     assert source.motion.text == "a person waves"
+
+
+def test_convert_keeps_fingers_where_there_are_some(tmp_path):
+    motion = with_hands(wave())
+    for name, options in (("unity.bvh", {"rig": "unity"}), ("own.glb", {}), ("mixamo.bvh", {"rig": "mixamo"})):
+        motion.save(tmp_path / name, **options)
+        target = tmp_path / name.replace(name[-4:], ".vrma")
+        result = CliRunner().invoke(app, ["convert", str(tmp_path / name), str(target)])
+        assert result.exit_code == 0, result.output
+        assert "finger joints" not in result.output
+        back, expected = (read_motion(path, skeleton="smplx-52") for path in (target, tmp_path / name))
+        np.testing.assert_allclose(back.joints, expected.joints, atol=2e-3)
+    wave().save(tmp_path / "none.bvh")
+    for rig, joints in (("mixamo", 52), ("cmu", 25)):
+        target = tmp_path / f"{rig}.glb"
+        assert CliRunner().invoke(app, ["convert", str(tmp_path / "own.glb"), str(target), "--rig", rig]).exit_code == 0
+        assert len(Motion.load(target).skeleton) == joints
+    assert CliRunner().invoke(app, ["convert", str(tmp_path / "none.bvh"), str(tmp_path / "none.vrma")]).exit_code == 0
+    assert len(Motion.load(tmp_path / "none.vrma").skeleton) == 22
+    clean = ["convert", str(tmp_path / "own.glb"), str(tmp_path / "clean.bvh"), "--contact-cleanup"]
+    assert CliRunner().invoke(app, clean).exit_code == 0
+    assert len(Motion.load(tmp_path / "clean.bvh").skeleton) == 52
 
 
 def test_vrma_of_a_recording_rests_in_a_t_pose(tmp_path):

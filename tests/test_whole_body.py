@@ -3,6 +3,7 @@
 import json
 import re
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,10 +12,11 @@ import pytest
 import torch
 from scipy.spatial.transform import Rotation
 
-from hf_motion import HumanML3DRepresentation, Motion, MotionFeatureExtractor, Skeleton
+from hf_motion import Face, HumanML3DRepresentation, Motion, MotionFeatureExtractor, Skeleton
 from hf_motion.data.check import check_dataset
 from hf_motion.data.check_report import save_report
 from hf_motion.data.motion_text import load_motion_rows, read_row
+from hf_motion.data.statistics import RunningStatistics, load_statistics, save_statistics
 from hf_motion.hands import relaxed_hands, with_hands, without_hands
 from hf_motion.kinematics import forward_kinematics, solve_rotations
 from hf_motion.rendering.figure import bone_radii, build_figure, with_finger_tips
@@ -304,3 +306,58 @@ def test_faults_of_hands_are_found(change: str | None, tmp_path: Path) -> None:
     assert set(report.counts) & {"finger_jump", "frozen_hands", "backward_fingers"} == ({change} if change else set())
     page = save_report(report, tmp_path / "report.html").read_text()
     assert "Fastest finger" in page
+
+
+def test_the_extractor_takes_and_gives_faces(tmp_path):
+    rng = np.random.default_rng(0)
+    motions = [with_hands(clip[:frames]) for clip, frames in zip(CLIPS, (30, 21), strict=False)]
+    motions = [replace(motion, face=Face(rng.normal(size=(len(motion), 53)), "flame-53")) for motion in motions]
+    extractor = MotionFeatureExtractor("humantomato", "smplx-52", face_dim=50, fps=20)
+    batch = extractor(motions)
+    assert batch["motion_features"].shape == (2, len(motions[0]) - 1, 363)
+    alone = extractor([motions[1]])["motion_features"][0]
+    torch.testing.assert_close(batch["motion_features"][1, : len(alone)], alone)
+    for back, motion in zip(extractor.decode(batch["motion_features"], batch["attention_mask"]), motions, strict=True):
+        assert (back.face.kind, len(back.face)) == ("flame-50", len(back))
+        np.testing.assert_allclose(back.face.coefficients, motion.face.coefficients[:-1, :50], atol=1e-6)
+    extractor.save_pretrained(tmp_path)
+    again = MotionFeatureExtractor.from_pretrained(tmp_path)
+    assert (again.face_dim, again.dim, extractor.without_statistics().dim) == (50, 363, 363)
+    with pytest.raises(ValueError, match="hold a face of flame-50, and the motion has none"):
+        extractor([replace(motions[0], face=None)])
+    with pytest.raises(ValueError, match="has no 'expression_0'"):
+        extractor([replace(motions[0], face=motions[0].face.select(["jaw_x"]))])
+    for arguments in (("humantomato", 7), ("humanml3d", 50)):
+        with pytest.raises(ValueError, match="face_dim must be 0, or with representation 'humantomato' one of 52, 61, 50"):
+            MotionFeatureExtractor(arguments[0], "smplx-52", face_dim=arguments[1])
+
+
+def test_statistics_per_group_are_saved_and_loaded(tmp_path):
+    rng = np.random.default_rng(0)
+    frames, faces = rng.normal(size=(200, 623)) * np.linspace(0.5, 3, 623), rng.normal(2, 3, size=(200, 53))
+    counted, seen = RunningStatistics(), RunningStatistics()
+    counted.update(frames)
+    seen.update(faces)
+    save_statistics(tmp_path / "statistics.safetensors", counted, "smplx-52", faces={"flame-53": seen})
+    whole = HumanML3DRepresentation("smplx-52")
+    groups, plain = load_statistics(tmp_path, "groups"), load_statistics(tmp_path)
+    std = frames.std(axis=0)
+    for name, part in whole.slices.items():
+        for group in ("root", "body", "hands"):
+            both = sorted(set(range(part.start, part.stop)) & set(whole.groups[group]))
+            if both:
+                np.testing.assert_allclose(np.array(groups.std)[both], std[both].mean(), err_msg=f"{name} of {group}")
+        np.testing.assert_allclose(np.array(plain.std)[part], std[part].mean())
+    with_face = load_statistics(tmp_path, "groups", representation="humantomato", face_dim=50)
+    part = HumanTomatoRepresentation(face_dim=50)
+    assert len(with_face.mean) == part.dim == 363
+    for name in ("root_rotation", "positions", "velocities"):
+        np.testing.assert_array_equal(np.array(with_face.std)[part.slices[name]], np.array(groups.std)[whole.slices[name]])
+        np.testing.assert_array_equal(np.array(with_face.mean)[part.slices[name]], np.array(groups.mean)[whole.slices[name]])
+    np.testing.assert_allclose(np.array(with_face.mean)[313:], faces.mean(axis=0)[:50])
+    np.testing.assert_allclose(np.array(with_face.std)[313:], faces.std(axis=0)[:50].mean())
+    MotionFeatureExtractor("humantomato", "smplx-52", face_dim=50, mean=with_face.mean, std=with_face.std)
+    with pytest.raises(ValueError, match=r"no statistics of a face of 52 coefficients; it holds \['flame-53'\]"):
+        load_statistics(tmp_path, representation="humantomato", face_dim=52)
+    with pytest.raises(ValueError, match="with faces of humantomato"):
+        load_statistics(tmp_path, face_dim=50)

@@ -188,13 +188,16 @@ def _check(sources: list[Path], targets: list[Path], wishes: _Wishes) -> None:
 
 
 def _read(path: Path, suffix: str, wishes: _Wishes) -> MotionSource:
-    """The motion on the joints that were asked for, else with its own, or on the 22 where the wishes need those."""
+    """The motion on the joints that were asked for, else with its own, or on the 22, and fingers that it has, where wishes need those."""
     from ..formats.read import inspect_motion
+    from ..formats.rigs import WRITTEN_RIGS
 
     mapped = wishes.finish.rig is not None or wishes.layout == "amass" or wishes.finish.contact_cleanup or wishes.mapping is not None
     mapped = mapped or suffix == ".vrma"
     skeleton = wishes.skeleton or ("humanml3d-22" if mapped else None)
-    return inspect_motion(path, fps=wishes.fps, mapping=wishes.mapping, skeleton=skeleton, **wishes.reading)
+    named = wishes.finish.rig is None or bool(WRITTEN_RIGS[wishes.finish.rig].fingers)
+    keep = wishes.skeleton is None and mapped and named
+    return inspect_motion(path, fps=wishes.fps, mapping=wishes.mapping, skeleton=skeleton, keep_fingers=keep, **wishes.reading)
 
 
 def _with_face(motion: Motion, path: Path, wishes: _Wishes) -> Motion:

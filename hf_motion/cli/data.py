@@ -40,6 +40,12 @@ def build(
         Path | None, typer.Option(help="Folder of recorded hands (BVH, Leap) to put on the bodies' wrists: a composite, marked as such.")
     ] = None,
     hands_license: Annotated[str | None, typer.Option(help="Licence of the hands.")] = None,
+    skeleton: Annotated[
+        str | None, typer.Option(help="Joints of the rows: humanml3d-22 (default), or with fingers smplx-52 or smplh-52.")
+    ] = None,
+    relaxed_hands: Annotated[
+        bool, typer.Option("--relaxed-hands", help="Put relaxed fingers where --skeleton has some and a file has none.")
+    ] = False,
     split_files: Annotated[Path | None, typer.Option(help="Folder with train.txt, val.txt, test.txt that name ids or takes.")] = None,
     splits: Annotated[tuple[float, float, float], typer.Option(help="Shares of train, val and test, drawn by take.")] = (0.8, 0.05, 0.15),
     seed: Annotated[int, typer.Option(help="Seed of that draw.")] = 0,
@@ -58,7 +64,7 @@ def build(
         options = SourceOptions(
             captions=captions, caption=caption, index=index, body_models=body_models, rig=rig, mapping=mapping, unit=unit, up=up,
             fps=fps, source_fps=source_fps, max_frames=max_frames, license=license, name=name, keep_features=features,
-            hands=hands, hands_license=hands_license,
+            hands=hands, hands_license=hands_license, skeleton=skeleton, relaxed_hands=relaxed_hands,
         )  # fmt: skip
         settings = BuildSettings(
             layout=layout, split_ratios=splits, seed=seed, split_files=split_files, min_frames=min_frames,

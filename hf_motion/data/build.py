@@ -26,7 +26,7 @@ from .sources import Item, MotionSource, Skip, SourceOptions, open_source
 from .statistics import STATISTICS_FILE, RunningStatistics, merged, save_statistics
 
 SPLITS = ("train", "val", "test")
-_VERSION = 1
+_VERSION = 2
 _PARTS = ".build"
 _RECORD = "build.json"
 _SPECIFIC = re.compile(r"'[^']*'|\S*\d\S*|(?<=; ).*")
@@ -341,7 +341,9 @@ def _finish(reader: MotionSource, folder: Path, shards: list[Shard], skipped: li
         _link(parts / f"{shard.name}.part", target)
     statistics = merged(RunningStatistics.from_dict(result["statistics"]) for _, result in kept)
     if statistics.count:
-        save_statistics(folder / STATISTICS_FILE, statistics, reader.skeleton, reader.published_statistics())
+        kinds = sorted({kind for result in results for kind in result["faces"]})
+        faces = {kind: merged(RunningStatistics.from_dict(r["faces"][kind]) for r in results if kind in r["faces"]) for kind in kinds}
+        save_statistics(folder / STATISTICS_FILE, statistics, reader.skeleton, reader.published_statistics(), faces)
     record = _record(reader, kept, digest, reused)
     with atomic_path(folder / "skipped.jsonl") as temporary:
         temporary.write_text("".join(json.dumps(asdict(skip)) + "\n" for skip in skipped), encoding="utf-8")

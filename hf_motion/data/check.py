@@ -74,7 +74,7 @@ class CheckSettings:
         face_jump (`float`, defaults to 0.2): How far a face is off its course in one frame, root mean square over coefficients that go
             from 0 to 1; three times as far for FLAME.
         face_range (`float`, defaults to 0.01): Share of the coefficients that are out of range.
-        finger_speed (`float`, defaults to 8.0): Metres per second that no joint of a finger reaches against its wrist.
+        finger_speed (`float`, defaults to 8.0): Metres per second that no joint of a finger reaches against its palm.
         finger_leap (`float`, defaults to 0.05): Metres off its course that such a joint is in one frame and in none around it.
         frozen (`float`, defaults to 0.001): Metres by which the distances within a hand change at least.
         backward (`float`, defaults to 0.05): Share of frames in which a finger bends back by more than 30 degrees.
@@ -430,7 +430,7 @@ def _judge_hands(name: str, measures: dict[str, float], limits: CheckSettings) -
         return
     speed, leap, share = measures["finger_speed"], measures["finger_leap"], measures["backward"]
     if speed > limits.finger_speed:
-        yield Finding("finger_jump", name, f"a finger moves at {speed:.1f} m/s against its wrist", speed)
+        yield Finding("finger_jump", name, f"a finger moves at {speed:.1f} m/s against its palm", speed)
     elif leap > limits.finger_leap:
         yield Finding("finger_jump", name, f"a finger is {100 * leap:.1f} cm off its course in one frame", leap)
     if measures["finger_travel"] < limits.frozen:

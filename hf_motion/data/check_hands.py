@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..hands import finger_bends
-from ..skeletons import Skeleton
+from ..hands import finger_bends, turn_onto
+from ..skeletons import SMPLX_52, Skeleton
+
+_KNUCKLES = [0, 3, 6, 9]
 
 
 def measure_hands(joints: np.ndarray, fps: float, skeleton: Skeleton) -> dict[str, float]:
@@ -18,7 +20,7 @@ def measure_hands(joints: np.ndarray, fps: float, skeleton: Skeleton) -> dict[st
 
     Returns:
         `dict[str, float]`: `finger_travel` (by how much the distances between the joints of the livelier hand vary, m), `finger_speed`
-        (fastest finger joint against its wrist, m/s), `finger_leap` (farthest that one is off its course in one frame alone, m), `backward`
+        (fastest finger joint against its palm, m/s), `finger_leap` (farthest that one is off its course in one frame alone, m), `backward`
         (share of frames in which a finger but the thumb bends back by more than 30 degrees in its middle joint); none for a skeleton
         without fingers.
     """
@@ -27,7 +29,7 @@ def measure_hands(joints: np.ndarray, fps: float, skeleton: Skeleton) -> dict[st
         return {}
     travel, speed, leap, backward = [], [], [], np.zeros(len(joints), bool)
     for side, hand in hands:
-        local = joints[:, list(hand)] - joints[:, [skeleton.joint(f"{side}_wrist")]]
+        local = _in_palm(joints[:, list(hand)] - joints[:, [skeleton.joint(f"{side}_wrist")]], side)
         knuckle = local[:, list(hand).index(skeleton.joint(f"{side}_index1"))]
         travel.append(float(np.ptp(np.linalg.norm(local - knuckle[:, None], axis=-1), axis=0).max()))
         steps = np.linalg.norm(np.diff(local, axis=0), axis=-1)
@@ -38,3 +40,11 @@ def measure_hands(joints: np.ndarray, fps: float, skeleton: Skeleton) -> dict[st
     return {
         "finger_travel": max(travel), "finger_speed": max(speed), "finger_leap": max(leap), "backward": float(backward.mean()),
     }  # fmt: skip
+
+
+def _in_palm(fingers: np.ndarray, side: str) -> np.ndarray:
+    """Joints of a hand (frames, 15, 3), from the wrist, as somebody sees them who sits on the palm: a forearm may turn as it likes."""
+    ours = SMPLX_52.body_joints
+    palm = (ours[list(SMPLX_52.groups[f"{side}_hand"])] - ours[SMPLX_52.joint(f"{side}_wrist")])[_KNUCKLES]
+    knuckles = fingers[:, _KNUCKLES]
+    return fingers @ turn_onto(np.broadcast_to(palm, knuckles.shape), knuckles)

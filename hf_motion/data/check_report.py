@@ -28,7 +28,7 @@ _PLOTS = {
     "face_still": ("Longest time in which nothing in a face changes", "s", 1, ("face_still",)),
     "face_jump": ("Farthest that a face is off its course in one frame", "", 1, ("face_jump",)),
     "face_range": ("Coefficients of a face out of range", "%", 100, ("face_range",)),
-    "finger_speed": ("Fastest finger against its wrist", "m/s", 1, ("finger_speed",)),
+    "finger_speed": ("Fastest finger against its palm", "m/s", 1, ("finger_speed",)),
     "backward": ("Frames in which a finger bends back", "%", 100, ("backward",)),
 }
 

@@ -102,8 +102,15 @@ def take_of_clip(name: str, takes: Sequence[str]) -> str:
     return takes[int.from_bytes(hashlib.blake2b(name.encode(), digest_size=8).digest(), "big") % len(takes)]
 
 
-def _both_hands(take: HandTake) -> list[np.ndarray]:
-    """Joints of the fingers of both hands, (frames, 15, 3), from the wrist and turned into the T-pose, palms as long as the reference's."""
+def local_hands(take: HandTake) -> dict[str, np.ndarray]:
+    """Joints of recorded fingers, (frames, 15, 3), from the wrist and turned into the T-pose, palms as long as the reference's.
+
+    Args:
+        take (`HandTake`): The recording.
+
+    Returns:
+        `dict[str, numpy.ndarray]`: By side, those that were recorded.
+    """
     local = {}
     for side, joints in take.hands.items():
         body = SMPLX_52.body_joints
@@ -113,6 +120,12 @@ def _both_hands(take: HandTake) -> list[np.ndarray]:
         turns = turn_onto(np.broadcast_to(ours, palm.shape), palm)
         scale = np.linalg.norm(ours, axis=-1).mean() / np.linalg.norm(palm, axis=-1).mean()
         local[side] = scale * fingers @ turns
+    return local
+
+
+def _both_hands(take: HandTake) -> list[np.ndarray]:
+    """Those of both, one mirrored where it was not recorded."""
+    local = local_hands(take)
     other = {"left": "right", "right": "left"}
     return [local[side] if side in local else _mirrored(local[other[side]]) for side in SIDES]
 

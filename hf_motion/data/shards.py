@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from ..face import FACE_SETS
 from ..motion import Motion
 from ..representation import MotionFeatureExtractor
 from ..utils.extras import require
@@ -231,6 +232,8 @@ class _Counter:
         self.extractor = _extractor(skeleton) if measured else None
         self.skeleton = skeleton
         self.statistics = RunningStatistics()
+        self.measured = measured
+        self.faces: dict[str, RunningStatistics] = {}
         self.skipped: list[Skip] = []
         self.sources: dict[str, dict[str, Any]] = {}
         self.clips = self.captions = 0
@@ -244,6 +247,9 @@ class _Counter:
             source["clips"] += 1
             source["seconds"] += len(clip.joints) / clip.fps
             source["licenses"] = sorted({*source["licenses"], clip.license})
+        for clip in clips if self.measured else ():
+            if clip.face is not None and clip.face.names == FACE_SETS.get(clip.face.kind or ""):
+                self.faces.setdefault(clip.face.kind or "", RunningStatistics()).update(clip.face.coefficients)
         if self.extractor is None:
             return
         for clip in clips:
@@ -259,6 +265,7 @@ class _Counter:
         """Everything, as JSON takes it."""
         return {
             "clips": self.clips, "captions": self.captions, "sources": self.sources, "statistics": self.statistics.to_dict(),
+            "faces": {kind: counted.to_dict() for kind, counted in self.faces.items()},
             "skipped": [{"path": skip.path, "reason": skip.reason} for skip in self.skipped],
         }  # fmt: skip
 

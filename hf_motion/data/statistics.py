@@ -1,10 +1,10 @@
-"""Mean and standard deviation of motion features, gathered in a stream and kept in the three conventions of the field."""
+"""Mean and standard deviation of motion features, gathered in a stream and kept in the conventions of the field."""
 
 from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,12 +12,14 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
+from ..face import FACE_SETS
 from ..representation import HumanML3DRepresentation
+from ..representation.feature_extractor import FACE_KINDS, REPRESENTATIONS
 from ..skeletons import get_skeleton
 from ..utils.faults import reading
 from ..utils.files import atomic_path
 
-CONVENTIONS = ("humanml3d", "momask", "evaluator")
+CONVENTIONS = ("humanml3d", "momask", "evaluator", "groups")
 STATISTICS_FILE = "statistics.safetensors"
 # Root motion and contacts weigh this much more in MoMask's space, and the square of it in the evaluator's.
 _BIAS = 5.0
@@ -101,6 +103,10 @@ def convention_std(std: np.ndarray, convention: str, skeleton: str = "humanml3d-
     | `humanml3d` | averaged within each slice of the features | MDM, MLD, MotionLCM |
     | `momask` | those, root motion and contacts divided by 5 | MoMask |
     | `evaluator` | those, root motion and contacts divided by 25 | the text-to-motion evaluator; T2M-GPT, MotionGPT, SALAD |
+    | `groups` | averaged within each slice, body and hands apart (`HumanML3DRepresentation.groups`) | whole bodies |
+
+    `groups` is ours: HumanTOMATO's paper says nothing of its normalisation. Fingers move with their wrists, and an average over 52 joints,
+    of which 30 are in hands, is theirs more than the body's. On `humanml3d-22` it is `humanml3d`.
 
     Args:
         std (`numpy.ndarray`): Plain standard deviation, (dim,).
@@ -119,6 +125,13 @@ def convention_std(std: np.ndarray, convention: str, skeleton: str = "humanml3d-
     if len(std) != representation.dim:
         raise ValueError(f"Features of {skeleton} are {representation.dim} wide, got statistics of {len(std)}.")
     divisors = np.empty(len(std))
+    if convention == "groups":
+        for group in representation.groups.values():
+            for part in representation.slices.values():
+                both = [feature for feature in group if part.start <= feature < part.stop]
+                if both:
+                    divisors[both] = max(float(np.mean(std[both])), _SMALLEST)
+        return divisors
     bias = {"humanml3d": 1.0, "momask": _BIAS, "evaluator": _BIAS**2}[convention]
     for name, part in representation.slices.items():
         divisors[part] = max(float(np.mean(std[part])), _SMALLEST) / (bias if name in _ROOT_AND_CONTACTS else 1.0)
@@ -135,6 +148,8 @@ class FeatureStatistics:
         skeleton (`str`): The skeleton that the features describe.
         convention (`str`): Which of the published normalisations this is.
         frames (`int`): Frames that were counted; 0 where a data set published its own.
+        representation (`str`, defaults to `"humanml3d"`): Which features they are, a name that `MotionFeatureExtractor` knows.
+        face_dim (`int`, defaults to 0): How many of them, the last, are coefficients of a face.
     """
 
     mean: list[float]
@@ -142,11 +157,14 @@ class FeatureStatistics:
     skeleton: str
     convention: str
     frames: int
+    representation: str = "humanml3d"
+    face_dim: int = 0
 
 
 def save_statistics(
-    path: str | os.PathLike, statistics: RunningStatistics, skeleton: str, published: tuple[np.ndarray, np.ndarray] | None = None
-) -> None:
+    path: str | os.PathLike, statistics: RunningStatistics, skeleton: str, published: tuple[np.ndarray, np.ndarray] | None = None,
+    faces: Mapping[str, RunningStatistics] | None = None,
+) -> None:  # fmt: skip
     """Write statistics in all conventions as one safetensors file.
 
     Args:
@@ -155,6 +173,7 @@ def save_statistics(
         skeleton (`str`): The skeleton that the features describe.
         published (`tuple[numpy.ndarray, numpy.ndarray]`, *optional*): Mean and std that came with the data set (`Mean.npy` and
             `Std.npy`), kept beside those counted here.
+        faces (`Mapping[str, RunningStatistics]`, *optional*): Of the coefficients of faces, by kind (`hf_motion.face.FACE_SETS`).
 
     Raises:
         ValueError: If the width is not that of the skeleton's features, or nothing was counted.
@@ -167,26 +186,33 @@ def save_statistics(
     tensors |= {f"std_{name}": convention_std(statistics.std, name, skeleton) for name in CONVENTIONS}
     if published is not None:
         tensors |= {"published_mean": published[0], "published_std": published[1]}
+    for kind, counted in (faces or {}).items():
+        tensors |= {f"face_{kind}_mean": counted.mean, f"face_{kind}_std": counted.std}
     # One entry: safetensors writes several in a random order, and the same build should give the same bytes.
     metadata = {"hf_motion": json.dumps({"skeleton": get_skeleton(skeleton).name, "frames": statistics.count})}
     with atomic_path(path) as temporary:
         save_file({name: np.ascontiguousarray(values, np.float64) for name, values in tensors.items()}, temporary, metadata)
 
 
-def load_statistics(path: str | os.PathLike, convention: str = "humanml3d") -> FeatureStatistics:
+def load_statistics(
+    path: str | os.PathLike, convention: str = "humanml3d", *, representation: str = "humanml3d", face_dim: int = 0
+) -> FeatureStatistics:
     """Read mean and std of one convention, ready for `MotionFeatureExtractor(mean=..., std=...)`.
 
     Args:
         path (`str` or `os.PathLike`): A file that `save_statistics` wrote, or the folder of a built data set.
-        convention (`str`, defaults to `"humanml3d"`): `"humanml3d"`, `"momask"`, `"evaluator"`, or `"published"` for the numbers that
-            came with the data set.
+        convention (`str`, defaults to `"humanml3d"`): `"humanml3d"`, `"momask"`, `"evaluator"`, `"groups"`, or `"published"` for the
+            numbers that came with the data set.
+        representation (`str`, defaults to `"humanml3d"`): `"humantomato"` for its features, which are some of HumanML3D's.
+        face_dim (`int`, defaults to 0): Coefficients of the face behind these, as in `MotionFeatureExtractor`; each is divided by the
+            mean standard deviation of all of them.
 
     Returns:
         `FeatureStatistics`: Mean and std.
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: If the convention is unknown or the file does not have it.
+        ValueError: If the convention or representation is unknown, or the file does not have what is wanted.
 
     Example:
         >>> import tempfile, numpy as np
@@ -208,15 +234,44 @@ def load_statistics(path: str | os.PathLike, convention: str = "humanml3d") -> F
         raise FileNotFoundError(f"No statistics at {str(path)!r}; `hf-motion data build` writes them beside the data.")
     if convention not in (*CONVENTIONS, "published"):
         raise ValueError(f"Unknown convention {convention!r}. Known ones: {', '.join(CONVENTIONS)}, published.")
+    if representation not in REPRESENTATIONS or (face_dim and (representation != "humantomato" or face_dim not in FACE_KINDS)):
+        raise ValueError(
+            f"Statistics are of the representations {', '.join(REPRESENTATIONS)}, with faces of humantomato of face_dim "
+            f"{', '.join(map(str, FACE_KINDS))}; got {representation!r} with face_dim={face_dim}."
+        )
     names = ("published_mean", "published_std") if convention == "published" else ("mean", f"std_{convention}")
     with reading(path, "a readable statistics file"):
         with safe_open(path, framework="numpy") as file:
             metadata, known = json.loads((file.metadata() or {}).get("hf_motion", "{}")), set(file.keys())
             if not {*names} <= known:
                 raise ValueError(f"{str(path)!r} has no {convention} statistics; it holds {sorted(known)}.")
-            mean, std = (file.get_tensor(name).tolist() for name in names)
+            mean, std = (file.get_tensor(name) for name in names)
+            skeleton = metadata.get("skeleton", "humanml3d-22")
+            columns = _columns(representation, skeleton)
+            mean, std = mean[columns], std[columns]
+            if face_dim:
+                face_mean, face_std = _face_statistics(file, path, known, FACE_SETS[FACE_KINDS[face_dim]])
+                mean, std = np.concatenate((mean, face_mean)), np.concatenate((std, face_std))
         frames = 0 if convention == "published" else metadata.get("frames", 0)
-    return FeatureStatistics(mean, std, metadata.get("skeleton", "humanml3d-22"), convention, frames)
+    return FeatureStatistics(mean.tolist(), std.tolist(), skeleton, convention, frames, representation, face_dim)
+
+
+def _columns(representation: str, skeleton: str) -> list[int]:
+    """Which of HumanML3D's features a representation has."""
+    whole = HumanML3DRepresentation(skeleton)
+    part = REPRESENTATIONS[representation](skeleton)
+    return [feature for name in part.slices for feature in range(whole.slices[name].start, whole.slices[name].stop)]
+
+
+def _face_statistics(file: Any, path: Path, known: set[str], wanted: tuple[str, ...]) -> tuple[np.ndarray, np.ndarray]:
+    """Mean of each coefficient, and the one divisor of all, from the first counted kind of face that has them."""
+    kinds = [kind for kind in FACE_SETS if f"face_{kind}_mean" in known]
+    kind = next((kind for kind in kinds if set(wanted) <= set(FACE_SETS[kind])), None)
+    if kind is None:
+        raise ValueError(f"{str(path)!r} has no statistics of a face of {len(wanted)} coefficients; it holds {kinds or 'none of faces'}.")
+    columns = [FACE_SETS[kind].index(name) for name in wanted]
+    std = file.get_tensor(f"face_{kind}_std")[columns]
+    return file.get_tensor(f"face_{kind}_mean")[columns], np.full(len(columns), max(float(std.mean()), _SMALLEST))
 
 
 def merged(parts: Iterable[RunningStatistics]) -> RunningStatistics:

@@ -23,11 +23,11 @@ _FPS = 30.0
 
 def read_motion_x(
     path: str | os.PathLike, body_models: str | os.PathLike | None = None, *, fps: float | None = None, source_fps: float | None = None,
-    up: str | None = None,
+    up: str | None = None, fingers: bool = False,
 ) -> Motion:  # fmt: skip
-    """Read a file of Motion-X (Lin et al. 2023) as 22 joints with rotations and the face.
+    """Read a file of Motion-X (Lin et al. 2023) as 22 joints, or 52 with fingers, with rotations and the face.
 
-    The hands and the shape of the face are left out.
+    The shape of the face is left out.
 
     Args:
         path (`str` or `os.PathLike`): A .npy file, frames x 322, rotation vectors in radians and metres.
@@ -35,6 +35,7 @@ def read_motion_x(
         fps (`float`, *optional*): Resample to this rate, the file's by default.
         source_fps (`float`, *optional*): The file's frame rate, 30 by default.
         up (`str`, *optional*): Axis that points up, `"y"` or `"z"`; found out by default, as by `read_motion`.
+        fingers (`bool`, defaults to `False`): Give `smplx-52` instead of `humanml3d-22`.
 
     Returns:
         `Motion`: Metres, Y up, with a face of `"flame-53"`: 50 components of the expression, and the jaw.
@@ -55,8 +56,10 @@ def read_motion_x(
             "poses": np.concatenate((root_body, jaw, np.zeros((len(values), 6)), hands), axis=1), "trans": trans, "betas": betas,
             "mocap_framerate": np.array(source_fps or _FPS),
         }  # fmt: skip
-        animation, _, rate, _ = amass_animation(path, body_models, fps=fps, arrays=arrays)
+        animation, skeleton, rate, _ = amass_animation(path, body_models, fps=fps, arrays=arrays, fingers=fingers)
         made = animation.in_metres(1.0, up_axis(animation.joints) if up is None else check_up(up))
         wanted = rate if fps is None else fps
         face = face if len(made.joints) == len(face) else face.resample(rate, wanted)
-        return Motion(made.joints, fps=wanted, rotations=made.rotations, rest_offsets=made.rest_offsets, face=face)
+        return Motion(
+            made.joints, fps=wanted, skeleton=skeleton, rotations=made.rotations, rest_offsets=made.rest_offsets, face=face,
+        )  # fmt: skip

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..face import Face
 from ..motion import Motion
 from ..representation.rotations import matrix_to_quaternion
 from ..skeletons import SKELETONS, Skeleton
@@ -37,6 +38,7 @@ class NodeClip:
         frames (`int`): Frames there are.
         text (`str`, *optional*): A caption.
         notes (`tuple[str, ...]`, defaults to `()`): What had to be guessed or left out, in sentences for the user.
+        face (`Face`, *optional*): The face, as many frames.
 
     Raises:
         ValueError: If there are too many frames or joints (`hf_motion.utils.limits`).
@@ -50,6 +52,7 @@ class NodeClip:
     frames: int
     text: str | None = None
     notes: tuple[str, ...] = ()
+    face: Face | None = None
 
     def __post_init__(self) -> None:
         check_clip(self.frames, len(self.joint_names))
@@ -100,7 +103,7 @@ class NodeClip:
                 break
         return Motion(
             made.joints[:, order], fps=self.fps, skeleton=skeleton, text=self.text, rotations=made.rotations[:, order],
-            rest_offsets=made.rest_offsets[..., order, :],
+            rest_offsets=made.rest_offsets[..., order, :], face=self.face,
         )  # fmt: skip
 
     @cached_property

@@ -87,6 +87,11 @@ def check_npz(path: Path, names: Collection[str]) -> None:
             f"joints of the first person (the 0), y up, and read motion.npy with the video's frame rate as --source-fps: "
             f"{_ROMP.format(path=str(path))}"
         )
+    if {"body", "rhand", "obj_name"} <= set(names):
+        raise ValueError(
+            f"{str(path)!r} is of GRAB's own release, whose parameters are pickled, which can run code and are never opened. Get the same "
+            "recordings as SMPL-X parameters from AMASS (https://amass.is.tue.mpg.de, GRAB, SMPL-X)."
+        )
     raise ValueError(
         f"{str(path)!r} holds {', '.join(sorted(names)[:12]) or 'nothing'}; expected a motion of ours (joints, fps, skeleton, "
         "joint_names, parents, text) or AMASS's poses, trans, betas, gender and mocap_framerate. Save joints (frames, 22, 3) with "

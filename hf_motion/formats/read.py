@@ -14,10 +14,10 @@ import numpy as np
 from ..face import Face
 from ..hands import fill_hands
 from ..motion import Motion, check_fps
-from ..skeletons import HUMANML3D_22, KIT_21, SKELETONS, Skeleton, get_skeleton
-from ..utils.arrays import array_names, load_array
+from ..skeletons import HUMANML3D_22, KIT_21, SKELETONS, SMPLX_52, Skeleton, get_skeleton
+from ..utils.arrays import array_names, load_array, load_arrays
 from ..utils.faults import reading
-from .amass import amass_animation
+from .amass import KEYS, amass_animation, amass_face
 from .animation import Animation
 from .asf_amc import read_amc
 from .bvh import BvhFile, guessed_scale, parse_bvh, same_joints
@@ -26,7 +26,18 @@ from .gltf import open_gltf
 from .mapping import map_animation
 from .nodes import NodeClip
 from .other_formats import check_npy, check_npz, next_step, shape_step
-from .rigs import Rig, get_rig, has_fingers, lacking_fingers, left_out, load_mapping, one_body, recognise_rig, weights_onto
+from .rigs import (
+    Rig,
+    get_rig,
+    has_fingers,
+    lacking_fingers,
+    left_out,
+    load_mapping,
+    one_body,
+    recognise_fingers,
+    recognise_rig,
+    weights_onto,
+)
 from .units import UNITS, check_up, leg_units, rate_note, size_note, unit_name, units_per_metre, up_axis, up_note
 
 logger = logging.getLogger("hf_motion")
@@ -88,6 +99,7 @@ def read_motion(
     fps: float | None = None, skeleton: str | Skeleton | None = "humanml3d-22", unit: str | float | None = None,
     up: str | None = None, source_fps: float | None = None, asf: str | os.PathLike | None = None,
     body_models: str | os.PathLike | None = None, num_betas: int | None = None, relaxed_hands: bool = False,
+    keep_fingers: bool = False,
 ) -> Motion:  # fmt: skip
     """Read a motion from a file of any known rig, in metres, Y up.
 
@@ -128,6 +140,7 @@ def read_motion(
         num_betas (`int`, *optional*): Shape parameters of AMASS files to use, all by default.
         relaxed_hands (`bool`, defaults to `False`): Put relaxed fingers (`hf_motion.hands`) in the place of those that `skeleton` has
             and the file has not, which a warning counts, instead of refusing the file.
+        keep_fingers (`bool`, defaults to `False`): Take `"smplx-52"` in the place of `"humanml3d-22"` where a file has all fingers.
 
     Returns:
         `Motion`: On `skeleton`.
@@ -149,7 +162,7 @@ def read_motion(
     """
     options = {
         "rig": rig, "mapping": mapping, "fps": fps, "skeleton": skeleton, "unit": unit, "up": up, "source_fps": source_fps, "asf": asf,
-        "body_models": body_models, "num_betas": num_betas, "relaxed_hands": relaxed_hands,
+        "body_models": body_models, "num_betas": num_betas, "relaxed_hands": relaxed_hands, "keep_fingers": keep_fingers,
     }  # fmt: skip
     source = inspect_motion(path, **options)
     for note in source.notes:
@@ -182,6 +195,8 @@ def inspect_motion(path: str | os.PathLike, **options: Any) -> MotionSource:
     with np.errstate(all="ignore"), reading(path, "a readable motion file"):
         try:
             clip = _open(path, wanted)
+            if wanted.keep_fingers and wanted.skeleton == HUMANML3D_22 and _has_all_fingers(clip, wanted.rig):
+                wanted.skeleton = SMPLX_52
             if wanted.skeleton is None and wanted.rig is None:
                 wanted.skeleton = next((known for known in SKELETONS.values() if same_joints(clip.own, known)), None)
             return _onto(path, clip, wanted)
@@ -194,7 +209,7 @@ def inspect_motion(path: str | os.PathLike, **options: Any) -> MotionSource:
 class _Wanted:
     def __init__(
         self, rig=None, mapping=None, fps=None, skeleton="humanml3d-22", unit=None, up=None, source_fps=None, asf=None, body_models=None,
-        num_betas=None, relaxed_hands=False,
+        num_betas=None, relaxed_hands=False, keep_fingers=False,
     ) -> None:  # fmt: skip
         if rig is not None and mapping is not None:
             raise ValueError("Give either `rig=` or `mapping=`, not both.")
@@ -206,7 +221,8 @@ class _Wanted:
         up = self.rig.up if up is None and self.rig else up
         self.units = None if unit is None else units_per_metre(unit)
         self.up = None if up is None else check_up(up)
-        self.asf, self.body_models, self.num_betas, self.relaxed_hands = asf, body_models, num_betas, relaxed_hands
+        self.asf, self.body_models, self.num_betas = asf, body_models, num_betas
+        self.relaxed_hands, self.keep_fingers = relaxed_hands, keep_fingers
 
 
 @dataclass
@@ -279,7 +295,7 @@ def _node_clip(scene: NodeClip) -> _Clip:
     in_place = frozenset(name for name, at in zip(scene.joint_names, lengths, strict=True) if at <= _IN_PLACE * lengths.max())
     return _Clip(
         scene.skeleton, scene.animation, scene.fps, scene.frames, units=1.0, up="y", text=scene.text, in_place=in_place,
-        notes=scene.notes, doubtful=True,
+        notes=scene.notes, doubtful=True, face=scene.face,
     )  # fmt: skip
 
 
@@ -293,13 +309,16 @@ def _motion_clip(motion: Motion) -> _Clip:
 
 def _amass_clip(path: Path, wanted: _Wanted) -> _Clip:
     units = wanted.units or 1.0
-    fingers = wanted.skeleton is not None and has_fingers(wanted.skeleton)
+    fingers = wanted.keep_fingers or (wanted.skeleton is not None and has_fingers(wanted.skeleton))
+    arrays = load_arrays(path, KEYS)
     made, skeleton, rate, frames = amass_animation(
-        path, wanted.body_models, fps=wanted.fps, num_betas=wanted.num_betas, source_fps=wanted.source_fps, units=units, fingers=fingers
-    )
+        path, wanted.body_models, fps=wanted.fps, num_betas=wanted.num_betas, source_fps=wanted.source_fps, units=units, arrays=arrays,
+        fingers=fingers,
+    )  # fmt: skip
     scaled = replace(made, joints=made.joints * units, rest_offsets=made.rest_offsets * units)
     note = None if wanted.source_fps else rate_note(rate)
-    return _Clip(skeleton, lambda _: scaled, rate, frames, units=units, up="z", notes=(note,) if note else ())
+    face = amass_face(path, arrays)
+    return _Clip(skeleton, lambda _: scaled, rate, frames, units=units, up="z", face=face, notes=(note,) if note else ())
 
 
 def _joints_of_npy(path: Path) -> tuple[np.ndarray, Skeleton]:
@@ -401,6 +420,11 @@ def _mapping(clip: _Clip, wanted: _Wanted) -> tuple[Rig | None, np.ndarray | Non
     bodies, others = left_out(skeleton, np.flatnonzero(weights.any(axis=0)).tolist(), _wrists(weights, target))
     pelvis = names[int(weights[0].argmax())]
     return rig, weights, between, [*_several(pelvis, bodies), *doubts], [*bodies, *others], lacking
+
+
+def _has_all_fingers(clip: _Clip, rig: Rig | None) -> bool:
+    names = clip.skeleton.joint_names
+    return len(recognise_fingers([names[joint] for joint in one_body(names, rig)])) == len(SMPLX_52.groups["hands"])
 
 
 def _wrists(weights: np.ndarray, skeleton: Skeleton) -> list[int]:

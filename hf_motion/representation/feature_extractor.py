@@ -12,12 +12,16 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 from transformers.feature_extraction_utils import BatchFeature, FeatureExtractionMixin
 
+from ..face import FACE_SETS, Face
 from ..hub.loading import loading
 from ..motion import Motion, check_fps
 from ..skeletons import get_skeleton
 from .fixed_bones import fixed_bones
 from .humanml3d import HumanML3DRepresentation
 from .humantomato import HumanTomatoRepresentation
+
+FACE_KINDS = {len(names): kind for kind, names in FACE_SETS.items()}
+"""Kinds of faces that features may hold, by the number of their coefficients."""
 
 REPRESENTATIONS: dict[str, type[HumanML3DRepresentation]] = {"humanml3d": HumanML3DRepresentation, "humantomato": HumanTomatoRepresentation}
 
@@ -36,6 +40,9 @@ class MotionFeatureExtractor(FeatureExtractionMixin):
         uniform_skeleton (`bool`, defaults to `True`): Retarget clips to the reference skeleton first.
         fps (`float`, *optional*): Frame rate of the features, the data set's own by default.
         max_frames (`int`, defaults to 196): Longer clips are cut, as the published loaders do.
+        face_dim (`int`, defaults to 0): Coefficients of the face among the features, of `"humantomato"` alone: 50 for FLAME's expression as
+            in the paper, or the size of another set of `hf_motion.face.FACE_SETS`. Motions then need a face that has them, and decoded
+            ones have it.
 
     Raises:
         ValueError: If the representation or skeleton is unknown, or statistics have the wrong width or are not usable.
@@ -63,6 +70,7 @@ class MotionFeatureExtractor(FeatureExtractionMixin):
         uniform_skeleton: bool = True,
         fps: float | None = None,
         max_frames: int = 196,
+        face_dim: int = 0,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -70,12 +78,18 @@ class MotionFeatureExtractor(FeatureExtractionMixin):
             raise ValueError(f"Unknown representation {representation!r}. Known ones: {', '.join(REPRESENTATIONS)}.")
         if max_frames < 1:
             raise ValueError(f"max_frames must be at least 1, got {max_frames}.")
-        self.representation = representation
+        if face_dim and (representation != "humantomato" or face_dim not in FACE_KINDS):
+            raise ValueError(
+                f"face_dim must be 0, or with representation 'humantomato' one of {', '.join(map(str, FACE_KINDS))}, got {face_dim} with "
+                f"{representation!r}."
+            )
+        self.representation, self.face_dim = representation, face_dim
         self.skeleton = get_skeleton(skeleton).name
         self.uniform_skeleton = uniform_skeleton
         self.max_frames = max_frames
         fps = None if fps is None else check_fps(fps)
-        self._features = REPRESENTATIONS[representation](skeleton, uniform_skeleton=uniform_skeleton, fps=fps)
+        faces = {"face_dim": face_dim} if face_dim else {}
+        self._features = REPRESENTATIONS[representation](skeleton, uniform_skeleton=uniform_skeleton, fps=fps, **faces)
         self.fps = self._features.fps
         self.mean = _statistics("mean", mean, self.dim)
         self.std = _statistics("std", std, self.dim)
@@ -144,11 +158,12 @@ class MotionFeatureExtractor(FeatureExtractionMixin):
             motions = [motions]
         if len(motions) == 0:
             raise ValueError("Got an empty list of motions; pass at least one.")
-        clips = [self._joints(motion, fps) for motion in motions]
+        clips, faces = zip(*(self._joints_and_face(motion, fps) for motion in motions), strict=True)
         lengths = [len(clip) - 1 for clip in clips]
         if min(lengths) < 1:
             raise ValueError(f"Motion {lengths.index(0)} has a single frame at {self.fps:g} fps; features need at least two.")
-        features = self.normalize(self._features.encode(_stack_repeating_last(clips)))
+        held = {"face": _stack_repeating_last(faces)} if self.face_dim else {}
+        features = self.normalize(self._features.encode(_stack_repeating_last(clips), **held))
         return [clip[:length] for clip, length in zip(features, lengths, strict=True)]
 
     def decode(
@@ -178,7 +193,8 @@ class MotionFeatureExtractor(FeatureExtractionMixin):
         if attention_mask is None:
             attention_mask = torch.ones(motion_features.shape[:2])
         lengths = attention_mask.sum(-1).long().tolist()
-        joints = self._features.decode(self.denormalize(motion_features.float())).cpu()
+        features = self.denormalize(motion_features.float())
+        joints, faces = self._features.decode(features).cpu(), self._faces(features, lengths)
         if self.uniform_skeleton and self._features.skeleton.body_offsets is not None:
             joints = fixed_bones(joints.double(), self._features.skeleton)
         joints = joints.numpy()
@@ -186,13 +202,13 @@ class MotionFeatureExtractor(FeatureExtractionMixin):
             joints = joints / 1000
         texts = texts if texts is not None else [None] * len(lengths)
         return [
-            Motion(clip[:length], fps=self.fps, skeleton=self.skeleton, text=text)
-            for clip, length, text in zip(joints, lengths, texts, strict=True)
+            Motion(clip[:length], fps=self.fps, skeleton=self.skeleton, text=text, face=face)
+            for clip, length, text, face in zip(joints, lengths, texts, faces, strict=True)
         ]
 
     def without_statistics(self) -> MotionFeatureExtractor:
         """The same features in their units, neither normalised nor cut."""
-        options = {"uniform_skeleton": self.uniform_skeleton, "fps": self.fps, "max_frames": 10**9}
+        options = {"uniform_skeleton": self.uniform_skeleton, "fps": self.fps, "max_frames": 10**9, "face_dim": self.face_dim}
         return MotionFeatureExtractor(self.representation, self.skeleton, **options)
 
     def normalize(self, features: Tensor) -> Tensor:
@@ -215,15 +231,31 @@ class MotionFeatureExtractor(FeatureExtractionMixin):
         output.pop("_features", None)
         return output
 
-    def _joints(self, motion: Motion | Tensor | np.ndarray, fps: float | None) -> Tensor:
+    def _joints_and_face(self, motion: Motion | Tensor | np.ndarray, fps: float | None) -> tuple[Tensor, Tensor]:
         if not isinstance(motion, Motion):
             motion = Motion(motion, fps=self.fps if fps is None else fps, skeleton=self.skeleton)
         if motion.skeleton.name != self.skeleton:
             raise ValueError(
                 f"This checkpoint works on skeleton {self.skeleton!r}, the motion has {motion.skeleton.name!r}. Map its joints first."
             )
-        joints = torch.from_numpy(motion.resample(self.fps).joints)
-        return joints * 1000 if self._features.skeleton.unit == "mm" else joints
+        motion = motion.resample(self.fps)
+        joints = torch.from_numpy(motion.joints)
+        joints = joints * 1000 if self._features.skeleton.unit == "mm" else joints
+        if not self.face_dim:
+            return joints, joints.new_zeros(len(joints), 0)
+        if motion.face is None:
+            raise ValueError(
+                f"These features hold a face of {FACE_KINDS[self.face_dim]}, and the motion has none. Give it one (Motion.face), or leave "
+                "faces out with face_dim=0."
+            )
+        return joints, torch.from_numpy(motion.face.select(FACE_KINDS[self.face_dim]).coefficients)
+
+    def _faces(self, features: Tensor, lengths: list[int]) -> list[Face | None]:
+        """The faces of features in their units, (batch, frames, dim)."""
+        if not isinstance(self._features, HumanTomatoRepresentation) or not self.face_dim:
+            return [None] * len(lengths)
+        values = self._features.decode_face(features).cpu().numpy()
+        return [Face(clip[:length], FACE_KINDS[self.face_dim]) for clip, length in zip(values, lengths, strict=True)]
 
 
 def _statistics(name: str, values: Sequence[float] | None, dim: int) -> list[float] | None:
@@ -236,7 +268,7 @@ def _statistics(name: str, values: Sequence[float] | None, dim: int) -> list[flo
 
 
 def _stack_repeating_last(clips: Sequence[Tensor]) -> Tensor:
-    """(batch, frames, joints, 3), short clips held still at their last pose.
+    """(batch, frames, joints, 3) or (batch, frames, coefficients), short clips held still at their last pose.
 
     Holding the pose changes nothing in the features before it: the heading filter repeats the last frame at the end anyway,
     and everything else looks at one frame and the next. So clips of all lengths are encoded at once.

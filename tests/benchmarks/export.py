@@ -1,14 +1,19 @@
 """What exporting costs, and how right it is.
 
-    python tests/benchmarks/export.py [--dataset tests/fixtures/clips.parquet] [--frames 196]
+    python tests/benchmarks/export.py [--dataset tests/fixtures/clips.parquet] [--frames 196] [--against OTHER_CHECKOUT]
 
-Prints the time of the inverse kinematics, of writing each format and of rendering for one clip of `--frames` frames; then, over all
-clips of the data set, how far the rotations put hands and feet from where they were, how far pelvis and chest are turned from the lines
-of hips and shoulders, how often elbows and knees bend the wrong way, and the same joints read straight from the rotation features instead.
+Prints how many clips are converted per second, side by side with another checkout if there is one, each in processes of their own that take
+turns (`--only-conversions` for that alone).
+Then the time of the inverse kinematics, of writing each format and of rendering for one clip of `--frames` frames; then, over all clips
+of the data set, how far the rotations put hands and feet from where they were, how far pelvis and chest are turned from the lines of hips
+and shoulders, how often elbows and knees bend the wrong way, and the same joints read straight from the rotation features instead.
 """
 
 import argparse
 import itertools
+import os
+import subprocess
+import sys
 import tempfile
 import time
 from collections import defaultdict
@@ -64,6 +69,40 @@ def speed(motion: Motion) -> None:
     print(
         f"| rendering 480 x 480 | {wall:.0f} ms, {1000 * len(motion) / wall:.0f} frames/s; {1000 * len(motion) / cpu:.0f} per CPU second |"
     )
+
+
+CONVERT = """
+import sys, time, logging
+from hf_motion import Motion
+logging.disable()
+source, target, repeats = sys.argv[1], sys.argv[2], int(sys.argv[3])
+Motion.load(source).save(target)
+times = []
+for _ in range(repeats):
+    start = time.perf_counter()
+    Motion.load(source).save(target)
+    times.append(time.perf_counter() - start)
+print(sorted(times)[len(times) // 2])
+"""
+
+
+def conversions(motion: Motion, against: Path | None) -> None:
+    """Clips per second from file to file, the median of three processes with seven conversions each."""
+    here = Path(__file__).parents[2]
+    checkouts = [here, *([against] if against else [])]
+    print(f"| conversion, {len(motion)} frames | {' | '.join(f'{path.name}, clips/s' for path in checkouts)} |")
+    print(f"|---|{'---|' * len(checkouts)}")
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        files = {"22 joints": motion.save(folder / "22.bvh"), "52 joints": with_hands(motion).save(folder / "52.bvh")}
+        for joints, source in files.items():
+            for suffix in ("bvh", "glb"):
+                seconds: list[list[float]] = [[] for _ in checkouts]
+                for _, (found, path) in itertools.product(range(3), zip(seconds, checkouts, strict=True)):
+                    command = [sys.executable, "-c", CONVERT, str(source), str(folder / f"out.{suffix}"), "7"]
+                    done = subprocess.run(command, env=os.environ | {"PYTHONPATH": str(path)}, capture_output=True, text=True, check=True)
+                    found.append(float(done.stdout))
+                print(f"| BVH -> {suffix.upper()}, {joints} | {' | '.join(f'{1 / np.median(found):.1f}' for found in seconds)} |")
 
 
 def angle(one: torch.Tensor, other: torch.Tensor) -> np.ndarray:
@@ -128,10 +167,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--dataset", default=str(Path(__file__).parents[1] / "fixtures" / "clips.parquet"))
     parser.add_argument("--frames", type=int, default=196)
+    parser.add_argument("--against", type=Path, help="Another checkout, whose conversions are timed in turn with these.")
+    parser.add_argument("--only-conversions", action="store_true")
     arguments = parser.parse_args()
     rows = load_motion_rows(arguments.dataset)
     first = read_row(rows[0], "humanml3d-22")[0]
-    speed(Motion(np.concatenate([first.joints] * -(-arguments.frames // len(first)))[: arguments.frames]))
+    motion = Motion(np.concatenate([first.joints] * -(-arguments.frames // len(first)))[: arguments.frames])
+    conversions(motion, arguments.against)
+    if arguments.only_conversions:
+        return
+    speed(motion)
     found: dict[str, list[np.ndarray]] = defaultdict(list)
     for row in tqdm(rows):
         motion, _ = read_row(row, "humanml3d-22")

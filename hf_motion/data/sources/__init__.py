@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from pathlib import Path
 
 from ..captions import find_table
@@ -13,6 +14,8 @@ from .beat import BeatSource
 from .cmu import CmuSource
 from .composite import CompositeSource
 from .files import FilesSource
+from .grab import GrabSource
+from .hands import HandsSource
 from .humanml3d import HumanML3DSource
 from .motion_x import MotionXSource
 from .rows import ParquetSource
@@ -27,13 +30,15 @@ SOURCES: dict[str, type[MotionSource]] = {
     "cmu": CmuSource,
     "motion-x": MotionXSource,
     "beat": BeatSource,
+    "grab": GrabSource,
+    "hands": HandsSource,
     "amass": AmassSource,
     "files": FilesSource,
 }
 
 # These read what a captions table names.
 _TABLE_READERS = ("amass", "files")
-_OWN_CAPTIONS = ("bandai-namco", "cmu", "motion-x", "beat")
+_OWN_CAPTIONS = ("bandai-namco", "cmu", "motion-x", "beat", "grab")
 
 __all__ = ["SOURCES", "Clip", "Item", "MotionSource", "Skip", "SourceOptions", "open_source"]
 
@@ -59,8 +64,11 @@ def open_source(folder: Path, layout: str | None, options: SourceOptions) -> Mot
         raise FileNotFoundError(f"No folder or file at {str(folder)!r}.")
     layout = layout or _find_layout(folder, options)
     if layout is not None:
-        bodies = SOURCES[layout](folder, options)
-        return bodies if options.hands is None else CompositeSource(folder, options, bodies=bodies)
+        if options.hands is None:
+            return SOURCES[layout](folder, options)
+        # Bodies get their fingers from the hands.
+        bodies = SOURCES[layout](folder, replace(options, skeleton=None, relaxed_hands=False))
+        return CompositeSource(folder, options, bodies=bodies)
     looked_for = "\n".join(f"  {name}: {kind.looks_like}" for name, kind in SOURCES.items())
     raise ValueError(
         f"{str(folder)!r} is none of the layouts that can be built; say which with --format. What is looked for:\n{looked_for}"

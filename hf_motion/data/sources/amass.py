@@ -98,15 +98,29 @@ class AmassSource(MotionSource):
             joints = read_array(path)
             if joints.ndim != 3 or joints.shape[1] < 22:
                 raise ValueError(f"it has shape {joints.shape}, not (frames, 22 or more joints, 3)")
-            return Motion(joints[:, :22], fps=_FPS)
-        motion = read_motion(path, body_models=self.options.body_models, num_betas=_BETAS, source_fps=self.options.source_fps)
+            return self._without_fingers(Motion(joints[:, :22], fps=_FPS))
+        motion = read_motion(
+            path, body_models=self.options.body_models, num_betas=_BETAS, source_fps=self.options.source_fps, skeleton=self.skeleton,
+            relaxed_hands=self.options.relaxed_hands,
+        )  # fmt: skip
         # Ours is (x, z, -y) of the file, HumanML3D's (-x, z, y): half a turn.
-        motion = put_on_floor(Motion(motion.joints[:: max(int(motion.fps / _FPS), 1)] * np.array([-1, 1, -1], np.float32), fps=_FPS))
+        joints = motion.joints[:: max(int(motion.fps / _FPS), 1)] * np.array([-1, 1, -1], np.float32)
+        motion = put_on_floor(Motion(joints, fps=_FPS, skeleton=self.skeleton))
         head = int(next((seconds for name, seconds in _HEADS.items() if name in item.path), 0.0) * _FPS)
         joints = motion.joints[head:][start:end]
         if not len(joints):
             raise ValueError(f"frames {start}:{end} lie outside its {len(motion)} frames ({head} dropped)")
-        return Motion(joints, fps=_FPS)
+        return Motion(joints, fps=_FPS, skeleton=self.skeleton)
+
+    def _without_fingers(self, motion: Motion) -> Motion:
+        """A recording that has none, on the wanted joints."""
+        from ...hands import with_hands
+
+        if motion.skeleton.name == self.skeleton:
+            return motion
+        if not self.options.relaxed_hands:
+            raise ValueError("it has no fingers; say --relaxed-hands to put relaxed ones in their place")
+        return with_hands(motion, self.skeleton)
 
     def _splits(self) -> dict[str, str]:
         found = {}

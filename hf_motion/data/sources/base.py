@@ -22,6 +22,9 @@ Caption = dict[str, Any]
 # Seconds by which a face may be shorter or longer than its body.
 _FACE_APART = 1.0
 
+ROW_SKELETONS = ("humanml3d-22", "smplx-52", "smplh-52")
+"""Joints that rows of a data set made of motion files may have."""
+
 
 @dataclass(frozen=True)
 class SourceOptions:
@@ -44,6 +47,9 @@ class SourceOptions:
         keep_features (`bool`, defaults to `True`): Keep published feature vectors beside the joints.
         hands (`pathlib.Path`, *optional*): Folder of recorded hands (`hf_motion.formats.hand_takes`) to put on the bodies' wrists.
         hands_license (`str`, *optional*): Their licence.
+        skeleton (`str`, *optional*): Joints of the rows, `"humanml3d-22"`, or with fingers `"smplx-52"` or `"smplh-52"`; the former by
+            default, or that of a data set that has its own.
+        relaxed_hands (`bool`, defaults to `False`): Put relaxed fingers in the place of those that files lack, rather than leave these out.
     """
 
     captions: Path | None = None
@@ -62,6 +68,8 @@ class SourceOptions:
     keep_features: bool = True
     hands: Path | None = None
     hands_license: str | None = None
+    skeleton: str | None = None
+    relaxed_hands: bool = False
 
     def __post_init__(self) -> None:
         for name, fps in (("fps", self.fps), ("source_fps", self.source_fps)):
@@ -69,6 +77,10 @@ class SourceOptions:
                 raise ValueError(f"{name} must be a positive number of frames per second, got {fps!r}.")
         if self.max_frames is not None and self.max_frames < 2:
             raise ValueError(f"max_frames must be at least 2, got {self.max_frames}.")
+        if self.skeleton is not None and self.skeleton not in ROW_SKELETONS:
+            raise ValueError(f"Rows are made on one of {', '.join(ROW_SKELETONS)}, got skeleton {self.skeleton!r}.")
+        if self.relaxed_hands and self.skeleton in (None, ROW_SKELETONS[0]):
+            raise ValueError("relaxed_hands (--relaxed-hands) needs skeleton (--skeleton) smplx-52 or smplh-52, which have fingers.")
 
 
 @dataclass(frozen=True)
@@ -149,7 +161,22 @@ class MotionSource(ABC):
     title: ClassVar[str]
     looks_like: ClassVar[str]
     license: ClassVar[str] = "unknown"
-    skeleton: str = field(default="humanml3d-22", init=False)
+    skeleton: str = field(default=ROW_SKELETONS[0], init=False)
+
+    def __post_init__(self) -> None:
+        self.skeleton = self.options.skeleton or self.skeleton
+
+    def keep_own_skeleton(self) -> None:
+        """Refuse another skeleton than that of the data.
+
+        Raises:
+            ValueError: If another is wanted.
+        """
+        if self.options.skeleton not in (None, self.skeleton):
+            raise ValueError(
+                f"{self.title} in {str(self.folder)!r} holds joints of {self.skeleton!r}, which do not become those of "
+                f"{self.options.skeleton!r}; leave --skeleton out."
+            )
 
     @classmethod
     @abstractmethod
@@ -234,7 +261,7 @@ def read_on_floor(path: Path, options: SourceOptions) -> Motion:
 
     motion = read_motion(
         path, rig=options.rig, mapping=options.mapping, unit=options.unit, up=options.up, fps=options.fps, source_fps=options.source_fps,
-        body_models=options.body_models,
+        body_models=options.body_models, skeleton=options.skeleton or ROW_SKELETONS[0], relaxed_hands=options.relaxed_hands,
     )  # fmt: skip
     face = face_beside(path)
     motion = motion if face is None else with_face(motion, face)

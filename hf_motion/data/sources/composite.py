@@ -36,6 +36,7 @@ class CompositeSource(MotionSource):
         if not self.takes:
             raise ValueError(f"{str(self.options.hands)!r} holds no leftHand.bvh, rightHand.bvh or Leap recording (.json), packed or not.")
         self.skeleton = "smplx-52"
+        self.keep_own_skeleton()
 
     def items(self) -> Iterator[Item | Skip]:
         """Those of the bodies."""

@@ -54,6 +54,7 @@ class HumanML3DSource(MotionSource):
             raise ValueError(f"{str(self.folder)!r} is no HumanML3D folder; it needs {self.looks_like}.")
         skeleton = self._find_skeleton()
         self.skeleton, self.fps = skeleton.name, skeleton.fps
+        self.keep_own_skeleton()
 
     def items(self) -> Iterator[Item | Skip]:
         """Names of the split files; without split files, every clip that has a motion."""

@@ -19,7 +19,7 @@ class MotionXSource(MotionSource):
     """`motion_data/smplx_322/<subset>/<name>.npy` and, of the same names, `texts/semantic_labels/` and `texts/face_texts/` (`.txt`).
 
     A label becomes the caption, what a text says about the face the column `face_text`. Parameters become positions by the licensed SMPL-X
-    model (`--body-models`).
+    model (`--body-models`); fingers come with `--skeleton smplx-52`.
     """
 
     title: ClassVar[str] = "Motion-X"
@@ -32,6 +32,7 @@ class MotionXSource(MotionSource):
         return any((folder / name).is_dir() for name in _MOTIONS) and (folder / _LABELS).is_dir()
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if not self.fits(self.folder, self.options):
             raise ValueError(f"{str(self.folder)!r} is no folder of Motion-X; it needs {self.looks_like}.")
         self.root = next(self.folder / name for name in _MOTIONS if (self.folder / name).is_dir())
@@ -55,6 +56,8 @@ class MotionXSource(MotionSource):
         """The pieces of a motion."""
         from ...canonical import put_on_floor, start_at_origin
         from ...formats.motion_x import read_motion_x
+        from ...formats.rigs import has_fingers
+        from ...skeletons import get_skeleton
 
         (name,) = item.payload
         labels = [line.strip() for line in read_text(self._text(_LABELS, name)).splitlines() if line.strip()]
@@ -62,13 +65,14 @@ class MotionXSource(MotionSource):
             raise ValueError("no caption: its file of semantic labels is empty")
         options = self.options
         motion = read_motion_x(
-            self.folder / item.path, options.body_models, fps=options.fps, source_fps=options.source_fps, up=options.up
+            self.folder / item.path, options.body_models, fps=options.fps, source_fps=options.source_fps, up=options.up,
+            fingers=has_fingers(get_skeleton(self.skeleton)),
         )  # fmt: skip
         about = self._text(_FACES, name)
         face_text = " ".join(read_text(about).split()) or None if about.is_file() else None
         captions = [caption(label, "semantic_labels") for label in labels]
         source = options.name or f"Motion-X/{name.partition('/')[0]}"
-        motion = start_at_origin(put_on_floor(motion))
+        motion = start_at_origin(put_on_floor(replace(motion, skeleton=get_skeleton(self.skeleton))))
         for clip in cut_clips(motion, item, captions, source, self.licence, options.max_frames):
             yield replace(clip, face_text=face_text)
 

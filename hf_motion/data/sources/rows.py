@@ -39,6 +39,7 @@ class ParquetSource(MotionSource):
         if len(names) > 1:
             raise ValueError(f"{str(self.folder)!r} mixes the skeletons {sorted(names)}; build one data set for each.")
         self.skeleton = names.pop()
+        self.keep_own_skeleton()
 
     def items(self) -> Iterator[Item | Skip]:
         """One per row, found by its id, take and split; rows of one take keep the split of the first."""

@@ -17,6 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ...face import Face
 from ...motion import Motion, check_fps
 from ...skeletons import HUMANML3D_22, SMPLH_52, SMPLX_52, Skeleton
 from ...utils.arrays import load_arrays
@@ -24,7 +25,9 @@ from ..animation import Animation, sample
 
 _JOINTS = len(HUMANML3D_22)
 _RATES = ("mocap_framerate", "mocap_frame_rate", "fps")
-_KEYS = ("poses", "trans", "betas", "gender", "root_orient", "pose_body", *_RATES)
+KEYS = ("poses", "trans", "betas", "gender", "root_orient", "pose_body", "expression", *_RATES)
+"""Arrays that are read of a file."""
+
 # Width of `poses`: body, and the hands, jaw and eyes that follow it.
 _MODELS = {72: "smpl", 156: "smplh", 165: "smplx"}
 # SMPL-X files hold directions of shape and after them of expression: 300 and 100, or in the first version 10 and 10.
@@ -39,32 +42,41 @@ _SOURCES = {
 
 def read_amass(
     path: str | os.PathLike, body_models: str | os.PathLike | None = None, *, fps: float | None = None, num_betas: int | None = None,
+    fingers: bool = False,
 ) -> Motion:  # fmt: skip
-    """Read an AMASS motion, SMPL, SMPL-H or SMPL-X, as the 22 body joints.
+    """Read an AMASS motion, SMPL, SMPL-H or SMPL-X, as the 22 body joints, or as these and the fingers.
 
     Args:
         path (`str` or `os.PathLike`): A .npz file with `poses` (frames x 72, 156 or 165, axis-angle), `trans` (frames x 3,
             metres, Z up), `mocap_framerate`, and, if not average and neutral, `betas` (of the clip, or one row per frame) and
-            `gender`.
+            `gender`. Of SMPL-X also `expression` (frames x up to 100), which with the jaw becomes a face.
         body_models (`str` or `os.PathLike`): Folder of the licensed body models, laid out as AMASS or the `smplx` package do
             (`smplh/male/model.npz`, `smplx/SMPLX_NEUTRAL.npz`), or one model file.
         fps (`float`, *optional*): Resample to this rate, rotations by slerp, the path linearly. By default the file's rate.
         num_betas (`int`, *optional*): Shape parameters to use, all that file and model have by default: 16 of AMASS's SMPL-H, where
             the `smplx` package takes 10. HumanML3D used 10.
+        fingers (`bool`, defaults to `False`): Give `smplh-52` or `smplx-52`, whichever the file is of.
 
     Returns:
-        `Motion`: 22 joints in metres with the file's rotations, Y up: the file's (x, y, z) as (x, z, -y). HumanML3D turns clips half
+        `Motion`: 22 or 52 joints in metres with the file's rotations, Y up: the file's (x, y, z) as (x, z, -y). HumanML3D turns clips half
         round instead, to (-x, z, y); from `face_forward` on the two are one.
 
     Raises:
         ValueError: If the file is damaged, holds NaN, no frames or pickles, or is not of this layout; the message names file
-            and key. Also if no body model is given.
+            and key. Also if no body model is given, or fingers are wanted of SMPL, which has none.
         FileNotFoundError: If there is no such file or body model; the message says which and where to get it.
     """
     path = Path(path)
-    found, _, rate, _ = amass_animation(path, body_models, fps=fps, num_betas=num_betas)
+    arrays = load_arrays(path, KEYS)
+    found, skeleton, rate, frames = amass_animation(path, body_models, fps=fps, num_betas=num_betas, arrays=arrays, fingers=fingers)
+    if fingers and skeleton == HUMANML3D_22:
+        raise ValueError(f"{str(path)!r} holds SMPL poses, and that body has no fingers; leave out fingers=True.")
     made = found.in_metres(1.0, "z")
-    return Motion(made.joints, fps=rate if fps is None else fps, rotations=made.rotations, rest_offsets=made.rest_offsets)
+    face, wanted = amass_face(path, arrays), rate if fps is None else fps
+    face = face if face is None or len(made.joints) == frames else face.resample(rate, wanted)
+    return Motion(
+        made.joints, fps=wanted, skeleton=skeleton, rotations=made.rotations, rest_offsets=made.rest_offsets, face=face,
+    )  # fmt: skip
 
 
 def amass_animation(
@@ -76,7 +88,7 @@ def amass_animation(
     See `read_amass`. `units` of `trans` make a metre; the body is the model's, in metres. `arrays` take the place of the file's. With
     `fingers` files of SMPL-H and SMPL-X have the joints of their hands too.
     """
-    arrays = load_arrays(path, _KEYS) if arrays is None else dict(arrays)
+    arrays = load_arrays(path, KEYS) if arrays is None else dict(arrays)
     if source_fps is not None:
         arrays["mocap_framerate"] = np.array(source_fps)
     poses, trans, rate = _poses(path, arrays), _numbers(path, arrays, "trans"), _rate(path, arrays)
@@ -102,6 +114,34 @@ def amass_animation(
 
     made = sample(local_pose, skeleton, len(poses), rate, None if fps is None else check_fps(fps))
     return replace(made, rests_upright=True), skeleton, rate, len(poses)
+
+
+def amass_face(path: Path, arrays: Mapping[str, np.ndarray]) -> Face | None:
+    """The face of SMPL-X parameters: FLAME's components of the expression, as many as there are, and the jaw.
+
+    Args:
+        path (`pathlib.Path`): The file, for messages.
+        arrays (`Mapping[str, numpy.ndarray]`): Its arrays, those of `KEYS`.
+
+    Returns:
+        `Face` or None: None for other models, and where there is no expression and the jaw never moves.
+
+    Raises:
+        ValueError: If the expression has another length, or more than 100 components.
+    """
+    poses = _poses(path, arrays)
+    if _MODELS[poses.shape[1]] != "smplx":
+        return None
+    jaw = poses[:, 3 * _JOINTS : 3 * _JOINTS + 3]
+    if "expression" not in arrays:
+        return Face(jaw, ("jaw_x", "jaw_y", "jaw_z")) if jaw.any() else None
+    expression = _numbers(path, arrays, "expression")
+    if expression.ndim != 2 or len(expression) != len(poses) or not 1 <= expression.shape[1] <= 100:
+        raise ValueError(
+            f"{str(path)!r}: key 'expression' has shape {expression.shape}; expected ({len(poses)}, 1 to 100), one row per row of 'poses'."
+        )
+    names = (*(f"expression_{number}" for number in range(expression.shape[1])), "jaw_x", "jaw_y", "jaw_z")
+    return Face(np.concatenate((expression, jaw), axis=1), names)
 
 
 def _axis_angle_quaternions(turns: Tensor) -> Tensor:

@@ -202,6 +202,7 @@ def read_bvh(path: str | os.PathLike, *, scale: float | None = None, up_axis: st
         if same_joints(skeleton, known):
             order, skeleton = [skeleton.joint(name) for name in known.joint_names], known
             made = Animation(joints[:, order], made.rotations[:, order], made.rest_offsets[..., order, :])
+            break
     with reading(path, "a BVH file of a known frame rate"):
         return Motion(made.joints, fps=file.fps, skeleton=skeleton, rotations=made.rotations, rest_offsets=made.rest_offsets)
 

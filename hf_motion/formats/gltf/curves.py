@@ -93,28 +93,43 @@ def read_curves(document: Document, animation: dict[str, Any], nodes: int) -> tu
 
 
 def _curve(document: Document, sampler: Mapping[str, Any], kind: str) -> Curve:
-    between = sampler.get("interpolation", "LINEAR")
-    if between not in _BETWEEN:
-        raise ValueError(f"a sampler has the interpolation {between!r}; expected one of {', '.join(_BETWEEN)}.")
-    whole(sampler.get("input"), "input of a sampler")
-    times, values = document.accessor(sampler.get("input")), document.accessor(sampler.get("output"))
+    times, between = key_times(document, sampler)
+    values = document.accessor(sampler.get("output"))
     count, width = (3 if between == "CUBICSPLINE" else 1) * len(times), _WIDTHS[kind]
-    if not len(times) or times.shape[1] != 1 or values.shape != (count, width):
+    if values.shape != (count, width):
         raise ValueError(
             f"a {kind} has {len(times)} keys and {values.shape[0]} values of {values.shape[1]} numbers; expected {width} each."
         )
-    times = times[:, 0]
-    if (np.diff(times) < 0).any() or np.abs(times).max() > 1e7:
-        raise ValueError("the times of its keys are not in order, or beyond all bounds.")
-    tangents = None
-    if between == "CUBICSPLINE":
-        tangents, values = (values[::3], values[2::3]), values[1::3]
+    values, tangents = values_between(values, between)
     if kind != "rotation":
         return Curve(times, values, between, False, tangents)
     size = np.linalg.norm(values, axis=1, keepdims=True)
     if not (size > 1e-6).all():
         raise ValueError(f"a rotation has the length 0, in key {int(np.argmin(size)) + 1} of {len(times)}.")
     return Curve(times, values / size, between, True, tangents, int((np.abs(size - 1) > 0.01).sum()))
+
+
+def key_times(document: Document, sampler: Mapping[str, Any]) -> tuple[np.ndarray, str]:
+    """When the keys of a sampler are, (keys,) seconds, and what lies between them.
+
+    Raises:
+        ValueError: If there are none, they are not in order, or what is between them is unknown.
+    """
+    between = sampler.get("interpolation", "LINEAR")
+    if between not in _BETWEEN:
+        raise ValueError(f"a sampler has the interpolation {between!r}; expected one of {', '.join(_BETWEEN)}.")
+    whole(sampler.get("input"), "input of a sampler")
+    times = document.accessor(sampler.get("input"))
+    if not len(times) or times.shape[1] != 1:
+        raise ValueError(f"the times of its keys have the shape {times.shape}; expected one number each, and at least one.")
+    if (np.diff(times[:, 0]) < 0).any() or np.abs(times).max() > 1e7:
+        raise ValueError("the times of its keys are not in order, or beyond all bounds.")
+    return times[:, 0], between
+
+
+def values_between(values: np.ndarray, between: str) -> tuple[np.ndarray, tuple[np.ndarray, np.ndarray] | None]:
+    """Values at the keys, and the tangents of a cubic spline, from rows as a sampler has them."""
+    return (values[1::3], (values[::3], values[2::3])) if between == "CUBICSPLINE" else (values, None)
 
 
 def frame_rate(keys: np.ndarray) -> tuple[float, str | None]:

@@ -14,6 +14,7 @@ from ...utils.limits import MAX_JOINTS, check_clip
 from ..nodes import NodeClip, ancestors, joint_tree, unique_names
 from .curves import Curve, frame_rate, read_curves
 from .document import Document, as_object, numbers, objects, pick
+from .faces import read_face
 
 logger = logging.getLogger("hf_motion")
 
@@ -23,7 +24,7 @@ _HUMANOIDS = ("VRMC_vrm", "VRM", "VRMC_vrm_animation")
 
 
 def read_gltf(path: str | os.PathLike, *, source_fps: float | None = None) -> Motion:
-    """Read the first animation of a .glb, .gltf, .vrm or .vrma file with all of its joints, in metres, Y up.
+    """Read the first animation of a .glb, .gltf, .vrm or .vrma file with all of its joints, in metres, Y up, and its face.
 
     A file whose joints have the names and parents of one of our skeletons comes back on that skeleton, any other on one of its own. What
     was guessed or left out is said by the logger `hf_motion`; see `open_gltf` for how joints and frame rate are found.
@@ -100,10 +101,12 @@ def open_gltf(path: Path, source_fps: float | None = None) -> NodeClip:
     notes += [f"{turned:,} rotations are not of length 1 and are made so"] if turned else []
     notes += [f"{repeated} joints have the name of another and get a number"] if repeated else []
     pose = _Pose(scene, needed, nodes, moving, keys[0], fps)
+    animation = scene.document.items("animations")[0]
+    face, more = read_face(scene.document, animation, keys[0] + np.arange(frames) / fps, fps)
     own = as_object(scene.document.content["asset"], "asset").get("generator") == "hf_motion"
     return NodeClip(
         names, tuple(parents), pose.rest(), pose.worlds, fps, frames, name if own and name != "motion" else None,
-        (*notes, *left, *([said] if said else [])),
+        (*notes, *left, *more, *([said] if said else [])), face,
     )  # fmt: skip
 
 
