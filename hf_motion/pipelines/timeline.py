@@ -96,9 +96,11 @@ def split_sentence(sentence: str, seconds: float | None = None) -> list[Segment]
 def _pair(part: str, number: int) -> tuple[str, float]:
     text, mark, seconds = part.rpartition(":")
     try:
-        return text.strip(), float(seconds.strip().removesuffix("s")) if mark else math.nan
+        if mark:
+            return text.strip(), float(seconds.strip().removesuffix("s"))
     except ValueError:
-        raise ValueError(f'Segment {number} of the timeline is {part.strip()!r}; write "sentence: seconds", such as "walks: 3".') from None
+        pass
+    raise ValueError(f'Segment {number} of the timeline is {part.strip()!r}; write "sentence: seconds", such as "walks: 3".')
 
 
 def _two(item: Any, number: int) -> tuple[Any, Any]:
