@@ -48,7 +48,7 @@ def with_hands(motion: Motion, skeleton: str | Skeleton = "smplx-52") -> Motion:
     if motion.skeleton != HUMANML3D_22:
         raise ValueError(
             f"Hands are put on motions of skeleton 'humanml3d-22', this one is on {motion.skeleton.name!r}. Read its file with "
-            "hf_motion.data.read.read_motion, which maps its joints."
+            "hf_motion.read_motion, which maps its joints."
         )
     turns, scale = wrist_turns(motion)
     turned = [np.einsum("fij,kj->fki", turns[:, side], scale * hand) for side, hand in enumerate(relaxed_hands())]
