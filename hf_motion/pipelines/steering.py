@@ -103,7 +103,7 @@ class Steering:
         features = self.extractor.denormalize(prediction)
         slices = self.extractor.features.slices
         old_yaw, old_root, local = self._parts(features)
-        yaw, root, moved = self._hit(features)
+        yaw, root, moved = self._hit(features, old_yaw, local)
         changed = features.clone()
         changed[:, :-1, 0] = (yaw[:, :-1] - yaw[:, 1:]) / 2
         changed[:, :-1, 1:3] = turn_vectors(-yaw[:, 1:], root[:, 1:] - root[:, :-1])[..., [0, 2]]
@@ -130,7 +130,9 @@ class Steering:
         Returns:
             `list[Motion]`: At the model's frame rate.
         """
-        yaw, root, local = self._hit(self.extractor.denormalize(latents))
+        features = self.extractor.denormalize(latents)
+        yaw, _, local = self._parts(features)
+        yaw, root, local = self._hit(features, yaw, local)
         joints = self._on_body(_world(yaw, root, local))
         ground = (self._places[..., 0, :] - joints[..., 0, :]) * joints.new_tensor((1.0, 0.0, 1.0))
         joints = joints + self._led(ground[..., None, :])  # on a body of fixed bones the pelvis lies a little elsewhere
@@ -156,16 +158,12 @@ class Steering:
     def _parts(self, features: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Heading (batch, frames), root (batch, frames, 3), and joints relative to both but for heights, (batch, frames, joints, 3)."""
         yaw = -2 * F.pad(features[:, :-1, 0], (1, 0)).cumsum(1)
-        velocity = F.pad(features[:, :-1, 1:3], (0, 0, 1, 0))
-        path = turn_vectors(yaw, torch.stack((velocity[..., 0], torch.zeros_like(yaw), velocity[..., 1]), dim=-1)).cumsum(1)
-        root = torch.stack((path[..., 0], features[..., 3], path[..., 2]), dim=-1)
         local = features[..., self.extractor.features.slices["positions"]].unflatten(-1, (-1, 3))
         own = torch.stack((torch.zeros_like(yaw), features[..., 3], torch.zeros_like(yaw)), dim=-1)[..., None, :]
-        return yaw, root, torch.cat((own, local), dim=-2)
+        return yaw, self._path(features, yaw), torch.cat((own, local), dim=-2)
 
-    def _hit(self, features: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def _hit(self, features: Tensor, yaw: Tensor, local: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """What `_parts` gives, changed so that it hits the targets."""
-        yaw, root, local = self._parts(features)
         wanted_yaw = self._faced((self._faced.unwrap((self._heading - yaw)[..., None]))[..., None])[..., 0, 0]
         yaw = yaw + torch.where(self._faces[:, None], wanted_yaw, 0)
         root = self._path(features, yaw)

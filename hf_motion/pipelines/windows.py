@@ -59,13 +59,15 @@ class Windows:
         cyclic = torch.tensor([window.period is not None for window in windows], device=device)[:, None]
         self._place = torch.where(cyclic, (starts + inside) % periods, (starts + inside).clamp(max=frames - 1))
         self._motion = torch.tensor([window.motion for window in windows], device=device)[:, None].expand_as(self._place)
-        self._real = inside < lengths
+        real = inside < lengths
         rise, fall = (torch.tensor([getattr(window, name) for window in windows], device=device)[:, None] for name in ("rise", "fall"))
         up = ((inside + 0.5) / rise.clamp(min=1)).clamp(max=1)
         down = ((lengths - inside - 0.5) / fall.clamp(min=1)).clamp(max=1)
-        weights = _smooth(torch.where(rise > 0, up, 1.0)) * _smooth(torch.where(fall > 0, down, 1.0)) * self._real
-        count = int(self._motion.max()) + 1
-        total = torch.zeros(count, frames, device=device).index_put_((self._motion, self._place), weights, accumulate=True)
+        weights = _smooth(torch.where(rise > 0, up, 1.0)) * _smooth(torch.where(fall > 0, down, 1.0)) * real
+        self._count = max(window.motion for window in windows) + 1
+        total = torch.zeros(self._count, frames, device=device).index_put_((self._motion, self._place), weights, accumulate=True)
+        self.mask = None if min(self.lengths) == longest else real.long()
+        """(windows, frames) int64, 1 on real frames; None where all are."""
         self._weights = (weights / total[self._motion, self._place].clamp(min=1e-6))[..., None]
 
     @property
@@ -74,11 +76,6 @@ class Windows:
         if self._whole:
             return [slice(0, len(self.windows))]
         return [slice(start, start + _AT_ONCE) for start in range(0, len(self.windows), _AT_ONCE)]
-
-    @property
-    def mask(self) -> Tensor | None:
-        """(windows, frames) int64, 1 on real frames; None where all are."""
-        return None if bool(self._real.all()) else self._real.long()
 
     def cut(self, motions: Tensor) -> Tensor:
         """Windows (windows, frames, features) of motions (motions, frames, features)."""
@@ -90,8 +87,7 @@ class Windows:
         """Motions (motions, frames, features) of windows, mixed where these overlap."""
         if self._whole:
             return torch.nn.functional.pad(windows, (0, 0, 0, self.frames - windows.shape[1]))
-        count = int(self._motion.max()) + 1
-        merged = windows.new_zeros(count, self.frames, windows.shape[-1])
+        merged = windows.new_zeros(self._count, self.frames, windows.shape[-1])
         return merged.index_put_((self._motion, self._place), windows * self._weights.to(windows), accumulate=True)
 
 
