@@ -13,7 +13,7 @@ from ..kinematics import forward_kinematics
 from ..motion import resampling_weights
 from ..pose import multiply, slerp
 from ..representation.rotations import quaternion_multiply
-from ..skeletons import Skeleton
+from ..skeletons import SKELETONS, Skeleton
 from ..utils.limits import check_clip
 
 _FRAMES_AT_ONCE = 4096
@@ -48,6 +48,17 @@ class Animation:
             self, joints=self.joints[:, :count], rotations=self.rotations[:, :count], rest_offsets=self.rest_offsets[..., :count, :]
         )
 
+    def on_known(self, skeleton: Skeleton) -> tuple[Animation, Skeleton]:
+        """The joints in the order of the skeleton of ours that has the same as `skeleton`, and that; as they are where none has."""
+        known = next((known for known in SKELETONS.values() if same_joints(skeleton, known)), None)
+        if known is None:
+            return self, skeleton
+        order = [skeleton.joint(name) for name in known.joint_names]
+        if self.rotations is None or self.rest_offsets is None:
+            return Animation(self.joints[:, order]), known
+        rotations, offsets = self.rotations[:, order], self.rest_offsets[..., order, :]
+        return replace(self, joints=self.joints[:, order], rotations=rotations, rest_offsets=offsets), known
+
     def in_metres(self, units: float, up: str) -> Animation:
         """Divided by `units` per metre, and with Y up: (x, y, z) as (x, z, -y) where `up` is `"z"`, the rest pose too."""
         joints = self.joints / units if up == "y" else _y_up(self.joints / units)
@@ -59,6 +70,12 @@ class Animation:
         elif up == "z":
             rotations, offsets = np.concatenate((rotations[..., :1], _y_up(rotations[..., 1:])), axis=-1), _y_up(offsets)
         return Animation(joints, rotations, offsets)
+
+
+def same_joints(one: Skeleton, other: Skeleton) -> bool:
+    """Whether two skeletons have the same joints on the same parents, in any order."""
+    links = [{(s.joint_names[joint], s.joint_names[parent]) for parent, joint in s.bones} for s in (one, other)]
+    return len(one) == len(other) and one.joint_names[0] == other.joint_names[0] and links[0] == links[1]
 
 
 def sample(local_pose: LocalPose, skeleton: Skeleton, frames: int, source_fps: float, fps: float | None = None) -> Animation:

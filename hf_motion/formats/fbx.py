@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import shutil
 import tempfile
@@ -13,14 +12,11 @@ import numpy as np
 
 from ..motion import Motion
 from ..utils.arrays import load_arrays
-from ..utils.faults import reading
 from ..utils.files import atomic_path
 from ..utils.limits import check_bytes
 from .blender import BlenderError, run_blender
 from .glb import write_glb
-from .nodes import NodeClip, joint_tree, unique_names
-
-logger = logging.getLogger("hf_motion")
+from .nodes import NodeClip, joint_tree, read_clip, unique_names
 
 # Frames times joints: Blender poses one frame after another, some hundred a second.
 _MOST = 5_000_000
@@ -89,15 +85,7 @@ def read_fbx(path: str | os.PathLike, *, source_fps: float | None = None) -> Mot
         ValueError: If the file is damaged, too large or moves no joint, or Blender fails over it; the message names it.
         FileNotFoundError: If there is no such file.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise FileNotFoundError(f"No motion file at {str(path)!r}.")
-    with np.errstate(all="ignore"), reading(path, "a readable FBX file"):
-        clip = open_fbx(path, source_fps)
-        motion = clip.motion()
-    for note in clip.notes:
-        logger.warning("%s: %s.", path, note)
-    return motion
+    return read_clip(path, "a readable FBX file", lambda found: open_fbx(found, source_fps))
 
 
 def open_fbx(path: Path, source_fps: float | None = None) -> NodeClip:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import logging
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -13,10 +16,12 @@ from torch import Tensor
 from ..face import Face
 from ..motion import Motion
 from ..representation.rotations import matrix_to_quaternion
-from ..skeletons import SKELETONS, Skeleton
+from ..skeletons import Skeleton
+from ..utils.faults import reading
 from ..utils.limits import check_clip
 from .animation import Animation, sample
-from .bvh import same_joints
+
+logger = logging.getLogger("hf_motion")
 
 # How far from orthogonal a matrix may be, scale taken out, before its nearest rotation is worth a decomposition.
 _SKEW = 1e-5
@@ -95,15 +100,10 @@ class NodeClip:
 
     def motion(self) -> Motion:
         """All joints over time, on the skeleton of ours that has the same, if one has. The scene is taken to be in metres, Y up."""
-        made, skeleton = self.animation(), self.skeleton
-        order = list(range(len(skeleton)))
-        for known in SKELETONS.values():
-            if same_joints(skeleton, known):
-                order, skeleton = [skeleton.joint(name) for name in known.joint_names], known
-                break
+        made, skeleton = self.animation().on_known(self.skeleton)
         return Motion(
-            made.joints[:, order], fps=self.fps, skeleton=skeleton, text=self.text, rotations=made.rotations[:, order],
-            rest_offsets=made.rest_offsets[..., order, :], face=self.face,
+            made.joints, fps=self.fps, skeleton=skeleton, text=self.text, rotations=made.rotations, rest_offsets=made.rest_offsets,
+            face=self.face,
         )  # fmt: skip
 
     @cached_property
@@ -116,6 +116,29 @@ class NodeClip:
         size = np.linalg.norm(bases, axis=-2).prod(axis=-1)
         bases[np.abs(np.linalg.det(bases)) <= 1e-6 * size] = np.eye(3)  # flat in the rest pose: nothing to measure turns from
         return np.linalg.inv(bases)
+
+
+def read_clip(path: str | os.PathLike, kind: str, open_clip: Callable[[Path], NodeClip]) -> Motion:
+    """The motion of a file, and what was left out of it said by the logger `hf_motion`.
+
+    Args:
+        path (`str` or `os.PathLike`): The file.
+        kind (`str`): What it should be, such as `"a readable glTF file"`.
+        open_clip (`Callable`): Opens it.
+
+    Raises:
+        ValueError: If the file is damaged; the message names it.
+        FileNotFoundError: If there is no such file.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"No motion file at {str(path)!r}.")
+    with np.errstate(all="ignore"), reading(path, kind):
+        clip = open_clip(path)
+        motion = clip.motion()
+    for note in clip.notes:
+        logger.warning("%s: %s.", path, note)
+    return motion
 
 
 def nearest_rotations(matrices: np.ndarray) -> np.ndarray:

@@ -18,9 +18,9 @@ from ..skeletons import HUMANML3D_22, KIT_21, SKELETONS, SMPLX_52, Skeleton, get
 from ..utils.arrays import array_names, load_array, load_arrays
 from ..utils.faults import reading
 from .amass import KEYS, amass_animation, amass_face
-from .animation import Animation
+from .animation import Animation, same_joints
 from .asf_amc import read_amc
-from .bvh import BvhFile, guessed_scale, parse_bvh, same_joints
+from .bvh import BvhFile, guessed_scale, parse_bvh
 from .fbx import open_fbx
 from .gltf import open_gltf
 from .mapping import map_animation

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from ...motion import Motion
-from ...skeletons import SKELETONS, Skeleton
+from ...skeletons import Skeleton
 from ...utils import limits
 from ...utils.faults import reading
 from ..animation import Animation, euler_quaternions, sample
@@ -198,19 +198,9 @@ def read_bvh(path: str | os.PathLike, *, scale: float | None = None, up_axis: st
         raise ValueError(f"{str(path)!r} places joints beyond all bounds; its OFFSETs or position channels are damaged.")
     for text in (*file.notes, *filter(None, [note])):
         logger.warning("%s: %s.", path, text)
-    for known in SKELETONS.values():
-        if same_joints(skeleton, known):
-            order, skeleton = [skeleton.joint(name) for name in known.joint_names], known
-            made = Animation(joints[:, order], made.rotations[:, order], made.rest_offsets[..., order, :])
-            break
+    made, skeleton = made.on_known(skeleton)
     with reading(path, "a BVH file of a known frame rate"):
         return Motion(made.joints, fps=file.fps, skeleton=skeleton, rotations=made.rotations, rest_offsets=made.rest_offsets)
-
-
-def same_joints(one: Skeleton, other: Skeleton) -> bool:
-    """Whether two skeletons have the same joints on the same parents, in any order."""
-    links = [{(s.joint_names[joint], s.joint_names[parent]) for parent, joint in s.bones} for s in (one, other)]
-    return len(one) == len(other) and one.joint_names[0] == other.joint_names[0] and links[0] == links[1]
 
 
 def guessed_scale(joints: np.ndarray, file: BvhFile) -> tuple[float, str | None]:

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from ...pose import slerp
 from .document import Document, as_object, objects, pick, whole
 
 _WIDTHS = {"translation": 3, "rotation": 4, "scale": 3}
@@ -52,7 +53,7 @@ class Curve:
         if self.between == "STEP":
             return one
         if self.tangents is None:
-            return _slerp(one, other, share) if self.turns else one + share * (other - one)
+            return slerp(one, other, share) if self.turns else one + share * (other - one)
         leaving, coming = (length[:, None] * side for side in (self.tangents[1][here], self.tangents[0][after]))
         square, cube = share**2, share**3
         value = (2 * cube - 3 * square + 1) * one + (cube - 2 * square + share) * leaving
@@ -159,16 +160,3 @@ def frame_rate(keys: np.ndarray) -> tuple[float, str | None]:
         if np.abs(at - np.round(at)).max() <= _OFF_FRAME:
             return rate, None if rate in made else f"its keys lie on frames of {rate:g} fps, which are read; {_ELSE}"
     return _OTHERWISE, f"its keys lie on the frames of no usual rate, read at {_OTHERWISE:g} fps; {_ELSE}"
-
-
-def _slerp(one: np.ndarray, other: np.ndarray, share: np.ndarray) -> np.ndarray:
-    cosine = (one * other).sum(axis=-1, keepdims=True)
-    other = np.where(cosine < 0, -other, other)
-    angle = np.arccos(np.clip(np.abs(cosine), 0, 1))
-    sine = np.sin(angle)
-    near = sine < 1e-6  # the formula divides by it; so close, the chord is the arc
-    safe = np.where(near, 1, sine)
-    left = np.where(near, 1 - share, np.sin((1 - share) * angle) / safe)
-    right = np.where(near, share, np.sin(share * angle) / safe)
-    value = left * one + right * other
-    return value / np.linalg.norm(value, axis=-1, keepdims=True)

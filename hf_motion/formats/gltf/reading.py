@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import logging
 import os
 from pathlib import Path
 
 import numpy as np
 
 from ...motion import Motion
-from ...utils.faults import reading
 from ...utils.limits import MAX_JOINTS, check_clip
-from ..nodes import NodeClip, ancestors, joint_tree, unique_names
+from ..nodes import NodeClip, ancestors, joint_tree, read_clip, unique_names
 from .curves import Curve, frame_rate, read_curves
 from .document import Document, as_object, numbers, objects, pick
 from .faces import read_face
-
-logger = logging.getLogger("hf_motion")
 
 _TURN, _SIZE, _PLACE = "rotation", "scale", "translation"
 _FARTHEST = 1e7  # metres from the origin
@@ -49,15 +45,7 @@ def read_gltf(path: str | os.PathLike, *, source_fps: float | None = None) -> Mo
     >>> read_gltf(path)
     Motion(8 frames at 30 fps, 0.27 s, humanml3d-22, with rotations)
     """
-    path = Path(path)
-    if not path.is_file():
-        raise FileNotFoundError(f"No motion file at {str(path)!r}.")
-    with np.errstate(all="ignore"), reading(path, "a readable glTF file"):
-        clip = open_gltf(path, source_fps)
-        motion = clip.motion()
-    for note in clip.notes:
-        logger.warning("%s: %s.", path, note)
-    return motion
+    return read_clip(path, "a readable glTF file", lambda found: open_gltf(found, source_fps))
 
 
 def open_gltf(path: Path, source_fps: float | None = None) -> NodeClip:
