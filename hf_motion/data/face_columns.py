@@ -9,9 +9,6 @@ import numpy as np
 
 from ..face import Face
 
-FACE_COLUMNS = ("face", "face_names", "face_kind")
-"""Coefficients (flat, n_frames x names), their names, and the kind of these; all None in rows without a face."""
-
 
 def face_of_row(row: Mapping[str, Any]) -> Face | None:
     """The face of a row, or None if it has none.

@@ -20,11 +20,6 @@ _JAW = ("jaw_pose", "pose_jaw", "jaw")
 _RATES = ("fps", "mocap_frame_rate", "mocap_framerate")
 
 
-def is_flame(names: tuple[str, ...]) -> bool:
-    """Whether the arrays of a .npz file are a face of FLAME."""
-    return any(name in names for name in (*_EXPRESSION, *_JAW))
-
-
 def read_flame(path: str | os.PathLike, *, fps: float | None = None) -> FaceClip:
     """Read a `.npz` with `expression` (frames, up to 100), `jaw_pose` (frames, 3; rotation vectors in radians), or one of them.
 
