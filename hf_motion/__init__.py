@@ -23,6 +23,9 @@ _PUBLIC = {
     "HumanML3DRepresentation": "representation",
     "MDMDenoiser": "models.mdm",
     "MDMPipeline": "pipelines.mdm",
+    "MLDAutoencoder": "models.mld",
+    "MLDDenoiser": "models.mld",
+    "MLDPipeline": "pipelines.mld",
     "Motion": "motion",
     "MotionControl": "pipelines.control",
     "MotionCorrectionPipeline": "corrections.pipeline",
@@ -69,6 +72,8 @@ if TYPE_CHECKING:
     from .models.gemini_mvr.modeling_gemini_mvr import GeminiMVR as GeminiMVR
     from .models.gemini_mvr.processing_gemini_mvr import GeminiMVRProcessor as GeminiMVRProcessor
     from .models.mdm import MDMDenoiser as MDMDenoiser
+    from .models.mld import MLDAutoencoder as MLDAutoencoder
+    from .models.mld import MLDDenoiser as MLDDenoiser
     from .models.momask.configuration_momask import MoMaskConfig as MoMaskConfig
     from .models.momask.modeling_momask import MoMask as MoMask
     from .models.motion_language.auto import AutoMotionModel as AutoMotionModel
@@ -91,6 +96,7 @@ if TYPE_CHECKING:
     from .pipelines.editing import join_motions as join_motions
     from .pipelines.embedded import load_embedded_pipeline as load_embedded_pipeline
     from .pipelines.mdm import MDMPipeline as MDMPipeline
+    from .pipelines.mld import MLDPipeline as MLDPipeline
     from .pipelines.motion_to_text import MotionToTextPipeline as MotionToTextPipeline
     from .pipelines.text_to_motion import TextToMotionPipeline as TextToMotionPipeline
     from .representation import HumanML3DRepresentation as HumanML3DRepresentation

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .mdm import convert_mdm_checkpoint, convert_mdm_state_dict, mdm_config_from_official
+    from .mld import convert_mld_checkpoint, convert_mld_state_dict, mld_config_from_official
     from .momask import convert_momask_checkpoint, convert_momask_state_dict, momask_config_from_official
     from .motion_vq import convert_motion_vq_checkpoint, convert_motion_vq_state_dict, motion_vq_config_from_official
     from .motiongpt import convert_motiongpt_checkpoint, convert_motiongpt_state_dict
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
 __all__ = [
     "convert_mdm_checkpoint",
     "convert_mdm_state_dict",
+    "convert_mld_checkpoint",
+    "convert_mld_state_dict",
     "convert_momask_checkpoint",
     "convert_momask_state_dict",
     "convert_motion_vq_checkpoint",
@@ -29,6 +32,7 @@ __all__ = [
     "convert_tmr_checkpoint",
     "convert_tmr_state_dict",
     "mdm_config_from_official",
+    "mld_config_from_official",
     "momask_config_from_official",
     "motion_vq_config_from_official",
     "t2m_evaluator_config_from_official",

@@ -22,10 +22,11 @@ from transformers.models.auto.modeling_auto import AutoModel
 
 from ...nn.contrastive import symmetric_info_nce
 from ...nn.embeddings import sinusoidal_table
+from ...nn.gaussian import Gaussian
 from ..checked_model import CheckedModel
 from ..motion_text_output import MotionTextOutput
 from .configuration_tmr import TMRConfig
-from .networks import Gaussian, TMRBlock, TMRDecoder, TMREncoder
+from .networks import TMRBlock, TMRDecoder, TMREncoder
 
 _MAX_POSITIONS = 5000
 

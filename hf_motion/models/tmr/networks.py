@@ -2,25 +2,13 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ...nn.attention import SelfAttention, key_padding_mask
+from ...nn.gaussian import Gaussian
 from .configuration_tmr import TMRConfig
-
-
-class Gaussian(NamedTuple):
-    """Means and logarithms of variances, each (batch, hidden_size)."""
-
-    mean: Tensor
-    log_variance: Tensor
-
-    def sample(self, noise: Tensor) -> Tensor:
-        """A latent by the reparametrisation trick; `noise` is normal, (batch, hidden_size)."""
-        return self.mean + (0.5 * self.log_variance).exp() * noise
 
 
 class TMREncoder(nn.Module):
