@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -14,6 +15,28 @@ SCHEDULE = (
     "num_train_timesteps", "beta_schedule", "beta_start", "beta_end", "prediction_type", "original_inference_steps", "timestep_scaling",
 )  # fmt: skip
 """What of a scheduler's configuration a distilled denoiser depends on."""
+
+
+def lcm_scheduler(scheduler: SchedulerMixin, original_inference_steps: int, timestep_scaling: float = 10.0) -> SchedulerMixin:
+    """`LCMScheduler` of diffusers with the noise of a teacher's scheduler.
+
+    Args:
+        scheduler (`SchedulerMixin`): The teacher's.
+        original_inference_steps (`int`): Noise levels of the distillation.
+        timestep_scaling (`float`, defaults to 10.0): See `LCMScheduler`.
+
+    Example:
+        >>> from diffusers import DDPMScheduler
+        >>> few = lcm_scheduler(DDPMScheduler(beta_schedule="squaredcos_cap_v2", prediction_type="sample"), 50)
+        >>> few.set_timesteps(4)
+        >>> few.timesteps.tolist()
+        [999, 759, 499, 259]
+    """
+    from diffusers import LCMScheduler  # seconds, for those alone who take few steps
+
+    taken = {name: scheduler.config[name] for name in inspect.signature(LCMScheduler.__init__).parameters if name in scheduler.config}
+    own = {"original_inference_steps": original_inference_steps, "timestep_scaling": timestep_scaling}
+    return LCMScheduler(**{**taken, **own})
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import inspect
+import os
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -23,6 +24,7 @@ from ..utils.asked import asked_frames, asked_generator
 from ..utils.text import check_prompts, quoted, say, warn_of_unread
 from .control import MotionControl, compile_control
 from .editing import plan_edits
+from .few_step_adapter import few_step_folder, load_few_step_adapter
 from .few_steps import FewSteps
 from .kept import Edit, KeptMotion
 from .motion_diffusion import MotionDiffusionPipeline, MotionPipelineOutput
@@ -200,6 +202,26 @@ class TextDiffusionPipeline(PromptEncoder, MotionDiffusionPipeline):
         motions = self._decode(latents, plan, output_type, constraint, clean)
         self.maybe_free_model_hooks()
         return MotionPipelineOutput(motions) if return_dict else (motions,)
+
+    def load_lora_weights(self, pretrained_model_name_or_path: str | os.PathLike, adapter_name: str | None = None, **kwargs: Any) -> None:
+        """Load an adapter: of the text encoder, such as an AdaCLIP, or of the denoiser, for few steps (LCM-LoRA).
+
+        Args:
+            pretrained_model_name_or_path (`str` or `os.PathLike`): Folder or repository with `adapter_config.json` and
+                `adapter_model.safetensors`, and `few_steps.json` where it is for few steps: then a copy of the denoiser with the adapter in
+                its weights stands beside the denoiser, and calls with few steps take it.
+            adapter_name (`str`, *optional*): What to call a text encoder's, `"default"` by default.
+            **kwargs: `subfolder`, `revision`, `token`, `cache_dir`, `local_files_only`.
+
+        Raises:
+            OSError: If there is no such adapter.
+            ValueError: If it does not fit, or the name is taken.
+        """
+        folder = few_step_folder(pretrained_model_name_or_path, **kwargs)
+        if folder is not None:
+            load_few_step_adapter(self, folder)
+        else:
+            super().load_lora_weights(pretrained_model_name_or_path, adapter_name, **kwargs)
 
     def stream(self, timeline: str | Sequence[Any], **options: Any) -> Iterator[np.ndarray]:
         """Frames of a timeline as they are made; see `hf_motion.pipelines.streaming.stream_motion`.
