@@ -26,6 +26,9 @@ _PUBLIC = {
     "MLDAutoencoder": "models.mld",
     "MLDDenoiser": "models.mld",
     "MLDPipeline": "pipelines.mld",
+    "SALADAutoencoder": "models.salad",
+    "SALADDenoiser": "models.salad",
+    "SALADPipeline": "pipelines.salad",
     "Motion": "motion",
     "MotionControl": "pipelines.control",
     "MotionCorrectionPipeline": "corrections.pipeline",
@@ -82,6 +85,8 @@ if TYPE_CHECKING:
     from .models.motion_system.modeling_motion_system import MotionSystem as MotionSystem
     from .models.motion_vq.configuration_motion_vq import MotionVQConfig as MotionVQConfig
     from .models.motion_vq.modeling_motion_vq import MotionVQModel as MotionVQModel
+    from .models.salad import SALADAutoencoder as SALADAutoencoder
+    from .models.salad import SALADDenoiser as SALADDenoiser
     from .models.t2m_evaluator.configuration_t2m_evaluator import T2MEvaluatorConfig as T2MEvaluatorConfig
     from .models.t2m_evaluator.modeling_t2m_evaluator import T2MEvaluator as T2MEvaluator
     from .models.t2m_gpt.configuration_t2m_gpt import T2MGPTConfig as T2MGPTConfig
@@ -98,6 +103,7 @@ if TYPE_CHECKING:
     from .pipelines.mdm import MDMPipeline as MDMPipeline
     from .pipelines.mld import MLDPipeline as MLDPipeline
     from .pipelines.motion_to_text import MotionToTextPipeline as MotionToTextPipeline
+    from .pipelines.salad import SALADPipeline as SALADPipeline
     from .pipelines.text_to_motion import TextToMotionPipeline as TextToMotionPipeline
     from .representation import HumanML3DRepresentation as HumanML3DRepresentation
     from .representation import MotionFeatureExtractor as MotionFeatureExtractor

@@ -11,7 +11,7 @@ import torch
 from diffusers import DDIMScheduler, LCMScheduler
 from scripts import run_script
 from tiny import FIXTURES, seeded, tiny_pipeline
-from tiny_latent import tiny_mld
+from tiny_latent import tiny_mld, tiny_salad
 from transformers import pipeline
 
 from hf_motion import MDMPipeline, MotionFeatureExtractor
@@ -29,7 +29,8 @@ SETTINGS = {
 
 
 def teacher_of(kind: str) -> Any:
-    pipe = tiny_mld() if kind == "mld" else tiny_pipeline(steps=50, dropout=0.0, attention_dropout=0.0)
+    latent = {"mld": tiny_mld, "salad": tiny_salad}
+    pipe = latent[kind]() if kind in latent else tiny_pipeline(steps=50, dropout=0.0, attention_dropout=0.0)
     pipe.set_progress_bar_config(disable=True)
     return pipe
 
@@ -101,7 +102,7 @@ def test_resumed_equals_uninterrupted_and_learns(dataset: MotionTextDataset, tmp
     assert any(key.startswith("student.guidance_projection") for key in one)
 
 
-@pytest.mark.parametrize("kind", ["mdm", "mld"])
+@pytest.mark.parametrize("kind", ["mdm", "mld", "salad"])
 def test_a_distilled_pipeline(kind: str, dataset: MotionTextDataset, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """One, two and four steps of LCMScheduler, one pass a step, through every door; other counts and guidances are warned of."""
     trainer = trainer_of(teacher_of(kind), dataset, tmp_path / "run")

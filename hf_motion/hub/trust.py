@@ -11,6 +11,7 @@ PIPELINES = {
     "AdaQFPipeline": "hf_motion.pipelines.adaqf",
     "MDMPipeline": "hf_motion.pipelines.mdm",
     "MLDPipeline": "hf_motion.pipelines.mld",
+    "SALADPipeline": "hf_motion.pipelines.salad",
 }
 """Pipeline classes that a `model_index.json` may name, and the module of each."""
 

@@ -15,9 +15,11 @@ from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer, PreTraine
 from ..models.mdm import MDMDenoiser
 from ..models.mld import MLDAutoencoder, MLDDenoiser
 from ..models.motion_autoencoder import MotionAutoencoder
+from ..models.salad import SALADAutoencoder, SALADDenoiser
 from ..pipelines.latent_diffusion import LatentDiffusionPipeline
 from ..pipelines.mdm import MDMPipeline
 from ..pipelines.mld import MLDPipeline
+from ..pipelines.salad import SALADPipeline
 from ..representation import MotionFeatureExtractor
 from ..text_encoders import load_text_encoder, load_text_tokenizer, text_width
 from ..utils.options import check_options
@@ -27,6 +29,7 @@ _WORD_END = "</w>"
 _LATENT_NOISE = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear", "clip_sample": False}
 _LATENT_PARTS: dict[type[MotionAutoencoder], tuple[type, type[LatentDiffusionPipeline], dict[str, Any]]] = {
     MLDAutoencoder: (MLDDenoiser, MLDPipeline, {"set_alpha_to_one": False, "steps_offset": 1}),
+    SALADAutoencoder: (SALADDenoiser, SALADPipeline, {"prediction_type": "v_prediction"}),
 }
 """For each autoencoder its denoiser, its pipeline, and what is published of its scheduler besides `_LATENT_NOISE`."""
 
