@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from diffusers.utils.torch_utils import randn_tensor
 from torch import Tensor
+from torch.nn import functional as F
 
 from ..models.motion_autoencoder import MotionAutoencoder
 from ..nn.generators import spawn_generators
@@ -65,14 +66,20 @@ class LatentDiffusionPipeline(TextDiffusionPipeline):
             raise ValueError(f"latents must have shape {shape} (samples and the autoencoder's latent), got {tuple(latents.shape)}.")
         return latents.to(self._execution_device, torch.float32) * self.scheduler.init_noise_sigma
 
-    def _denoise(self, sample: Tensor, timestep: Tensor, condition: Any, windows: Windows, part: slice, **options: Any) -> Tensor:
-        lengths = torch.tensor(windows.lengths[part], device=sample.device)
-        mask = self.vae.latent_mask(lengths)
+    def _step_mask(self, windows: Windows, part: slice) -> Tensor | None:
+        mask = self.vae.latent_mask(torch.tensor(windows.lengths[part], device=self._execution_device))
+        if mask is None or self._buckets is None:
+            return mask
+        steps = self.vae.latent_shape(self._buckets.length(max(windows.lengths)))[0]
+        return F.pad(mask, (0, steps - mask.shape[1]))
+
+    def _denoise(self, sample: Tensor, timestep: Tensor, condition: Any, mask: Tensor | None, **options: Any) -> Tensor:
         if mask is None:
             return self.denoiser(sample, timestep, condition=condition, **options).sample
-        made = self.denoiser(sample[:, : mask.shape[1]], timestep, attention_mask=mask, condition=condition, **options).sample
-        padding = made.new_zeros(len(made), sample.shape[1] - made.shape[1], *made.shape[2:])
-        return torch.cat((made, padding), dim=1)
+        steps = sample.shape[1]
+        sample = _padded(sample[:, : mask.shape[1]], mask.shape[1])
+        made = self.denoiser(sample, timestep, attention_mask=mask, condition=condition, **options).sample
+        return _padded(made[:, :steps], steps)
 
     def _cut(self, sample: Tensor, windows: Windows) -> Tensor:
         return sample
@@ -100,8 +107,7 @@ class LatentDiffusionPipeline(TextDiffusionPipeline):
             features, twice = torch.cat((made[part], wanted[part])).to(self.vae.dtype), mask[part].repeat(2, 1)
             before, after = self.vae.encode(features, twice).mean.float().chunk(2)
             shift = (after - before) * self.vae.config.scaling_factor
-            padding = shift.new_zeros(len(shift), latents.shape[1] - shift.shape[1], *shift.shape[2:])
-            shifts.append(torch.cat((shift, padding), dim=1))
+            shifts.append(_padded(shift, latents.shape[1]))
         return torch.cat(shifts)
 
     def _frame_mask(self, windows: Windows) -> Tensor:
@@ -117,3 +123,9 @@ class LatentDiffusionPipeline(TextDiffusionPipeline):
     def _features(self, latents: Tensor, windows: Windows) -> Tensor:
         mask = self._frame_mask(windows)
         return windows.merge(torch.cat([self._decoded(latents[part], mask[part]) for part in windows.batches]))
+
+
+def _padded(values: Tensor, steps: int) -> Tensor:
+    """(batch, steps, ...), zeros behind."""
+    padding = values.new_zeros(len(values), steps - values.shape[1], *values.shape[2:])
+    return torch.cat((values, padding), dim=1)

@@ -22,6 +22,7 @@ from ..nn.predictions import clean_and_noise, prediction_of
 from ..text_encoders import mean_over_tokens, token_limit
 from ..utils.asked import asked_frames, asked_generator
 from ..utils.text import check_prompts, quoted, say, warn_of_unread
+from .buckets import Buckets, as_buckets
 from .control import MotionControl, compile_control
 from .editing import plan_edits
 from .few_step_adapter import few_step_folder, load_few_step_adapter
@@ -55,6 +56,7 @@ class TextDiffusionPipeline(PromptEncoder, MotionDiffusionPipeline):
     _made_of_frames = True
     """Whether what is denoised are features of frames."""
     _takes_few_steps = False
+    _buckets: Buckets | None = None
 
     @property
     def default_steps(self) -> int:
@@ -203,6 +205,33 @@ class TextDiffusionPipeline(PromptEncoder, MotionDiffusionPipeline):
         self.maybe_free_model_hooks()
         return MotionPipelineOutput(motions) if return_dict else (motions,)
 
+    def compile(self, *, frames: Sequence[int] | None = None, rows: Sequence[int] | None = None, **options: Any) -> TextDiffusionPipeline:
+        """Compile the denoiser with `torch.compile`. Inputs are padded to a few sizes, so that each is compiled once, at its first call.
+
+        Padding is hidden, so that motions stay what they are, but for the last digits.
+
+        Args:
+            frames (`Sequence[int]`, *optional*): Lengths to pad to, the last at least the longest that is made at once; four evenly spaced
+                ones by default.
+            rows (`Sequence[int]`, *optional*): Batches to pad to; powers of two up to 64 by default.
+            **options: Of `torch.compile`; `mode="reduce-overhead"` also takes CUDA graphs.
+
+        Returns:
+            `TextDiffusionPipeline`: This pipeline.
+
+        Raises:
+            ValueError: If the largest bucket does not hold the longest motion.
+
+        Example:
+            >>> from hf_motion import load_embedded_pipeline
+            >>> pipe = load_embedded_pipeline().compile(frames=[100, 196])  # doctest: +SKIP
+        """
+        self._buckets = as_buckets(frames, rows, self.feature_extractor.max_frames)
+        for denoiser in (self.denoiser, self.few_step_denoiser):
+            if denoiser is not None:
+                denoiser.compile(**{"dynamic": False, **options})
+        return self
+
     def load_lora_weights(self, pretrained_model_name_or_path: str | os.PathLike, adapter_name: str | None = None, **kwargs: Any) -> None:
         """Load an adapter: of the text encoder, such as an AdaCLIP, or of the denoiser, for few steps (LCM-LoRA).
 
@@ -269,14 +298,18 @@ class TextDiffusionPipeline(PromptEncoder, MotionDiffusionPipeline):
             nothing, states = states[-1:].expand(len(plan.texts), *states.shape[1:]), states[:-1]
             hidden, mask = (mask[-1:].expand(len(plan.texts), -1), mask[:-1]) if mask is not None else (None, None)
         self._warn_of_unknown(plan.texts, states, mask)
+        if self._buckets is not None:
+            states, mask = self._buckets.pad_tokens(states, mask)
+            nothing, hidden = self._buckets.pad_tokens(nothing, hidden)
         silent = torch.tensor([not text for text in plan.texts], device=states.device)
         states = torch.where(silent.reshape(-1, *[1] * (states.ndim - 1)), nothing, states)
         conditions = []
         for part in plan.windows.batches:
-            some, real = states[part], mask[part] if mask is not None else None
+            rows = self._buckets.pad_rows if self._buckets is not None else _as_it_is
+            some, real = rows(states[part]), rows(mask[part]) if mask is not None else None
             if guided:
-                some = torch.cat((nothing[part], some))
-                real = torch.cat((hidden[part], real)) if real is not None else None
+                some = torch.cat((rows(nothing[part]), some))
+                real = torch.cat((rows(hidden[part]), real)) if real is not None else None
             conditions.append(self.denoiser.encode_condition(some, real))
         return conditions
 
@@ -284,21 +317,36 @@ class TextDiffusionPipeline(PromptEncoder, MotionDiffusionPipeline):
         """What the denoiser says of motions, guided, by way of their windows, float32."""
         cut, parts = self._cut(sample, windows), []
         for part, condition in zip(windows.batches, conditions, strict=True):
-            options = {}
+            options, some = {}, cut[part]
+            mask = self._step_mask(windows, part)
+            if self._buckets is not None:
+                some, mask = self._buckets.pad_rows(some), self._buckets.pad_rows(mask) if mask is not None else None
             if self._reads_guidance:
-                weights = torch.full((len(cut[part]),), guidance_scale - 1.0, device=sample.device)
+                weights = torch.full((len(some),), guidance_scale - 1.0, device=sample.device)
                 options["timestep_cond"] = guidance_embedding(weights, self.denoiser.config.time_cond_proj_dim)
-            prediction = self._denoise(cut[part], timestep, condition, windows, part, **options).float()
+            prediction = self._denoise(some, timestep, condition, mask, **options).float()
+            prediction = prediction.unflatten(0, (-1, len(some)))[:, : len(cut[part])].flatten(0, 1)
             if guidance_scale != 1 and not self._reads_guidance:
                 unconditional, conditional = prediction.chunk(2)
                 prediction = unconditional + guidance_scale * (conditional - unconditional)
             parts.append(prediction)
         return self._merge(parts[0] if len(parts) == 1 else torch.cat(parts), windows)
 
-    def _denoise(self, sample: Tensor, timestep: Tensor, condition: Any, windows: Windows, part: slice, **options: Any) -> Tensor:
-        """The denoiser on a part of all windows; with guidance it gives twice as many."""
-        mask = windows.mask[part] if windows.mask is not None else None
-        return self.denoiser(sample, timestep, attention_mask=mask, condition=condition, **options).sample
+    def _denoise(self, sample: Tensor, timestep: Tensor, condition: Any, mask: Tensor | None, **options: Any) -> Tensor:
+        """The denoiser on some windows; with guidance it gives twice as many."""
+        frames = sample.shape[1]
+        if mask is not None and mask.shape[1] > frames:
+            sample = F.pad(sample, (0, 0, 0, mask.shape[1] - frames))
+        if self._buckets is not None:  # compiled code is for one layout, and one row of many frames calls itself contiguous
+            sample = sample.clone(memory_format=torch.contiguous_format)
+        return self.denoiser(sample, timestep, attention_mask=mask, condition=condition, **options).sample[:, :frames]
+
+    def _step_mask(self, windows: Windows, part: slice) -> Tensor | None:
+        """(windows, frames) int64 of a part of all windows, 1 on real frames; padded to a bucket where the denoiser is compiled."""
+        if self._buckets is None:
+            return windows.mask[part] if windows.mask is not None else None
+        lengths = torch.tensor(windows.lengths[part], device=self._execution_device)
+        return (torch.arange(self._buckets.length(max(windows.lengths)), device=lengths.device) < lengths[:, None]).long()
 
     def _cut(self, sample: Tensor, windows: Windows) -> Tensor:
         return windows.cut(sample)
@@ -410,3 +458,7 @@ def _check_options(
     unknown = set(tensor_inputs) - {"latents"}
     if unknown:
         raise ValueError(f"callback_on_step_end_tensor_inputs can hold 'latents' only, got {sorted(unknown)}.")
+
+
+def _as_it_is(values: Tensor) -> Tensor:
+    return values
