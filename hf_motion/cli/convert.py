@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ..formats.blender import one_blender
 from ..formats.table import BY_SUFFIX, WRITTEN, function, listing, suffixes, taking, writing_step
 from .app import app, user_errors
 from .generate import ContactCleanup, Format, Fps, InPlace, Rig, RootMotion, Units
@@ -111,7 +112,9 @@ def convert(
             finish, fps, layout and layout.value, mapping, list(text or ()), recorded_bones, keep_proportions, skeleton, reading,
             list(face or ()), face_fps, face_offset,
         )  # fmt: skip
-        for path in _convert(paths, format_ and format_.value, wishes):
+        with one_blender():
+            written = _convert(paths, format_ and format_.value, wishes)
+        for path in written:
             typer.echo(path)
 
 
