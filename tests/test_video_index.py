@@ -294,7 +294,7 @@ def test_commands_index_and_search(tmp_path: Path) -> None:
     assert "1 videos" in made.output
     assert "grey.mp4" in made.output
     arguments = ["video", "search", str(tmp_path / "index"), "--model", str(tmp_path / "model")]
-    found = runner.invoke(app, [*arguments, "a person waves", "--like", str(FIXTURES / "no.mkv"), "--sheet", str(sheet)])
+    found = runner.invoke(app, [*arguments, "a person waves", "--like", str(videos / "no.mkv"), "--sheet", str(sheet)])
     assert found.exit_code == 0, found.output
     assert found.output.count("no.mkv") == 3
     assert "100.0" in found.output
