@@ -101,6 +101,14 @@ class GeminiMVR(ActionLevel, CheckedModel):
         self.set_stage(config.stage)
         self.post_init()
 
+    @classmethod
+    def from_pretrained(cls, *args: Any, **kwargs: Any) -> Any:
+        """See `CheckedModel.from_pretrained`; what the stage freezes is frozen again, which loading forgets."""
+        loaded = super().from_pretrained(*args, **kwargs)
+        model = loaded[0] if isinstance(loaded, tuple) else loaded
+        model.set_stage(model.config.stage)
+        return loaded
+
     def set_stage(self, stage: str) -> None:
         """Choose what training trains and what the loss looks at; the rest is frozen.
 
