@@ -47,6 +47,9 @@ _PUBLIC = {
     "TMRConfig": "models.tmr.configuration_tmr",
     "TMRTextEncoder": "models.tmr.modeling_tmr",
     "TextToMotionPipeline": "pipelines.text_to_motion",
+    "VimoRAGConfig": "models.vimorag.configuration_vimorag",
+    "VimoRAGForCausalLM": "models.vimorag.modeling_vimorag",
+    "VimoRAGProcessor": "models.vimorag.processing_vimorag",
     "WordPosTokenizer": "tokenization.word_pos",
     "align_motions": "alignment",
     "edit_mask": "pipelines.editing",
@@ -84,6 +87,9 @@ if TYPE_CHECKING:
     from .models.tmr.configuration_tmr import TMRConfig as TMRConfig
     from .models.tmr.modeling_tmr import TMR as TMR
     from .models.tmr.modeling_tmr import TMRTextEncoder as TMRTextEncoder
+    from .models.vimorag.configuration_vimorag import VimoRAGConfig as VimoRAGConfig
+    from .models.vimorag.modeling_vimorag import VimoRAGForCausalLM as VimoRAGForCausalLM
+    from .models.vimorag.processing_vimorag import VimoRAGProcessor as VimoRAGProcessor
     from .motion import Motion as Motion
     from .pipelines.adaqf import AdaQFPipeline as AdaQFPipeline
     from .pipelines.control import MotionControl as MotionControl

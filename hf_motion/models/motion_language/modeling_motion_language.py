@@ -21,6 +21,7 @@ from ...tokenization.motion_tokenizer import MotionTokenizer
 from ...utils.training_folder import checkpoint_in
 from ..checked_model import CheckedModel
 from ..motion_vq.modeling_motion_vq import MotionVQModel
+from ..vimorag.processing_vimorag import VimoRAGProcessor
 from .answers import MotionAnswers
 from .instructions import Instructions
 from .new_tokens import add_token_rows, keep_own_head
@@ -79,6 +80,7 @@ class MotionLanguageModel(MotionAnswers, CheckedModel):
         if settings["format"] in TOKEN_FORMATS:
             first = settings.get("first_token_id")
             self.vocabulary = MotionVocabulary.find(tokenizer, motion_tokenizer, settings["format"], first)
+        self.video_processor = VimoRAGProcessor(self.config) if self.config.model_type == "vimorag" else None
         self.prompts = PromptWriter(tokenizer, settings["chat"], self.config.is_encoder_decoder, _context(self.config, tokenizer))
 
     @classmethod
@@ -164,13 +166,16 @@ class MotionLanguageModel(MotionAnswers, CheckedModel):
                 "language model has one, or is one of adapters whose base has one; save_pretrained of MotionLanguageModel writes it."
             )
         parts = {**place_options, "subfolder": MOTION_FOLDER}
-        return cls(
+        model = cls(
             load_language_model(name, base, kwargs.get("config"), **options),
             load_part(AutoTokenizer, home, "tokenizer", **home_options),
             MotionVQModel.from_pretrained(place, **parts),
             MotionTokenizer.from_pretrained(place, **parts),
             load_part(AutoFeatureExtractor, place, "feature_extractor", **parts),
-        ).eval()
+        )
+        if model.video_processor is not None:
+            model.video_processor = VimoRAGProcessor.from_pretrained(home, model.config)
+        return model.eval()
 
     def save_pretrained(self, save_directory: str | os.PathLike, *args: Any, **kwargs: Any) -> None:
         """Save all parts into one folder; a model with adapters saves these alone, which need their base when they are loaded.
