@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import torch
 from transformers import (
@@ -23,12 +24,15 @@ from hf_motion import (
     MDMPipeline,
     MoMask,
     MoMaskConfig,
+    Motion,
     MotionFeatureExtractor,
     MotionLanguageModel,
     MotionVQConfig,
     MotionVQModel,
     T2MGPTConfig,
 )
+from hf_motion.face import FACE_SETS
+from hf_motion.hands import with_hands
 from hf_motion.models.text_motion_model import TextMotionModel
 from hf_motion.trainers.new_pipeline import mdm_scheduler, train_clip_tokenizer
 from hf_motion.trainers.new_retrieval import new_retrieval_model
@@ -136,3 +140,36 @@ def tiny_language_model(
     extractor = MotionFeatureExtractor(mean=[0.1] * 263, std=[0.5] * 263, max_frames=48)
     options = {"format": format, "max_tokens": 12, "generator": seeded()}
     return MotionLanguageModel.from_base(language_model, tokenizer, tiny_vq(num_quantizers=quantizers), None, extractor, **options)
+
+
+def tiny_h2vq(joints: str = "hands", **options: Any) -> MotionVQModel:
+    """H2VQ of a few thousand weights whose books have seen a few batches, always the same: of whole bodies, or of 22 joints with arms."""
+    torch.manual_seed(0)
+    extractor = whole_body_extractor() if joints == "hands" else MotionFeatureExtractor()
+    sizes = {"num_features": extractor.dim, "hidden_size": 16, "code_dim": 8, "codebook_size": 32, "position_weight": 0.0}
+    hands = extractor.features.features_of(joints)
+    model = MotionVQModel(MotionVQConfig(**{**sizes, "reconstruction_loss": "l2", "hand_features": hands, **options})).train()
+    for _ in range(3):
+        model(torch.randn(8, 64, extractor.dim))
+    return model.eval()
+
+
+def whole_body_extractor(**options: Any) -> MotionFeatureExtractor:
+    """Features of 52 joints without rotations, with statistics, at most 48 frames."""
+    options = {"representation": "humantomato", "skeleton": "smplx-52", "fps": 20, "max_frames": 48, **options}
+    dim = MotionFeatureExtractor(**options).dim
+    return MotionFeatureExtractor(mean=[0.1] * dim, std=[0.5] * dim, **options)
+
+
+def whole_body_rows(path: Path, clips: int = 8, face: bool = False) -> Path:
+    """A parquet file of captioned clips on 52 joints, real bodies with relaxed hands; with a face that nods on if wanted."""
+    rows = pd.read_parquet(FIXTURES / "clips.parquet").head(clips)
+    motions = [with_hands(Motion(np.stack(row.joints).reshape(row.n_frames, 22, 3), row.fps)) for row in rows.itertuples()]
+    rows = rows.assign(joints=[motion.joints.reshape(-1) for motion in motions], skeleton="smplx-52", split="train")
+    rows = rows.drop(columns=[name for name in ("features", "f_tag") if name in rows])
+    if face:
+        waves = [np.sin(np.arange(len(motion))[:, None] / 5 + np.arange(50)).astype(np.float32) for motion in motions]
+        rows = rows.assign(face=[wave.reshape(-1) for wave in waves], face_kind="flame-50", face_text="a happy face")
+        rows["face_names"] = [list(FACE_SETS["flame-50"])] * len(rows)
+    rows.to_parquet(path)
+    return path

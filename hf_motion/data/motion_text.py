@@ -276,13 +276,18 @@ class MotionTextDataset(Dataset):
     def fit_statistics(self) -> None:
         """Set the extractor's mean and std from these clips and normalise them.
 
-        HumanML3D's convention: the std is averaged within each slice, so that joints keep their relative weights.
+        HumanML3D's convention: the std is averaged within each slice, so that joints keep their relative weights; of skeletons with
+        fingers body and hands apart, see `hf_motion.data.statistics.convention_std`.
         """
         count = sum(len(features) for features in self.features)
         mean = sum(features.sum(0, dtype=torch.float64) for features in self.features) / count
         std = (sum((features - mean).square().sum(0) for features in self.features) / count).sqrt()
+        groups = self.feature_extractor.features.groups.values()
         for part in self.feature_extractor.features.slices.values():
-            std[part] = std[part].mean().clamp_min(1e-4)
+            for group in groups:
+                chosen = [feature for feature in group if part.start <= feature < part.stop]
+                if chosen:
+                    std[chosen] = std[chosen].mean().clamp_min(1e-4)
         self.feature_extractor.mean, self.feature_extractor.std = mean.float().tolist(), std.float().tolist()
         self.features = [self.feature_extractor.normalize(features) for features in self.features]
 
