@@ -20,6 +20,8 @@ from transformers import (
 
 from hf_motion import (
     T2MGPT,
+    HumanTomatoGPT,
+    HumanTomatoGPTConfig,
     MDMDenoiser,
     MDMPipeline,
     MoMask,
@@ -77,7 +79,7 @@ def save_tiny_retrieval_model(folder: Path, kind: str, mean: float = 0.1, std: f
         "tmr": {"hidden_size": 8, "num_layers": 1, "num_attention_heads": 2, "intermediate_size": 8},
     }
     text_model = {"vocab_size": 600, "hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2} if kind == "tmr" else None
-    dim = MotionFeatureExtractor(skeleton=extractor.get("skeleton", "humanml3d-22")).dim
+    dim = MotionFeatureExtractor(**extractor).dim
     features = MotionFeatureExtractor(mean=[mean] * dim, std=[std] * dim, **extractor)
     model, tokenizer = new_retrieval_model(kind, CAPTIONS, {}, features, widths[kind], text_model)
     save_retrieval_checkpoint(folder, model, tokenizer, features)
@@ -173,3 +175,20 @@ def whole_body_rows(path: Path, clips: int = 8, face: bool = False) -> Path:
         rows["face_names"] = [list(FACE_SETS["flame-50"])] * len(rows)
     rows.to_parquet(path)
     return path
+
+
+def tiny_tomato(joints: str = "hands", body_strides: tuple[int, ...] = (2,), **options: Any) -> HumanTomatoGPT:
+    """A hierarchical GPT of a few thousand weights, with its processors, always the same; at most eight steps."""
+    size = {"hidden_size": 16, "intermediate_size": 32, "num_attention_heads": 2}
+    tokenizer = train_clip_tokenizer(CAPTIONS, 600)
+    ids = {"eos_token_id": tokenizer.eos_token_id, "pad_token_id": tokenizer.pad_token_id, "bos_token_id": tokenizer.bos_token_id}
+    text = {"vocab_size": len(tokenizer), "num_hidden_layers": 1, "max_position_embeddings": 22, **ids, **size}
+    vq_model = tiny_h2vq(joints, body_strides=list(body_strides))
+    torch.manual_seed(0)
+    config = HumanTomatoGPTConfig(vq_model.config, text, **{"num_hidden_layers": 2, "max_tokens": 8, **size, **options})
+    model = HumanTomatoGPT(config, None, vq_model)
+    model.tokenizer = tokenizer
+    model.feature_extractor = whole_body_extractor(max_frames=32)
+    if joints != "hands":
+        model.feature_extractor = MotionFeatureExtractor(mean=[0.1] * 263, std=[0.5] * 263, max_frames=32)
+    return model.eval()

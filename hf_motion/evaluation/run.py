@@ -26,7 +26,7 @@ from ..utils.text import say_once
 from ..utils.version import __version__
 from .clips import EvaluationClips
 from .generation import GenerationScorer
-from .generations import frames_to_ask, load_system, speaks_same, system_generator
+from .generations import frames_to_ask, judges_bodies, load_system, speaks_same, system_generator
 from .protocol import Protocol, get_protocol
 from .result import REAL, EvaluationResult
 
@@ -156,6 +156,8 @@ def _generation(request: EvaluationRequest, protocol: Protocol, device: str) -> 
     fitted = protocol.fitted(clips, [name for name, value in request.changes.items() if value is not None])
     pools = _pool_notes(protocol, fitted, alignment is not None)
     protocol = fitted
+    if judges_bodies(system.feature_extractor, evaluator.feature_extractor):
+        pools.append(f"{evaluator.name} reads {evaluator.feature_extractor.skeleton}: bodies are scored, fingers are not.")
     scorer = GenerationScorer(clips, protocol, evaluator, alignment, request.drop_non_finite, request.show_progress)
     _check_lengths(system.feature_extractor, evaluator.feature_extractor, clips, protocol, name)
     reads = {key: getattr(evaluator.feature_extractor, key) for key in ("representation", "skeleton", "fps", "uniform_skeleton", "dim")}
