@@ -9,7 +9,7 @@ import re
 import secrets
 import string
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -54,6 +54,7 @@ class GenerationRequest:
         split (`bool`): Read each prompt as a timeline, cut at "then" and the like.
         loop (`bool`): Make the last pose the first one.
         control (`pathlib.Path`, *optional*): JSON file with what to hit, see `hf_motion.pipelines.control.MotionControl`.
+        retriever (`Callable`, *optional*): Makes what finds videos for a model that sees them, when it is needed.
         finish (`Finish`): What is done to motions before they are written.
     """
 
@@ -76,6 +77,7 @@ class GenerationRequest:
     split: bool = False
     loop: bool = False
     control: Path | None = None
+    retriever: Callable[[], Any] | None = None
     finish: Finish = field(default_factory=Finish)
 
 
@@ -133,6 +135,8 @@ def _generate(request: GenerationRequest, prompts: list[str], targets: list[list
     if not request.own_cleanup and "contact_cleanup" in getattr(getattr(pipe.model, "pipeline", None), "config", ()):
         options["contact_cleanup"] = False
     options.update(_shaping(request))
+    if request.retriever is not None:
+        options["retriever"] = request.retriever()
     generators = spawn_generators(torch.Generator().manual_seed(seed), len(prompts), pipe.model.device)
     written = []
     if request.timeline is not None or request.split or not any(prompts):

@@ -10,6 +10,7 @@ from torch import Tensor
 from transformers import LogitsProcessor, LogitsProcessorList, PreTrainedTokenizerBase
 
 if TYPE_CHECKING:
+    from ..vimorag.processing_vimorag import ShownVideo
     from .modeling_motion_language import MotionLanguageModel
 
 _LETTERS = frozenset("0123456789,[] ")
@@ -98,7 +99,12 @@ class SpelledGrammar(LogitsProcessor):
 
 
 def make_spelled_motions(
-    model: MotionLanguageModel, questions: list[str], counts: list[int] | None, most: list[int], warpers: Sequence[LogitsProcessor]
+    model: MotionLanguageModel,
+    questions: list[str],
+    counts: list[int] | None,
+    most: list[int],
+    warpers: Sequence[LogitsProcessor],
+    shown: list[ShownVideo] | None = None,
 ) -> list[Tensor]:
     """Codes that answer questions, written in numbers.
 
@@ -108,6 +114,7 @@ def make_spelled_motions(
         counts (`list[int]`, *optional*): Codes of each, exactly.
         most (`list[int]`): Codes of each at most.
         warpers (`Sequence[LogitsProcessor]`): How to draw.
+        shown (`list[ShownVideo]`, *optional*): A video for each, where videos are shown.
 
     Returns:
         `list[torch.Tensor]`: (1, tokens) each.
@@ -115,7 +122,7 @@ def make_spelled_motions(
     format, size = model.config.motion["format"], model.motion_tokenizer.codebook_size
     grammar = SpelledGrammar(model.tokenizer, format, size, most, counts, warpers)
     steps = max(counts or most) * (len(str(size - 1)) + 2) + 3
-    rows = model._generate(questions, [], steps, [grammar], model.tokenizer.eos_token_id)
+    rows = model._generate(questions, [], steps, [grammar], model.tokenizer.eos_token_id, shown)
     texts = ["".join(grammar.pieces.get(index, "") for index in row) for row in rows]
     return [model.motion_tokenizer.decode_motion(text, format=format).codes[None].to(model.device) for text in texts]
 
