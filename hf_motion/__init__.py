@@ -21,6 +21,8 @@ _PUBLIC = {
     "GeminiMVRConfig": "models.gemini_mvr.configuration_gemini_mvr",
     "GeminiMVRProcessor": "models.gemini_mvr.processing_gemini_mvr",
     "HumanML3DRepresentation": "representation",
+    "HumanTomatoGPT": "models.humantomato.modeling_humantomato",
+    "HumanTomatoGPTConfig": "models.humantomato.configuration_humantomato",
     "MDMDenoiser": "models.mdm",
     "MDMPipeline": "pipelines.mdm",
     "Motion": "motion",
@@ -71,6 +73,8 @@ if TYPE_CHECKING:
     from .models.gemini_mvr.configuration_gemini_mvr import GeminiMVRConfig as GeminiMVRConfig
     from .models.gemini_mvr.modeling_gemini_mvr import GeminiMVR as GeminiMVR
     from .models.gemini_mvr.processing_gemini_mvr import GeminiMVRProcessor as GeminiMVRProcessor
+    from .models.humantomato.configuration_humantomato import HumanTomatoGPTConfig as HumanTomatoGPTConfig
+    from .models.humantomato.modeling_humantomato import HumanTomatoGPT as HumanTomatoGPT
     from .models.mdm import MDMDenoiser as MDMDenoiser
     from .models.momask.configuration_momask import MoMaskConfig as MoMaskConfig
     from .models.momask.modeling_momask import MoMask as MoMask

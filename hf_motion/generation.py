@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from .checkpoints import EMBEDDED
 from .finishing import Finish
+from .formats.table import WRITTEN, writing_step
 from .pipelines.timeline import as_timeline
 from .utils.faults import reading
 from .utils.files import output_folder
@@ -27,10 +28,6 @@ from .utils.training_folder import checkpoint_in
 if TYPE_CHECKING:
     from .motion import Motion
     from .pipelines.text_to_motion import TextToMotionPipeline
-
-_SUFFIXES = (
-    ".bvh", ".glb", ".fbx", ".vrma", ".usd", ".usda", ".usdc", ".usdz", ".npz", ".csv", ".json", ".mp4", ".gif", ".png", ".html",
-)  # fmt: skip
 
 
 @dataclass
@@ -363,8 +360,10 @@ def _targets(request: GenerationRequest, output: str, made: list[dict[str, Any]]
     folder = output.endswith(("/", os.sep)) or Path(output).is_dir()
     suffix = "" if folder else Path(output).suffix.lower()
     fields = _fields(output, known)
-    if suffix and suffix not in _SUFFIXES:
-        raise ValueError(f"Cannot write {suffix!r} files. Use one of {', '.join(_SUFFIXES)}, or a folder with --format.")
+    if suffix and suffix not in WRITTEN:
+        raise ValueError(
+            f"Cannot write {suffix!r} files. Use one of {', '.join(WRITTEN)}, or a folder with --format.{writing_step(suffix)}"
+        )
     if suffix and request.formats:
         raise ValueError(f"Output {output!r} names a format already; leave out --format, or give a folder.")
     if not suffix:

@@ -21,6 +21,7 @@ _MODELS = {
     ("motion_vq.configuration_motion_vq", "MotionVQConfig"): ("motion_vq.modeling_motion_vq", "MotionVQModel"),
     ("momask.configuration_momask", "MoMaskConfig"): ("momask.modeling_momask", "MoMask"),
     ("t2m_gpt.configuration_t2m_gpt", "T2MGPTConfig"): ("t2m_gpt.modeling_t2m_gpt", "T2MGPT"),
+    ("humantomato.configuration_humantomato", "HumanTomatoGPTConfig"): ("humantomato.modeling_humantomato", "HumanTomatoGPT"),
     ("gemini_mvr.configuration_gemini_mvr", "GeminiMVRConfig"): ("gemini_mvr.modeling_gemini_mvr", "GeminiMVR"),
     ("vimorag.configuration_vimorag", "VimoRAGConfig"): ("vimorag.modeling_vimorag", "VimoRAGModel"),
     ("tmr.configuration_tmr", "TMRConfig"): ("tmr.modeling_tmr", "TMR"),

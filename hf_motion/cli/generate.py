@@ -8,27 +8,12 @@ from typing import Annotated, Any
 
 import typer
 
+from ..formats.rigs import WRITTEN_RIGS
+from ..formats.table import WRITTEN, taking
 from .app import app, user_errors
 
-
-class Format(StrEnum):
-    """File formats that motion is written in."""
-
-    bvh = "bvh"
-    glb = "glb"
-    fbx = "fbx"
-    vrma = "vrma"
-    usd = "usd"
-    usda = "usda"
-    usdc = "usdc"
-    usdz = "usdz"
-    npz = "npz"
-    csv = "csv"
-    json = "json"
-    mp4 = "mp4"
-    gif = "gif"
-    png = "png"
-    html = "html"
+Format = StrEnum("Format", [(suffix[1:], suffix[1:]) for suffix in WRITTEN])  # type: ignore[misc]
+"""File formats that motion is written in."""
 
 
 class BvhUnits(StrEnum):
@@ -58,7 +43,7 @@ BatchSize = Annotated[int, typer.Option(min=1, help="Motions made at once.")]
 Device = Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1, mps; the fastest there is by default.")]
 Precision = Annotated[DType, typer.Option(help="Precision of the networks.")]
 # Options that these have in common with `hf-motion convert`.
-Rig = Annotated[str | None, typer.Option(help="Joint names of .bvh, .glb, .fbx, .usd, .csv and .json: smpl, mixamo, cmu, unity or unreal.")]
+Rig = Annotated[str | None, typer.Option(help=f"Joint names of {', '.join(taking('rig'))}: {', '.join(WRITTEN_RIGS)}.")]
 Fps = Annotated[float | None, typer.Option(help="Frames per second of the result; those of the model or file by default.")]
 ContactCleanup = Annotated[bool, typer.Option("--contact-cleanup", help="Hold feet still while they touch the floor.")]
 Units = Annotated[

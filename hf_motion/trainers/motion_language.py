@@ -220,7 +220,7 @@ def new_motion_language_model(
         language_model,
         tokenizer,
         vq_model,
-        MotionTokenizer(vq_model.config.codebook_size, vq_model.config.num_quantizers),
+        MotionTokenizer.of(vq_model.config),
         extractor,
         format=format,
         chat=chat,

@@ -75,6 +75,7 @@ class MotionLanguageModel(MotionAnswers, CheckedModel):
         self.vq_model = vq_model.requires_grad_(False).eval()
         self.motion_tokenizer, self.feature_extractor = motion_tokenizer, feature_extractor
         self.instructions = Instructions(settings["instructions"])
+        _check_streams(vq_model)
         _check_books(vq_model, motion_tokenizer, settings)
         self.vocabulary: MotionVocabulary | None = None
         if settings["format"] in TOKEN_FORMATS:
@@ -118,6 +119,7 @@ class MotionLanguageModel(MotionAnswers, CheckedModel):
             ValueError: If the format is unknown or does not fit the motion tokenizer, or `chat` is asked for without a template.
         """
         config = vq_model.config
+        _check_streams(vq_model)
         motion_tokenizer = motion_tokenizer or MotionTokenizer(config.codebook_size, config.num_quantizers)
         if format not in FORMATS:
             raise ValueError(f"format must be one of {', '.join(map(repr, FORMATS))}, got {format!r}.")
@@ -239,6 +241,14 @@ def _context(config: Any, tokenizer: PreTrainedTokenizerBase) -> int | None:
     positions = getattr(config.get_text_config(), "max_position_embeddings", None)
     limit = tokenizer.model_max_length if positions is None else positions
     return int(limit) if 0 < limit < _NO_LIMIT else None
+
+
+def _check_streams(vq_model: MotionVQModel) -> None:
+    if vq_model.config.hand_features is not None:
+        raise ValueError(
+            "This motion tokenizer has two streams of codes, of body and hands; a language model writes those of one stream. Take one that "
+            "was trained without hand_features, or HumanTOMATO."
+        )
 
 
 def _check_books(vq_model: MotionVQModel, motion_tokenizer: MotionTokenizer, settings: dict[str, Any]) -> None:
