@@ -110,11 +110,16 @@ def instruction_rows(
         the place in the data set.
 
     Raises:
-        ValueError: If a task is unknown, shares are no shares, or no row is short enough.
+        ValueError: If a task is unknown, shares are no shares, no row is short enough, or the model makes no motions.
     """
     tasks, shares = _checked_mixture(MIXTURE if mixture is None else mixture)
     if not 0 <= joined <= 1:
         raise ValueError(f"joined is a share, from 0 to 1, got {joined}.")
+    if model.reads_latents:
+        raise ValueError(
+            "A model of format 'continuous' reads motions and makes none; it learns corrections. Train it with --triplets alone, or write "
+            "motions as tokens: --format motion."
+        )
     if "motion_correction" in tasks:
         raise ValueError(
             "motion_correction in the mixture asks about two motions: hf_motion.trainers.corrections makes its rows of triplets."

@@ -59,6 +59,17 @@ class _Seq2SeqTrainer(LanguageTrainer):
     """transformers' trainer, for encoder-decoders, which TRL's does not take."""
 
 
+class _WithLatents:
+    """A collator's batches with the latents of their motions, row after row, (latents, width)."""
+
+    def __init__(self, collator: WithClips, width: int) -> None:
+        self.collator, self.width = collator, width
+
+    def __call__(self, rows: Sequence[dict[str, Any]]) -> dict[str, torch.Tensor]:
+        latents = torch.cat([torch.as_tensor(row["motion_latents"], dtype=torch.float32) for row in rows])
+        return {**self.collator(rows), "motion_latents": latents.reshape(-1, self.width)}
+
+
 def sft_trainer(
     model: MotionLanguageModel, args: MotionSFTConfig, rows: Any, clip_names: Sequence[str], anchor: float = 0.0, **kwargs: Any
 ) -> LanguageTrainer:
@@ -80,12 +91,14 @@ def sft_trainer(
     language_model, tokenizer = model.language_model, model.tokenizer
     check_precision(language_model, args.learning_rate)
     if model.config.is_encoder_decoder:
-        collator = WithClips(DataCollatorForSeq2Seq(tokenizer, language_model), _COLUMNS)
+        collator: Any = WithClips(DataCollatorForSeq2Seq(tokenizer, language_model), _COLUMNS)
         trainer: LanguageTrainer = _Seq2SeqTrainer(
             language_model, args, data_collator=collator, train_dataset=rows, processing_class=tokenizer, **kwargs
         )
     else:
         collator = WithClips(_Collator(pad_token_id=model.prompts.pad), _COLUMNS)
+        if model.reads_latents:
+            collator = _WithLatents(collator, language_model.config.latent_size)
         trainer = _CausalTrainer(language_model, args, data_collator=collator, train_dataset=rows, processing_class=tokenizer, **kwargs)
         head = model.language_model.get_output_embeddings()
         if not hasattr(head, "bias"):
@@ -97,7 +110,7 @@ def sft_trainer(
 
 
 def add_adapters(model: MotionLanguageModel, rank: int, alpha: int | None = None, dropout: float = 0.0) -> None:
-    """Put LoRA on all linear layers, and let the rows of the motion tokens learn.
+    """Put LoRA on all linear layers, and let the rows of the motion tokens learn, and the layer that reads latents.
 
     Args:
         model (`MotionLanguageModel`): Loaded from a whole repository, which the adapters will name as their base; it is changed.
@@ -115,6 +128,8 @@ def add_adapters(model: MotionLanguageModel, rank: int, alpha: int | None = None
         rows = ids if head.weight is table.weight else {_name(language_model, table): ids, _name(language_model, head): ids}
     task = "SEQ_2_SEQ_LM" if model.config.is_encoder_decoder else "CAUSAL_LM"
     config = LoraConfig(
+        modules_to_save=["projector"] if model.reads_latents else None,
+        exclude_modules=["projector"] if model.reads_latents else None,
         r=rank,
         lora_alpha=alpha or 2 * rank,
         lora_dropout=dropout,

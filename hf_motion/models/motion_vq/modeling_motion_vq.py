@@ -137,6 +137,24 @@ class MotionVQModel(CheckedModel):
         self.train(training)
         return output.codes
 
+    @torch.no_grad()
+    def encode_latents(self, motion_features: Tensor, attention_mask: Tensor | None = None) -> list[Tensor]:
+        """What motions are before they are quantised.
+
+        Args:
+            motion_features (`torch.Tensor`): (batch, frames, num_features), normalised.
+            attention_mask (`torch.Tensor`, *optional*): (batch, frames), 1 on real frames, which come first.
+
+        Returns:
+            `list[torch.Tensor]`: (code_dim, tokens) for each clip.
+
+        Raises:
+            ValueError: If a shape is wrong or a clip has no frame.
+        """
+        features, lengths = self._whole_tokens(motion_features, attention_mask)
+        counts = (lengths // self.config.frames_per_token).tolist()
+        return [clip[:count].T for clip, count in zip(self.encoder(features, lengths), counts, strict=True)]
+
     def decode(self, codes: Tensor) -> Tensor:
         """Motions of codes.
 
