@@ -10,6 +10,8 @@ from tiny import tiny_language_model, tiny_vq
 from transformers import AutoModelForCausalLM, pipeline
 
 from hf_motion import MotionLanguageModel
+from hf_motion.models.motion_language.corrections import correction_question
+from hf_motion.models.motion_language.shared_prefix import read_prefix_once
 from hf_motion.models.motion_latents.modeling_motion_latents import MotionLatentsForCausalLM
 from hf_motion.trainers.corrections import correction_rows, note_tasks
 from hf_motion.trainers.motion_language import add_adapters
@@ -40,6 +42,21 @@ def test_from_triplets_to_a_sentence(tokenizer: dict, format: str, tmp_path: Pat
     correct = pipeline("motion-correction", model=str(tmp_path / "model"))
     assert correct.model.correct_motion(sources, targets, max_new_tokens=4) == said
     assert correct(sources[0], targets[0], threshold=0.0, max_new_tokens=4)["said_by"] == "model"
+
+
+def test_a_beginning_that_questions_share_is_read_once() -> None:
+    model = make_model(T2MGPT, "motion")
+    clips = [model.encode_motions(make_triplets(1, frames=frames)[0].target)[0] for frames in (9, 33, 21)]
+    questions = [correction_question(model, clips[0], clip) for clip in clips]
+    inputs = model.prompts.batch(questions, [], 1, model.device)
+    once = read_prefix_once(model.language_model, inputs, model.prompts.pad)
+    assert once["past_key_values"].get_seq_length() > 60
+    assert once["attention_mask"].sum(1).tolist() == inputs["attention_mask"].sum(1).tolist()
+    options = {"max_new_tokens": 2, "do_sample": False, "output_scores": True, "return_dict_in_generate": True}
+    plain, shared = (model.language_model.generate(**one, **options).scores for one in (inputs, once))
+    torch.testing.assert_close(torch.stack(plain), torch.stack(shared), rtol=1e-4, atol=1e-5)
+    alone = {name: value[:1] for name, value in inputs.items()}
+    assert read_prefix_once(model.language_model, alone, model.prompts.pad) is alone
 
 
 class TestContinuous:

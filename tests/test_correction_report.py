@@ -40,7 +40,8 @@ const pause = milliseconds => new Promise(done => setTimeout(done, milliseconds)
   element("joints").click(); await pause(200);
   heard.joints = element("map").clientHeight > before;
   const box = element("map").getBoundingClientRect();
-  element("map").dispatchEvent(new MouseEvent("click", { clientX: box.left + LEFT + across() / 2, clientY: box.top + 60 })); await pause(300);
+  element("map").dispatchEvent(new MouseEvent("click", { clientX: box.left + LEFT + across() / 2, clientY: box.top + 60 }));
+  await pause(300);
   heard.clicked = { time: last.time, playing: last.playing };
   send(heard);
 })();

@@ -76,6 +76,10 @@ def main(script: ScriptArguments, args: MotionSFTConfig) -> None:
     push, args.push_to_hub = args.push_to_hub, False  # Trainer would push its raw states
     if script.dataset is None and script.triplets is None:
         raise ValueError("Name what to learn from: --dataset, --triplets, or both.")
+    if script.model is not None and (script.base or script.motion_tokenizer):
+        raise ValueError(
+            "--model goes on from a model that has its base and its motion tokenizer: leave --base and --motion_tokenizer out."
+        )
     mixture, corrections = shares(as_mapping(script.mixture), script.dataset is not None, script.triplets is not None)
     start = Path(args.output_dir) / "base"
     with args.main_process_first(desc="making the base"):

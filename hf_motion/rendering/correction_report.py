@@ -69,28 +69,33 @@ def correction_report_html(
     heat = np.clip(deviation.joints / scale, 0, 1)
     captions = [f"{title}{f' ({name})' if name else ''}" for title, name in zip(("What you did", "What was meant"), names, strict=True)]
     motions = [replace(motion, text=text) for motion, text in zip((alignment.source, alignment.warped), captions, strict=True)]
-    marked = [name for name in PARTS.get(result["part"], ()) if len(PARTS[result["part"]]) < len(_ROWS)]
-    parts = [part for part in _ROWS if part in deviation.parts]
-    rows = [{"name": part, "part": part, "cm": _cm(deviation.of(part))} for part in parts]
-    joints = [
-        {"name": name.replace("_", " "), "part": part, "cm": _cm(deviation.joints[:, alignment.source.skeleton.joint(name)])}
-        for part in parts
-        for name in joints_of(part)
-    ]
-    data = {
-        "rows": rows, "joints": joints, "fps": alignment.source.fps, "frames": len(alignment.source), "scale": round(100 * scale), "ramp": HEAT,
-        "marked": marked, "span": list(result["seconds"]), "peak": result["peak"], "silent": bool(result["same"]),
-    }  # fmt: skip
+    data = _strip(deviation, result) | {"scale": round(100 * scale)}
     values = {
         "title": html.escape(result["generated_text"]), "sentence": html.escape(_sentence(_advice(result)[0])),
         "because": html.escape(_sentence(_advice(result)[1])), "speaker": _speaker(result, speaker),
         "facts": "" if result["same"] else _facts(result), "candidates": _candidates(result),
-        "player": player_html(motions, height=430, heat=[heat, heat], ghosts=[laid_over(alignment), None]), "how": html.escape(_how(deviation, result)),
-        "scale": str(data["scale"]), "gradient": ",".join(f"rgb{colour}" for colour in HEAT),
+        "player": player_html(motions, height=430, heat=[heat, heat], ghosts=[laid_over(alignment), None]),
+        "how": html.escape(_how(deviation, result)), "scale": str(data["scale"]), "gradient": ",".join(f"rgb{colour}" for colour in HEAT),
         "data": json.dumps(data, separators=(",", ":")).replace("<", "\\u003c"),
     }  # fmt: skip
     template = files(__package__).joinpath("correction_report.html").read_text(encoding="utf-8")
     return re.sub(r"\{\{(\w+)\}\}", lambda match: values[match[1]], template)
+
+
+def _strip(deviation: Deviation, result: Mapping[str, Any]) -> dict[str, Any]:
+    """How far parts and joints are apart, over time, and the moment that the sentence speaks of."""
+    source = deviation.alignment.source
+    parts = [part for part in _ROWS if part in deviation.parts]
+    return {
+        "rows": [{"name": part, "part": part, "cm": _cm(deviation.of(part))} for part in parts],
+        "joints": [
+            {"name": name.replace("_", " "), "part": part, "cm": _cm(deviation.joints[:, source.skeleton.joint(name)])}
+            for part in parts for name in joints_of(part)
+        ],
+        "marked": [name for name in PARTS.get(result["part"], ()) if len(PARTS[result["part"]]) < len(_ROWS)],
+        "fps": source.fps, "frames": len(source), "ramp": HEAT, "span": list(result["seconds"]), "peak": result["peak"],
+        "silent": bool(result["same"]),
+    }  # fmt: skip
 
 
 def laid_over(alignment: Alignment) -> Motion:
@@ -126,10 +131,10 @@ def _candidates(result: Mapping[str, Any]) -> str:
         return ""
     far = dict(zip(result["candidates"], result.get("distances", ()), strict=False))
     lands = {name: "cannot be done" if math.isinf(cost) else f"lands {100 * cost:.1f} cm from it" for name, cost in far.items()}
-    rows = [
-        f"<li{' class=chosen' if text == result['generated_text'] else ''}>{html.escape(_sentence(text))} <span>{lands.get(text, '')}</span></li>"
-        for text in sorted(sentences, key=lambda text: far.get(text, 0.0))
-    ]
+    rows = []
+    for text in sorted(sentences, key=lambda text: far.get(text, 0.0)):
+        kind = " class=chosen" if text == result["generated_text"] else ""
+        rows.append(f"<li{kind}>{html.escape(_sentence(text))} <span>{lands.get(text, '')}</span></li>")
     title = "Sentences that were tried on the motion, nearest to what was meant first" if far else "Sentences that were drawn"
     return f"<section><h2>{title}</h2><ol>{''.join(rows)}</ol></section>"
 

@@ -22,6 +22,7 @@ from .corrections import check_corrects, correct_motions
 from .grammar import MotionGrammar, WordsOnly, sampling
 from .instructions import Instructions
 from .prompts import PromptWriter
+from .shared_prefix import read_prefix_once
 from .vocabulary import CONTINUOUS, MotionVocabulary, latent_text
 
 
@@ -389,6 +390,8 @@ class MotionAnswers:
     ) -> list[list[int]]:  # fmt: skip
         """Ids that were made for each question, up to the end."""
         inputs = self.prompts.batch(questions, tail, steps, self.device, **messages)
+        if not self.config.is_encoder_decoder:
+            inputs = read_prefix_once(self.language_model, inputs, self.prompts.pad)
         shown = 0 if self.config.is_encoder_decoder else inputs["input_ids"].shape[1]
         if self.config.is_encoder_decoder:
             begin = [self.language_model.generation_config.decoder_start_token_id, *tail]

@@ -141,6 +141,7 @@ class MotionLanguageModel(MotionAnswers, CheckedModel):
             "max_tokens": max_tokens,
             "chat": chat,
             "instructions": (instructions or Instructions.from_file()).templates,
+            "codes": vq_model.fingerprint,
         }
         return cls(language_model, tokenizer, vq_model, motion_tokenizer, feature_extractor or MotionFeatureExtractor()).eval()
 
@@ -251,3 +252,8 @@ def _check_books(vq_model: MotionVQModel, motion_tokenizer: MotionTokenizer, set
                 f"{name} is {found[0]} in the motion tokenizer's model, {found[1]} in its MotionTokenizer and {found[2]} in the "
                 "language model's configuration. Use the motion tokenizer that the language model was trained on."
             )
+    if settings.get("codes", vq_model.fingerprint) != vq_model.fingerprint:
+        raise ValueError(
+            "This motion tokenizer has the size of the one that the language model learned to read, and other codes, so that all it reads "
+            "would mean something else. Use the motion tokenizer that the language model was trained on."
+        )

@@ -6,6 +6,7 @@ Zhang et al., *T2M-GPT*, CVPR 2023; Guo et al., *MoMask*, CVPR 2024. Weights pub
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -201,6 +202,12 @@ class MotionVQModel(CheckedModel):
                 held, behind = held[..., drop:], certain - drop
         if held is not None and held.shape[-1] > behind:
             yield self.decode(held)[:, behind * unit :]
+
+    @property
+    def fingerprint(self) -> str:
+        """Stands for what the codes mean: 16 hexadecimal digits of the books, the same on every machine and in every type of number."""
+        books = torch.cat([book.codebook.detach().float().flatten().cpu() for book in self.quantizer.books])
+        return hashlib.sha256(books.to(torch.bfloat16).float().numpy().tobytes()).hexdigest()[:16]
 
     @property
     def lookahead(self) -> int:
