@@ -21,6 +21,8 @@ _PUBLIC = {
     "GeminiMVRConfig": "models.gemini_mvr.configuration_gemini_mvr",
     "GeminiMVRProcessor": "models.gemini_mvr.processing_gemini_mvr",
     "HumanML3DRepresentation": "representation",
+    "HumanTomatoGPT": "models.humantomato.modeling_humantomato",
+    "HumanTomatoGPTConfig": "models.humantomato.configuration_humantomato",
     "MDMDenoiser": "models.mdm",
     "MDMPipeline": "pipelines.mdm",
     "Motion": "motion",
@@ -47,6 +49,9 @@ _PUBLIC = {
     "TMRConfig": "models.tmr.configuration_tmr",
     "TMRTextEncoder": "models.tmr.modeling_tmr",
     "TextToMotionPipeline": "pipelines.text_to_motion",
+    "VimoRAGConfig": "models.vimorag.configuration_vimorag",
+    "VimoRAGForCausalLM": "models.vimorag.modeling_vimorag",
+    "VimoRAGProcessor": "models.vimorag.processing_vimorag",
     "WordPosTokenizer": "tokenization.word_pos",
     "align_motions": "alignment",
     "edit_mask": "pipelines.editing",
@@ -68,6 +73,8 @@ if TYPE_CHECKING:
     from .models.gemini_mvr.configuration_gemini_mvr import GeminiMVRConfig as GeminiMVRConfig
     from .models.gemini_mvr.modeling_gemini_mvr import GeminiMVR as GeminiMVR
     from .models.gemini_mvr.processing_gemini_mvr import GeminiMVRProcessor as GeminiMVRProcessor
+    from .models.humantomato.configuration_humantomato import HumanTomatoGPTConfig as HumanTomatoGPTConfig
+    from .models.humantomato.modeling_humantomato import HumanTomatoGPT as HumanTomatoGPT
     from .models.mdm import MDMDenoiser as MDMDenoiser
     from .models.momask.configuration_momask import MoMaskConfig as MoMaskConfig
     from .models.momask.modeling_momask import MoMask as MoMask
@@ -84,6 +91,9 @@ if TYPE_CHECKING:
     from .models.tmr.configuration_tmr import TMRConfig as TMRConfig
     from .models.tmr.modeling_tmr import TMR as TMR
     from .models.tmr.modeling_tmr import TMRTextEncoder as TMRTextEncoder
+    from .models.vimorag.configuration_vimorag import VimoRAGConfig as VimoRAGConfig
+    from .models.vimorag.modeling_vimorag import VimoRAGForCausalLM as VimoRAGForCausalLM
+    from .models.vimorag.processing_vimorag import VimoRAGProcessor as VimoRAGProcessor
     from .motion import Motion as Motion
     from .pipelines.adaqf import AdaQFPipeline as AdaQFPipeline
     from .pipelines.control import MotionControl as MotionControl

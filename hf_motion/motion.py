@@ -151,7 +151,6 @@ class Motion:
         check_clip(int((len(self) - 1) * fps / self.fps) + 1, len(self.skeleton), hint)
         left, weight = resampling_weights(len(self), self.fps, fps)
         face = None if self.face is None else self.face.at(left + weight.astype(np.float64))
-        face = None if self.face is None else self.face.at(left + weight.astype(np.float64))
         weight = weight[:, None, None]
 
         def mixed(values: np.ndarray) -> np.ndarray:

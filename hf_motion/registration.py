@@ -25,7 +25,9 @@ _MODELS = {
     ),
     ("momask.configuration_momask", "MoMaskConfig"): ("momask.modeling_momask", "MoMask"),
     ("t2m_gpt.configuration_t2m_gpt", "T2MGPTConfig"): ("t2m_gpt.modeling_t2m_gpt", "T2MGPT"),
+    ("humantomato.configuration_humantomato", "HumanTomatoGPTConfig"): ("humantomato.modeling_humantomato", "HumanTomatoGPT"),
     ("gemini_mvr.configuration_gemini_mvr", "GeminiMVRConfig"): ("gemini_mvr.modeling_gemini_mvr", "GeminiMVR"),
+    ("vimorag.configuration_vimorag", "VimoRAGConfig"): ("vimorag.modeling_vimorag", "VimoRAGModel"),
     ("tmr.configuration_tmr", "TMRConfig"): ("tmr.modeling_tmr", "TMR"),
     ("adaqf_extractors.configuration_adaqf_extractors", "AdaQFExtractorsConfig"): (
         "adaqf_extractors.modeling_adaqf_extractors",
@@ -59,6 +61,8 @@ def _register_configs(module: ModuleType) -> None:
 
 def _register_models(module: ModuleType) -> None:
     configs = _configs()
+    heads = _lazy_class("models.vimorag.modeling_vimorag", "VimoRAGForCausalLM", config_class=configs["VimoRAGConfig"])
+    module.AutoModelForCausalLM.register(configs["VimoRAGConfig"], heads, exist_ok=True)
     for (_, config), (path, name) in _MODELS.items():
         model = _lazy_class(f"models.{path}", name, config_class=configs[config])
         module.AutoModel.register(configs[config], model, exist_ok=True)

@@ -42,7 +42,7 @@ def _setting(text: str, **options: Any) -> Any:
 def evaluate(
     dataset: Annotated[str, typer.Option(help="Parquet file, folder of them, or data set on the Hub.")],
     model: Annotated[str | None, typer.Option(help="Folder or Hub repository; the checkpoint inside the package by default.")] = None,
-    evaluator: Annotated[str | None, typer.Option(help="Folder or repository of a T2MEvaluator; a small one by default.")] = None,
+    evaluator: Annotated[str | None, typer.Option(help="A T2MEvaluator, a small one by default; 'none' with --reconstruction.")] = None,
     alignment: Annotated[str | None, typer.Option(help="Folder or repository of a TMR; a small one by default; 'none' for none.")] = None,
     split: Annotated[str, typer.Option(help="Split of the data set.")] = "test",
     reconstruction: Annotated[bool, typer.Option(help="Score a tokenizer or VAE on real clips.")] = False,

@@ -54,6 +54,10 @@ METRICS = {
     "mpjpe": Metric("MPJPE (mm)", "lower", 1),
     "pa_mpjpe": Metric("PA-MPJPE (mm)", "lower", 1),
     "acceleration_error": Metric("Acceleration error (mm/frame²)", "lower", 2),
+    **{f"mpjpe_{part}": Metric(f"MPJPE {part}", "lower", 1) for part in ("body", "hands")},
+    **{f"pa_mpjpe_{part}": Metric(f"PA-MPJPE {part}", "lower", 1) for part in ("body", "hands")},
+    **{f"acceleration_error_{part}": Metric(f"Acceleration error {part}", "lower", 2) for part in ("body", "hands")},
+    "bits_per_second": Metric("bit/s", "lower", 0),
 }
 _ARROWS = {"lower": " ↓", "higher": " ↑", "real": " →"}
 

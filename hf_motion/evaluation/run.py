@@ -12,11 +12,12 @@ from pathlib import Path
 from typing import Any
 
 from accelerate import PartialState
-from transformers import PreTrainedModel
+from transformers import AutoFeatureExtractor, PreTrainedModel
 from transformers.utils import logging
 
 from ..checkpoints import EMBEDDED, EMBEDDED_EVALUATOR, EMBEDDED_TMR
 from ..data.motion_text import load_motion_rows
+from ..hub.loading import load_part
 from ..representation import MotionFeatureExtractor
 from ..retrieval.embedder import MotionTextEmbedder, checkpoint_folder, fingerprint
 from ..utils.device import choose_device
@@ -25,7 +26,7 @@ from ..utils.text import say_once
 from ..utils.version import __version__
 from .clips import EvaluationClips
 from .generation import GenerationScorer
-from .generations import frames_to_ask, load_system, system_generator
+from .generations import frames_to_ask, judges_bodies, load_system, speaks_same, system_generator
 from .protocol import Protocol, get_protocol
 from .result import REAL, EvaluationResult
 
@@ -41,7 +42,8 @@ class EvaluationRequest:
         dataset (`str`): Parquet file, folder of them, or data set on the Hub.
         split (`str`, defaults to `"test"`): Its split.
         model (`str`, *optional*): Folder or repository of the model; the checkpoint inside the package by default.
-        evaluator (`str`, *optional*): Folder or repository of a `T2MEvaluator`; the small one inside the package by default.
+        evaluator (`str`, *optional*): Folder or repository of a `T2MEvaluator`; the small one inside the package by default. For
+            reconstruction also `"none"`, for no FID.
         alignment (`str`, *optional*): Folder or repository of a `TMR`; the small one inside the package by default, `"none"` for none.
         mode (`str`, defaults to `"generation"`): `"generation"`, `"captioning"`, `"reconstruction"` or `"retrieval"`.
         protocol (`str`, defaults to `"strict"`): `"strict"` or `"guo"`.
@@ -150,10 +152,12 @@ def _generation(request: EvaluationRequest, protocol: Protocol, device: str) -> 
     system = load_system(folder, request.dtype, device)
     _check_options(system, request.options)
     generate = system_generator(system, evaluator.feature_extractor, request.options)
-    clips = _clips(request, protocol, evaluator)
+    clips = _clips(request, protocol, evaluator.feature_extractor)
     fitted = protocol.fitted(clips, [name for name, value in request.changes.items() if value is not None])
     pools = _pool_notes(protocol, fitted, alignment is not None)
     protocol = fitted
+    if judges_bodies(system.feature_extractor, evaluator.feature_extractor):
+        pools.append(f"{evaluator.name} reads {evaluator.feature_extractor.skeleton}: bodies are scored, fingers are not.")
     scorer = GenerationScorer(clips, protocol, evaluator, alignment, request.drop_non_finite, request.show_progress)
     _check_lengths(system.feature_extractor, evaluator.feature_extractor, clips, protocol, name)
     reads = {key: getattr(evaluator.feature_extractor, key) for key in ("representation", "skeleton", "fps", "uniform_skeleton", "dim")}
@@ -215,11 +219,15 @@ def _reconstruction(request: EvaluationRequest, protocol: Protocol, device: str)
 
     if request.model is None:
         raise ValueError("Name the model to reconstruct with: --model REPO.")
-    evaluator = _embedder(request.evaluator, EMBEDDED_EVALUATOR, device, request)
-    clips = _clips(request, protocol, evaluator)
-    rows, settings = score_reconstruction(request.model, clips, protocol, evaluator, device, request.show_progress)
+    own = load_part(AutoFeatureExtractor, checkpoint_folder(request.model), "feature_extractor")
     notes = ["Each cut of each clip is encoded and decoded once; errors are means over clips, the FID is between real clips and these."]
-    return _Outcome(clips, rows, {**settings, "evaluator": _described(evaluator)}, notes, protocol)
+    evaluator = None if request.evaluator == "none" else _embedder(request.evaluator, EMBEDDED_EVALUATOR, device, request)
+    if request.evaluator is None and evaluator is not None and not speaks_same(own, evaluator.feature_extractor):
+        evaluator = None
+        notes.append(f"There is no FID: the evaluator inside the package reads no {own.representation} features of {own.skeleton}.")
+    clips = _clips(request, protocol, own)
+    rows, settings = score_reconstruction(request.model, clips, protocol, evaluator, device, request.show_progress)
+    return _Outcome(clips, rows, {**settings, "evaluator": None if evaluator is None else _described(evaluator)}, notes, protocol)
 
 
 def _captioning(request: EvaluationRequest, protocol: Protocol, device: str) -> _Outcome:
@@ -230,7 +238,7 @@ def _captioning(request: EvaluationRequest, protocol: Protocol, device: str) -> 
     evaluator = _embedder(request.evaluator, EMBEDDED_EVALUATOR, device, request)
     alignment = _embedder(request.alignment, EMBEDDED_TMR, device, request) if request.alignment != "none" else None
     folder, name = checkpoint_folder(request.model), Path(request.model).name
-    clips = _clips(request, protocol, evaluator)
+    clips = _clips(request, protocol, evaluator.feature_extractor)
     fitted = protocol.fitted(clips, [name for name, value in request.changes.items() if value is not None])
     parts = (clips, fitted, evaluator, alignment, Path(request.output), request.options, device, request.show_progress)
     rows, settings = score_captioning(folder, name, *parts)
@@ -248,7 +256,7 @@ def _retrieval(request: EvaluationRequest, protocol: Protocol, device: str) -> _
     from .retrieval import score_retrieval
 
     embedder = _embedder(request.model, EMBEDDED_TMR, device, request)
-    clips = _clips(request, protocol, embedder)
+    clips = _clips(request, protocol, embedder.feature_extractor)
     sentences = SentenceEncoder(request.sentence_encoder, device=device) if request.sentence_encoder is not None else None
     rows = score_retrieval(clips, protocol, embedder, sentences)
     notes = ["A ranks all, C pools of alignment_pool_size, D pools of pool_size (HumanTOMATO, appendix D)."]
@@ -269,11 +277,11 @@ def _described(embedder: MotionTextEmbedder) -> str:
     return f"{embedder.name} ({(embedder.digest or '?')[:16]})"
 
 
-def _clips(request: EvaluationRequest, protocol: Protocol, embedder: MotionTextEmbedder) -> EvaluationClips:
+def _clips(request: EvaluationRequest, protocol: Protocol, extractor: MotionFeatureExtractor) -> EvaluationClips:
     with PartialState().main_process_first():
         rows = load_motion_rows(request.dataset, request.split)
     return EvaluationClips.from_rows(
-        rows, embedder.feature_extractor, protocol.min_frames, protocol.leave_out_from, request.max_clips, request.strict_rows,
+        rows, extractor, protocol.min_frames, protocol.leave_out_from, request.max_clips, request.strict_rows,
         request.show_progress and PartialState().is_main_process,
     )  # fmt: skip
 

@@ -36,7 +36,7 @@ class MotionCodec:
 
     def __init__(self, model: MotionVQModel, feature_extractor: MotionFeatureExtractor) -> None:
         self.model, self.feature_extractor = model.eval(), feature_extractor
-        self.tokenizer = MotionTokenizer(codebook_size=model.config.codebook_size, num_quantizers=model.config.num_quantizers)
+        self.tokenizer = MotionTokenizer.of(model.config)
 
     @classmethod
     def from_pretrained(cls, name: str | os.PathLike, device: str | torch.device = "cpu") -> MotionCodec:

@@ -18,6 +18,7 @@ from ...utils.asked import asked_frames, asked_generator
 from ...utils.text import check_prompts, say
 from ..motion_decoding import OUTPUT_TYPES, decode_codes, token_counts
 from ..motion_vq.modeling_motion_vq import MotionVQModel
+from ..vimorag.processing_vimorag import ShownVideo, VideoInput, VimoRAGProcessor, shown_videos
 from .corrections import check_corrects, correct_motions
 from .grammar import MotionGrammar, WordsOnly, sampling
 from .instructions import Instructions
@@ -39,6 +40,7 @@ class MotionAnswers:
     instructions: Instructions
     prompts: PromptWriter
     vocabulary: MotionVocabulary | None
+    video_processor: VimoRAGProcessor | None
 
     @property
     def max_tokens(self) -> int:
@@ -63,6 +65,7 @@ class MotionAnswers:
         output_type: str = "motion",
         seconds: float | Sequence[float] | None = None,
         seed: int | None = None,
+        videos: VideoInput | ShownVideo | Sequence[VideoInput | ShownVideo] | None = None,
     ) -> list[Motion] | list[Tensor]:
         """Make one motion per text.
 
@@ -78,6 +81,8 @@ class MotionAnswers:
             output_type (`str`, defaults to `"motion"`): `"motion"`, `"features"` or `"codes"`.
             seconds (`float` or `list[float]`, *optional*): In place of `num_frames`.
             seed (`int`, *optional*): In place of `generator`: `seed=0` is `generator=torch.Generator().manual_seed(0)`.
+            videos (*optional*): What a model that sees videos may move like: a file, its bytes, frames or `Keypoints`, or a list of one
+                for each text. A `VideoIndex` finds some.
 
         Returns:
             `list[Motion]`: In the order of the texts.
@@ -88,12 +93,13 @@ class MotionAnswers:
         prompts = check_prompts(texts)
         _check_output(output_type)
         lengths = self._lengths(num_frames, seconds, len(prompts))
+        shown = shown_videos(self, videos, prompts)
         questions = [
-            self.instructions("text_to_motion", text=text, **self._length_values(length))
-            for text, length in zip(prompts, lengths or [None] * len(prompts), strict=True)
+            self.instructions("text_to_motion", text=text, **self._length_values(length), **({"video": video.text} if video else {}))
+            for text, length, video in zip(prompts, lengths or [None] * len(prompts), shown or [None] * len(prompts), strict=True)
         ]
         draws = (temperature, top_k, top_p, asked_generator(generator, seed))
-        codes = self._make(questions, lengths, [self.max_tokens] * len(questions), draws)
+        codes = self._make(questions, lengths, [self.max_tokens] * len(questions), draws, shown)
         return decode_codes(self.vq_model, self.feature_extractor, codes, prompts, lengths, output_type)
 
     @torch.no_grad()
@@ -312,7 +318,7 @@ class MotionAnswers:
         words = WordsOnly(self.vocabulary, [self.tokenizer.eos_token_id])
         latents = torch.cat([clip.T for clip in shown]).to(self.device) if self.reads_latents and len(shown) else None
         end = self.tokenizer.eos_token_id
-        ids = self._generate(list(questions), [], max_new_tokens, [words, *processors], end, latents, **messages)
+        ids = self._generate(list(questions), [], max_new_tokens, [words, *processors], end, latents=latents, **messages)
         return [" ".join(self.tokenizer.decode(row, skip_special_tokens=True).split()) for row in ids]
 
     def motion_text(self, codes: Tensor | Sequence[Sequence[int]]) -> str:
@@ -365,7 +371,9 @@ class MotionAnswers:
             )
         return codes[:, : self.max_tokens]
 
-    def _make(self, questions: list[str], lengths: list[int] | None, most: list[int], draws: tuple) -> list[Tensor]:
+    def _make(
+        self, questions: list[str], lengths: list[int] | None, most: list[int], draws: tuple, shown: list[ShownVideo] | None = None
+    ) -> list[Tensor]:
         """Codes that answer questions, (quantizers, tokens) each."""
         if self.reads_latents:
             raise ValueError(
@@ -378,19 +386,21 @@ class MotionAnswers:
         if self.vocabulary is None:
             from .spelled import make_spelled_motions
 
-            return make_spelled_motions(self, questions, counts, most, warpers)
+            return make_spelled_motions(self, questions, counts, most, warpers, shown)
         grammar = MotionGrammar(self.vocabulary, most, counts, warpers)
         steps = max(counts or most) * self.vocabulary.num_quantizers + 1
-        ids = self._generate(questions, [self.vocabulary.start], steps, [grammar], self.vocabulary.end)
+        ids = self._generate(questions, [self.vocabulary.start], steps, [grammar], self.vocabulary.end, shown)
         return [self.vocabulary.codes(row).to(self.device) for row in ids]
 
     def _generate(
         self, questions: list[str], tail: list[int], steps: int, processors: Sequence[LogitsProcessor], end: int | list[int],
-        latents: Tensor | None = None, **messages: str,
+        shown_videos: list[ShownVideo] | None = None, latents: Tensor | None = None, **messages: str,
     ) -> list[list[int]]:  # fmt: skip
         """Ids that were made for each question, up to the end."""
         inputs = self.prompts.batch(questions, tail, steps, self.device, **messages)
-        if not self.config.is_encoder_decoder:
+        if self.video_processor is not None and shown_videos:
+            inputs |= {name: value.to(self.device) for name, value in self.video_processor.collate(shown_videos).items()}
+        elif not self.config.is_encoder_decoder:
             inputs = read_prefix_once(self.language_model, inputs, self.prompts.pad)
         shown = 0 if self.config.is_encoder_decoder else inputs["input_ids"].shape[1]
         if self.config.is_encoder_decoder:

@@ -22,6 +22,7 @@ from ...utils.training_folder import checkpoint_in
 from ..checked_model import CheckedModel
 from ..motion_latents.modeling_motion_latents import MotionLatentsForCausalLM
 from ..motion_vq.modeling_motion_vq import MotionVQModel
+from ..vimorag.processing_vimorag import VimoRAGProcessor
 from .answers import MotionAnswers
 from .instructions import Instructions
 from .new_tokens import add_token_rows, keep_own_head
@@ -75,11 +76,13 @@ class MotionLanguageModel(MotionAnswers, CheckedModel):
         self.vq_model = vq_model.requires_grad_(False).eval()
         self.motion_tokenizer, self.feature_extractor = motion_tokenizer, feature_extractor
         self.instructions = Instructions(settings["instructions"])
+        _check_streams(vq_model)
         _check_books(vq_model, motion_tokenizer, settings)
         self.vocabulary: MotionVocabulary | None = None
         if settings["format"] in (*TOKEN_FORMATS, CONTINUOUS):
             first = settings.get("first_token_id")
             self.vocabulary = MotionVocabulary.find(tokenizer, motion_tokenizer, settings["format"], first)
+        self.video_processor = VimoRAGProcessor(self.config) if self.config.model_type == "vimorag" else None
         self.prompts = PromptWriter(tokenizer, settings["chat"], self.config.is_encoder_decoder, _context(self.config, tokenizer))
 
     @classmethod
@@ -119,6 +122,7 @@ class MotionLanguageModel(MotionAnswers, CheckedModel):
                 template.
         """
         config = vq_model.config
+        _check_streams(vq_model)
         motion_tokenizer = motion_tokenizer or MotionTokenizer(config.codebook_size, config.num_quantizers)
         if format not in (*FORMATS, CONTINUOUS):
             raise ValueError(f"format must be one of {', '.join(map(repr, (*FORMATS, CONTINUOUS)))}, got {format!r}.")
@@ -172,13 +176,16 @@ class MotionLanguageModel(MotionAnswers, CheckedModel):
                 "language model has one, or is one of adapters whose base has one; save_pretrained of MotionLanguageModel writes it."
             )
         parts = {**place_options, "subfolder": MOTION_FOLDER}
-        return cls(
+        model = cls(
             load_language_model(name, base, kwargs.get("config"), **options),
             load_part(AutoTokenizer, home, "tokenizer", **home_options),
             MotionVQModel.from_pretrained(place, **parts),
             MotionTokenizer.from_pretrained(place, **parts),
             load_part(AutoFeatureExtractor, place, "feature_extractor", **parts),
-        ).eval()
+        )
+        if model.video_processor is not None:
+            model.video_processor = VimoRAGProcessor.from_pretrained(home, model.config)
+        return model.eval()
 
     def save_pretrained(self, save_directory: str | os.PathLike, *args: Any, **kwargs: Any) -> None:
         """Save all parts into one folder; a model with adapters saves these alone, which need their base when they are loaded.
@@ -242,6 +249,14 @@ def _context(config: Any, tokenizer: PreTrainedTokenizerBase) -> int | None:
     positions = getattr(config.get_text_config(), "max_position_embeddings", None)
     limit = tokenizer.model_max_length if positions is None else positions
     return int(limit) if 0 < limit < _NO_LIMIT else None
+
+
+def _check_streams(vq_model: MotionVQModel) -> None:
+    if vq_model.config.hand_features is not None:
+        raise ValueError(
+            "This motion tokenizer has two streams of codes, of body and hands; a language model writes those of one stream. Take one that "
+            "was trained without hand_features, or HumanTOMATO."
+        )
 
 
 def _check_books(vq_model: MotionVQModel, motion_tokenizer: MotionTokenizer, settings: dict[str, Any]) -> None:

@@ -10,6 +10,7 @@ from torch import Tensor
 from transformers import LogitsProcessor, LogitsProcessorList, PreTrainedTokenizerBase
 
 if TYPE_CHECKING:
+    from ..vimorag.processing_vimorag import ShownVideo
     from .modeling_motion_language import MotionLanguageModel
 
 _LETTERS = frozenset("0123456789,[] ")
@@ -101,7 +102,12 @@ class SpelledGrammar(LogitsProcessor):
 
 
 def make_spelled_motions(
-    model: MotionLanguageModel, questions: list[str], counts: list[int] | None, most: list[int], warpers: Sequence[LogitsProcessor]
+    model: MotionLanguageModel,
+    questions: list[str],
+    counts: list[int] | None,
+    most: list[int],
+    warpers: Sequence[LogitsProcessor],
+    shown: list[ShownVideo] | None = None,
 ) -> list[Tensor]:
     """Codes that answer questions, written in numbers.
 
@@ -111,14 +117,15 @@ def make_spelled_motions(
         counts (`list[int]`, *optional*): Codes of each, exactly.
         most (`list[int]`): Codes of each at most.
         warpers (`Sequence[LogitsProcessor]`): How to draw.
+        shown (`list[ShownVideo]`, *optional*): A video for each, where videos are shown.
 
     Returns:
         `list[torch.Tensor]`: (quantizers, tokens) each.
     """
-    format, size, books = model.config.motion["format"], model.motion_tokenizer.codebook_size, model.motion_tokenizer.num_quantizers
+    format, size, books = model.config.motion["format"], model.motion_tokenizer.codebook_size, len(model.motion_tokenizer.step_books)
     grammar = SpelledGrammar(model.tokenizer, format, size, most, counts, warpers, books)
     steps = max(counts or most) * books * (len(str(size - 1)) + 2) + 3
-    rows = model._generate(questions, [], steps, [grammar], model.tokenizer.eos_token_id)
+    rows = model._generate(questions, [], steps, [grammar], model.tokenizer.eos_token_id, shown)
     texts = ["".join(grammar.pieces.get(index, "") for index in row) for row in rows]
     codes = [model.motion_tokenizer.decode_motion(text, format=format).codes for text in texts]
     return [clip.reshape(books, -1).to(model.device) for clip in codes]
