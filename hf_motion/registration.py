@@ -19,6 +19,10 @@ _MODELS = {
     ("motion_system.configuration_motion_system", "MotionSystemConfig"): ("motion_system.modeling_motion_system", "MotionSystem"),
     ("t2m_evaluator.configuration_t2m_evaluator", "T2MEvaluatorConfig"): ("t2m_evaluator.modeling_t2m_evaluator", "T2MEvaluator"),
     ("motion_vq.configuration_motion_vq", "MotionVQConfig"): ("motion_vq.modeling_motion_vq", "MotionVQModel"),
+    ("motion_latents.configuration_motion_latents", "MotionLatentsConfig"): (
+        "motion_latents.modeling_motion_latents",
+        "MotionLatentsModel",
+    ),
     ("momask.configuration_momask", "MoMaskConfig"): ("momask.modeling_momask", "MoMask"),
     ("t2m_gpt.configuration_t2m_gpt", "T2MGPTConfig"): ("t2m_gpt.modeling_t2m_gpt", "T2MGPT"),
     ("humantomato.configuration_humantomato", "HumanTomatoGPTConfig"): ("humantomato.modeling_humantomato", "HumanTomatoGPT"),
@@ -62,6 +66,9 @@ def _register_models(module: ModuleType) -> None:
     for (_, config), (path, name) in _MODELS.items():
         model = _lazy_class(f"models.{path}", name, config_class=configs[config])
         module.AutoModel.register(configs[config], model, exist_ok=True)
+    latents = configs["MotionLatentsConfig"]
+    reader = _lazy_class("models.motion_latents.modeling_motion_latents", "MotionLatentsForCausalLM", config_class=latents)
+    module.AutoModelForCausalLM.register(latents, reader, exist_ok=True)
 
 
 def _register_feature_extractors(module: ModuleType) -> None:

@@ -64,7 +64,7 @@ class ScriptArguments:
     max_train_samples: int | None = field(default=None, metadata={"help": "Train on so many clips, drawn once; fewer are part of more."})
     paraphrases: str | None = field(default=None, metadata={"help": "Folder of other wordings of captions."})
     paraphrase_share: float = field(default=0.5, metadata={"help": "How often a caption is replaced by one of them."})
-    format: str = field(default="motion", metadata={"help": "How motions are written: motion, motiongpt, integers or list."})
+    format: str = field(default="motion", metadata={"help": "How motions are written: motion, motiongpt, integers, list or continuous."})
     chat: bool | None = field(default=None, metadata={"help": "Put questions into the chat template; by default if the base has one."})
     instructions: str | None = field(default=None, metadata={"help": "YAML file of questions; that of the package by default."})
     mixture: dict[str, float] | str | None = field(default=None, metadata={"help": "Shares of tasks, such as {text_to_motion: 1}."})
@@ -88,6 +88,8 @@ def main(script: ScriptArguments, args: MotionSFTConfig) -> None:
     push, args.push_to_hub = args.push_to_hub, False  # Trainer would push its raw states
     if script.dataset is None and script.triplets is None:
         raise ValueError("Name what to learn from: --dataset, --triplets, or both.")
+    if script.model and (script.base or script.motion_tokenizer):
+        raise ValueError("--model has its base and its motion tokenizer already: leave --base and --motion_tokenizer out.")
     mixture, corrections = shares(as_mapping(script.mixture), script.dataset is not None, script.triplets is not None)
     start = Path(args.output_dir) / "base"
     with args.main_process_first(desc="making the base"):

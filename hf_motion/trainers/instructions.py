@@ -119,12 +119,17 @@ def instruction_rows(
         the place in the data set; with videos also `video`, their numbers.
 
     Raises:
-        ValueError: If a task is unknown, shares are no shares, or no row is short enough.
+        ValueError: If a task is unknown, shares are no shares, no row is short enough, or the model makes no motions.
     """
     tasks, shares = _checked_mixture(MIXTURE if mixture is None else mixture)
     for name, share in (("joined", joined), ("video_share", video_share)):
         if not 0 <= share <= 1:
             raise ValueError(f"{name} is a share, from 0 to 1, got {share}.")
+    if model.reads_latents:
+        raise ValueError(
+            "A model of format 'continuous' reads motions and makes none; it learns corrections. Train it with --triplets alone, or write "
+            "motions as tokens: --format motion."
+        )
     if "motion_correction" in tasks:
         raise ValueError(
             "motion_correction in the mixture asks about two motions: hf_motion.trainers.corrections makes its rows of triplets."

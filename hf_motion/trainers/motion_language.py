@@ -78,6 +78,17 @@ class _Seq2SeqTrainer(LanguageTrainer):
     """transformers' trainer, for encoder-decoders, which TRL's does not take."""
 
 
+class _WithLatents:
+    """A collator's batches with the latents of their motions, row after row, (latents, width)."""
+
+    def __init__(self, collator: WithClips, width: int) -> None:
+        self.collator, self.width = collator, width
+
+    def __call__(self, rows: Sequence[dict[str, Any]]) -> dict[str, torch.Tensor]:
+        latents = torch.cat([torch.as_tensor(row["motion_latents"], dtype=torch.float32) for row in rows])
+        return {**self.collator(rows), "motion_latents": latents.reshape(-1, self.width)}
+
+
 def sft_trainer(
     model: MotionLanguageModel,
     args: MotionSFTConfig,
@@ -108,12 +119,14 @@ def sft_trainer(
     language_model, tokenizer = model.language_model, model.tokenizer
     check_precision(language_model, args.learning_rate)
     if model.config.is_encoder_decoder:
-        collator = WithClips(DataCollatorForSeq2Seq(tokenizer, language_model), _COLUMNS)
+        collator: Any = WithClips(DataCollatorForSeq2Seq(tokenizer, language_model), _COLUMNS)
         trainer: LanguageTrainer = _Seq2SeqTrainer(
             language_model, args, data_collator=collator, train_dataset=rows, processing_class=tokenizer, **kwargs
         )
     else:
         collator = WithClips(_Collator(pad_token_id=model.prompts.pad), _COLUMNS)
+        if model.reads_latents:
+            collator = _WithLatents(collator, language_model.config.latent_size)
         collator = collator if videos is None else WithVideos(collator, videos)
         trainer = _CausalTrainer(language_model, args, data_collator=collator, train_dataset=rows, processing_class=tokenizer, **kwargs)
         head = model.language_model.get_output_embeddings()
@@ -128,7 +141,7 @@ def sft_trainer(
 
 
 def add_adapters(model: MotionLanguageModel, rank: int, alpha: int | None = None, dropout: float = 0.0) -> None:
-    """Put LoRA on all linear layers of the language model, and let the rows of the motion tokens learn, and projectors of videos.
+    """Put LoRA on all linear layers of the language model, and let rows of motion tokens learn, and projectors of videos or latents.
 
     Args:
         model (`MotionLanguageModel`): Loaded from a whole repository, which the adapters will name as their base; it is changed.
@@ -147,12 +160,15 @@ def add_adapters(model: MotionLanguageModel, rank: int, alpha: int | None = None
     task = "SEQ_2_SEQ_LM" if model.config.is_encoder_decoder else "CAUSAL_LM"
     # Of what sees videos the projectors learn whole, and the towers nothing.
     projectors = [f"{TOWERS}.{name}" for name in model.config.towers] if model.video_processor is not None else []
+    if model.reads_latents:
+        projectors = ["projector"]
     config = LoraConfig(
         r=rank,
         lora_alpha=alpha or 2 * rank,
         lora_dropout=dropout,
         target_modules=layers_of(model),
         modules_to_save=projectors or None,
+        exclude_modules=projectors if model.reads_latents else None,
         trainable_token_indices=rows,
         task_type=task,
     )
