@@ -81,9 +81,10 @@ class Steering:
         pulled = (self._body | self._stretched).any(-1)
         self._pulls = bool(pulled.any())
         self._pulled_up = Spread(pulled[..., None], fade)
-        anchors = pulled | held
+        anchors = held.clone()
         anchors[:, 0] = True
-        self._pulled = Spread(anchors[..., None], fade, bridge=True)
+        self._anchored = Spread(anchors[..., None], fade)
+        self._pulled = Spread((pulled | anchors)[..., None], fade, bridge=True)
 
     def reach(self, yaw: Tensor, root: Tensor, local: Tensor) -> tuple[Tensor, Tensor]:
         """Roots and joints that hit what is asked.
@@ -118,7 +119,8 @@ class Steering:
         # First it goes, smoothly, where limbs have not far to go ...
         misses = (self.places - in_world(yaw, root, local)) * self.places.new_tensor(ON_FLOOR)
         near = self._mean_pull(torch.where(self._limbs[:, None], _beyond(misses, _COMFORT), misses))
-        root = root + smoothed(self._pulled(near[..., None, :])[..., 0, :], self._real, self._fade // 2)
+        near = smoothed(self._pulled(near[..., None, :])[..., 0, :], self._real, self._fade // 2)
+        root = root + near - self._anchored(near[..., None, :])[..., 0, :]
         # ... and then as far as it takes.
         joints = in_world(yaw, root, local)
         misses = self.places - joints
@@ -177,7 +179,7 @@ def plant_feet(yaw: Tensor, root: Tensor, local: Tensor, contacts: Tensor, going
     toes = list(skeleton.feet[1::2])
     places = in_world(yaw, root, local[..., toes, :])[..., [0, 2]]
     stands = (contacts.unflatten(-1, (2, 2)).amax(-1).clamp(0, 1) * going)[:, :-1]
-    weights = (stands + _SWING * (1 - stands)).mT
+    weights = ((stands + _SWING * (1 - stands)) * going[:, :-1]).mT
     wanted = (-stands[..., None] * (places[:, 1:] - places[:, :-1])).transpose(1, 2)
     count = places.shape[1]
     matrix = torch.diag_embed(places.new_full((count,), _BELOW_BODY).expand(*weights.shape[:-1], -1)).clone()
