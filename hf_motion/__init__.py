@@ -17,10 +17,14 @@ _PUBLIC = {
     "AdaQFExtractorsConfig": "models.adaqf_extractors.configuration_adaqf_extractors",
     "AdaQFPipeline": "pipelines.adaqf",
     "Face": "face",
+    "FacialCVAE": "models.humantomato.modeling_facial_cvae",
+    "FacialCVAEConfig": "models.humantomato.configuration_facial_cvae",
     "GeminiMVR": "models.gemini_mvr.modeling_gemini_mvr",
     "GeminiMVRConfig": "models.gemini_mvr.configuration_gemini_mvr",
     "GeminiMVRProcessor": "models.gemini_mvr.processing_gemini_mvr",
     "HumanML3DRepresentation": "representation",
+    "HumanTOMATOPipeline": "models.humantomato.pipeline_humantomato",
+    "HumanTOMATOPipelineConfig": "models.humantomato.configuration_pipeline",
     "HumanTomatoGPT": "models.humantomato.modeling_humantomato",
     "HumanTomatoGPTConfig": "models.humantomato.configuration_humantomato",
     "MDMDenoiser": "models.mdm",
@@ -73,8 +77,12 @@ if TYPE_CHECKING:
     from .models.gemini_mvr.configuration_gemini_mvr import GeminiMVRConfig as GeminiMVRConfig
     from .models.gemini_mvr.modeling_gemini_mvr import GeminiMVR as GeminiMVR
     from .models.gemini_mvr.processing_gemini_mvr import GeminiMVRProcessor as GeminiMVRProcessor
+    from .models.humantomato.configuration_facial_cvae import FacialCVAEConfig as FacialCVAEConfig
     from .models.humantomato.configuration_humantomato import HumanTomatoGPTConfig as HumanTomatoGPTConfig
+    from .models.humantomato.configuration_pipeline import HumanTOMATOPipelineConfig as HumanTOMATOPipelineConfig
+    from .models.humantomato.modeling_facial_cvae import FacialCVAE as FacialCVAE
     from .models.humantomato.modeling_humantomato import HumanTomatoGPT as HumanTomatoGPT
+    from .models.humantomato.pipeline_humantomato import HumanTOMATOPipeline as HumanTOMATOPipeline
     from .models.mdm import MDMDenoiser as MDMDenoiser
     from .models.momask.configuration_momask import MoMaskConfig as MoMaskConfig
     from .models.momask.modeling_momask import MoMask as MoMask

@@ -26,6 +26,8 @@ _MODELS = {
     ("momask.configuration_momask", "MoMaskConfig"): ("momask.modeling_momask", "MoMask"),
     ("t2m_gpt.configuration_t2m_gpt", "T2MGPTConfig"): ("t2m_gpt.modeling_t2m_gpt", "T2MGPT"),
     ("humantomato.configuration_humantomato", "HumanTomatoGPTConfig"): ("humantomato.modeling_humantomato", "HumanTomatoGPT"),
+    ("humantomato.configuration_facial_cvae", "FacialCVAEConfig"): ("humantomato.modeling_facial_cvae", "FacialCVAE"),
+    ("humantomato.configuration_pipeline", "HumanTOMATOPipelineConfig"): ("humantomato.pipeline_humantomato", "HumanTOMATOPipeline"),
     ("gemini_mvr.configuration_gemini_mvr", "GeminiMVRConfig"): ("gemini_mvr.modeling_gemini_mvr", "GeminiMVR"),
     ("vimorag.configuration_vimorag", "VimoRAGConfig"): ("vimorag.modeling_vimorag", "VimoRAGModel"),
     ("tmr.configuration_tmr", "TMRConfig"): ("tmr.modeling_tmr", "TMR"),

@@ -2,6 +2,8 @@
 
 import itertools
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -301,3 +303,52 @@ def test_training_script_and_evaluation(tmp_path: Path) -> None:
     content = [json.loads((tmp_path / f"scores{number}" / "results.json").read_text()) for number in range(2)]
     assert {"tmr_r_precision_top1", "tmr_matching_score", "fid"} <= set(content[0]["rows"]["model"])
     assert "bodies are scored, fingers are not" in " ".join(content[1]["notes"])
+
+
+_TWO = """
+import sys, torch
+from pathlib import Path
+from torch import distributed as dist
+folder, tests = Path(sys.argv[1]), sys.argv[2]
+sys.path.insert(0, tests)
+from tiny import seeded, tiny_tomato
+from hf_motion import MotionTextEmbedder
+from hf_motion.trainers.text_alignment import TextMotionAlignment
+dist.init_process_group("gloo")
+rank = dist.get_rank()
+model = tiny_tomato()
+alignment = TextMotionAlignment(model, MotionTextEmbedder.from_pretrained(folder / "tmr"))
+data = torch.load(folder / "data.pt")
+part = slice(2 * rank, 2 * rank + 2)
+logits = data["logits"][part].requires_grad_()
+loss = alignment(logits, data["labels"][part], data["texts"][part], data["captions"][part])
+loss.backward()
+torch.save({"loss": loss.detach(), "grad": logits.grad}, folder / f"{rank}.pt")
+dist.barrier()
+dist.destroy_process_group()
+"""
+
+
+@pytest.mark.slow
+def test_two_processes_align_as_one(tmp_path: Path) -> None:
+    """All texts are compared with all motions: the loss of each process is that of one, and the mean of gradients, as DDP takes it, too."""
+    model = tiny_tomato()
+    tmr = MotionTextEmbedder.from_pretrained(save_tiny_retrieval_model(tmp_path / "tmr", "tmr", **WHOLE_BODY))
+    alignment = TextMotionAlignment(model, tmr)
+    codes = [torch.randint(32, (3, 8), generator=seeded(index)) for index in range(4)]
+    batch = model.prepare_batch(codes, torch.randn(4, 16, generator=seeded()), [1, 4, 6, 8])
+    logits = model(**batch).logits.detach()
+    texts = alignment.embed_texts(["a person walks", "someone jumps", "a kick", "sit down"])
+    data = {"logits": logits.clone(), "labels": batch["labels"], "texts": texts, "captions": torch.arange(4)}
+    torch.save(data, tmp_path / "data.pt")
+    logits.requires_grad_()
+    loss = alignment(logits, batch["labels"], texts, torch.arange(4))
+    loss.backward()
+    (tmp_path / "two.py").write_text(_TWO)
+    run = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", str(tmp_path / "two.py")]
+    done = subprocess.run([*run, str(tmp_path), str(ROOT / "tests")], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-3000:]
+    for rank in range(2):
+        made = torch.load(tmp_path / f"{rank}.pt")
+        torch.testing.assert_close(made["loss"], loss.detach())
+        torch.testing.assert_close(made["grad"] / 2, logits.grad[2 * rank : 2 * rank + 2])
