@@ -17,10 +17,16 @@ _PUBLIC = {
     "AdaQFExtractorsConfig": "models.adaqf_extractors.configuration_adaqf_extractors",
     "AdaQFPipeline": "pipelines.adaqf",
     "Face": "face",
+    "FacialCVAE": "models.humantomato.modeling_facial_cvae",
+    "FacialCVAEConfig": "models.humantomato.configuration_facial_cvae",
     "GeminiMVR": "models.gemini_mvr.modeling_gemini_mvr",
     "GeminiMVRConfig": "models.gemini_mvr.configuration_gemini_mvr",
     "GeminiMVRProcessor": "models.gemini_mvr.processing_gemini_mvr",
     "HumanML3DRepresentation": "representation",
+    "HumanTOMATOPipeline": "models.humantomato.pipeline_humantomato",
+    "HumanTOMATOPipelineConfig": "models.humantomato.configuration_pipeline",
+    "HumanTomatoGPT": "models.humantomato.modeling_humantomato",
+    "HumanTomatoGPTConfig": "models.humantomato.configuration_humantomato",
     "MDMDenoiser": "models.mdm",
     "MDMPipeline": "pipelines.mdm",
     "MLDAutoencoder": "models.mld",
@@ -53,6 +59,9 @@ _PUBLIC = {
     "TMRConfig": "models.tmr.configuration_tmr",
     "TMRTextEncoder": "models.tmr.modeling_tmr",
     "TextToMotionPipeline": "pipelines.text_to_motion",
+    "VimoRAGConfig": "models.vimorag.configuration_vimorag",
+    "VimoRAGForCausalLM": "models.vimorag.modeling_vimorag",
+    "VimoRAGProcessor": "models.vimorag.processing_vimorag",
     "WordPosTokenizer": "tokenization.word_pos",
     "align_motions": "alignment",
     "edit_mask": "pipelines.editing",
@@ -74,6 +83,12 @@ if TYPE_CHECKING:
     from .models.gemini_mvr.configuration_gemini_mvr import GeminiMVRConfig as GeminiMVRConfig
     from .models.gemini_mvr.modeling_gemini_mvr import GeminiMVR as GeminiMVR
     from .models.gemini_mvr.processing_gemini_mvr import GeminiMVRProcessor as GeminiMVRProcessor
+    from .models.humantomato.configuration_facial_cvae import FacialCVAEConfig as FacialCVAEConfig
+    from .models.humantomato.configuration_humantomato import HumanTomatoGPTConfig as HumanTomatoGPTConfig
+    from .models.humantomato.configuration_pipeline import HumanTOMATOPipelineConfig as HumanTOMATOPipelineConfig
+    from .models.humantomato.modeling_facial_cvae import FacialCVAE as FacialCVAE
+    from .models.humantomato.modeling_humantomato import HumanTomatoGPT as HumanTomatoGPT
+    from .models.humantomato.pipeline_humantomato import HumanTOMATOPipeline as HumanTOMATOPipeline
     from .models.mdm import MDMDenoiser as MDMDenoiser
     from .models.mld import MLDAutoencoder as MLDAutoencoder
     from .models.mld import MLDDenoiser as MLDDenoiser
@@ -94,6 +109,9 @@ if TYPE_CHECKING:
     from .models.tmr.configuration_tmr import TMRConfig as TMRConfig
     from .models.tmr.modeling_tmr import TMR as TMR
     from .models.tmr.modeling_tmr import TMRTextEncoder as TMRTextEncoder
+    from .models.vimorag.configuration_vimorag import VimoRAGConfig as VimoRAGConfig
+    from .models.vimorag.modeling_vimorag import VimoRAGForCausalLM as VimoRAGForCausalLM
+    from .models.vimorag.processing_vimorag import VimoRAGProcessor as VimoRAGProcessor
     from .motion import Motion as Motion
     from .pipelines.adaqf import AdaQFPipeline as AdaQFPipeline
     from .pipelines.control import MotionControl as MotionControl

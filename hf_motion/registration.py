@@ -19,9 +19,17 @@ _MODELS = {
     ("motion_system.configuration_motion_system", "MotionSystemConfig"): ("motion_system.modeling_motion_system", "MotionSystem"),
     ("t2m_evaluator.configuration_t2m_evaluator", "T2MEvaluatorConfig"): ("t2m_evaluator.modeling_t2m_evaluator", "T2MEvaluator"),
     ("motion_vq.configuration_motion_vq", "MotionVQConfig"): ("motion_vq.modeling_motion_vq", "MotionVQModel"),
+    ("motion_latents.configuration_motion_latents", "MotionLatentsConfig"): (
+        "motion_latents.modeling_motion_latents",
+        "MotionLatentsModel",
+    ),
     ("momask.configuration_momask", "MoMaskConfig"): ("momask.modeling_momask", "MoMask"),
     ("t2m_gpt.configuration_t2m_gpt", "T2MGPTConfig"): ("t2m_gpt.modeling_t2m_gpt", "T2MGPT"),
+    ("humantomato.configuration_humantomato", "HumanTomatoGPTConfig"): ("humantomato.modeling_humantomato", "HumanTomatoGPT"),
+    ("humantomato.configuration_facial_cvae", "FacialCVAEConfig"): ("humantomato.modeling_facial_cvae", "FacialCVAE"),
+    ("humantomato.configuration_pipeline", "HumanTOMATOPipelineConfig"): ("humantomato.pipeline_humantomato", "HumanTOMATOPipeline"),
     ("gemini_mvr.configuration_gemini_mvr", "GeminiMVRConfig"): ("gemini_mvr.modeling_gemini_mvr", "GeminiMVR"),
+    ("vimorag.configuration_vimorag", "VimoRAGConfig"): ("vimorag.modeling_vimorag", "VimoRAGModel"),
     ("tmr.configuration_tmr", "TMRConfig"): ("tmr.modeling_tmr", "TMR"),
     ("adaqf_extractors.configuration_adaqf_extractors", "AdaQFExtractorsConfig"): (
         "adaqf_extractors.modeling_adaqf_extractors",
@@ -55,9 +63,14 @@ def _register_configs(module: ModuleType) -> None:
 
 def _register_models(module: ModuleType) -> None:
     configs = _configs()
+    heads = _lazy_class("models.vimorag.modeling_vimorag", "VimoRAGForCausalLM", config_class=configs["VimoRAGConfig"])
+    module.AutoModelForCausalLM.register(configs["VimoRAGConfig"], heads, exist_ok=True)
     for (_, config), (path, name) in _MODELS.items():
         model = _lazy_class(f"models.{path}", name, config_class=configs[config])
         module.AutoModel.register(configs[config], model, exist_ok=True)
+    latents = configs["MotionLatentsConfig"]
+    reader = _lazy_class("models.motion_latents.modeling_motion_latents", "MotionLatentsForCausalLM", config_class=latents)
+    module.AutoModelForCausalLM.register(latents, reader, exist_ok=True)
 
 
 def _register_feature_extractors(module: ModuleType) -> None:

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import torch
 from transformers import (
@@ -19,16 +20,23 @@ from transformers import (
 
 from hf_motion import (
     T2MGPT,
+    FacialCVAE,
+    FacialCVAEConfig,
+    HumanTomatoGPT,
+    HumanTomatoGPTConfig,
     MDMDenoiser,
     MDMPipeline,
     MoMask,
     MoMaskConfig,
+    Motion,
     MotionFeatureExtractor,
     MotionLanguageModel,
     MotionVQConfig,
     MotionVQModel,
     T2MGPTConfig,
 )
+from hf_motion.face import FACE_SETS
+from hf_motion.hands import with_hands
 from hf_motion.models.text_motion_model import TextMotionModel
 from hf_motion.trainers.new_pipeline import mdm_scheduler, train_clip_tokenizer
 from hf_motion.trainers.new_retrieval import new_retrieval_model
@@ -73,7 +81,7 @@ def save_tiny_retrieval_model(folder: Path, kind: str, mean: float = 0.1, std: f
         "tmr": {"hidden_size": 8, "num_layers": 1, "num_attention_heads": 2, "intermediate_size": 8},
     }
     text_model = {"vocab_size": 600, "hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2} if kind == "tmr" else None
-    dim = MotionFeatureExtractor(skeleton=extractor.get("skeleton", "humanml3d-22")).dim
+    dim = MotionFeatureExtractor(**extractor).dim
     features = MotionFeatureExtractor(mean=[mean] * dim, std=[std] * dim, **extractor)
     model, tokenizer = new_retrieval_model(kind, CAPTIONS, {}, features, widths[kind], text_model)
     save_retrieval_checkpoint(folder, model, tokenizer, features)
@@ -136,3 +144,64 @@ def tiny_language_model(
     extractor = MotionFeatureExtractor(mean=[0.1] * 263, std=[0.5] * 263, max_frames=48)
     options = {"format": format, "max_tokens": 12, "generator": seeded()}
     return MotionLanguageModel.from_base(language_model, tokenizer, tiny_vq(num_quantizers=quantizers), None, extractor, **options)
+
+
+def tiny_h2vq(joints: str = "hands", **options: Any) -> MotionVQModel:
+    """H2VQ of a few thousand weights whose books have seen a few batches, always the same: of whole bodies, or of 22 joints with arms."""
+    torch.manual_seed(0)
+    extractor = whole_body_extractor() if joints == "hands" else MotionFeatureExtractor()
+    sizes = {"num_features": extractor.dim, "hidden_size": 16, "code_dim": 8, "codebook_size": 32, "position_weight": 0.0}
+    hands = extractor.features.features_of(joints)
+    model = MotionVQModel(MotionVQConfig(**{**sizes, "reconstruction_loss": "l2", "hand_features": hands, **options})).train()
+    for _ in range(3):
+        model(torch.randn(8, 64, extractor.dim))
+    return model.eval()
+
+
+def whole_body_extractor(**options: Any) -> MotionFeatureExtractor:
+    """Features of 52 joints without rotations, with statistics, at most 48 frames."""
+    options = {"representation": "humantomato", "skeleton": "smplx-52", "fps": 20, "max_frames": 48, **options}
+    dim = MotionFeatureExtractor(**options).dim
+    return MotionFeatureExtractor(mean=[0.1] * dim, std=[0.5] * dim, **options)
+
+
+def whole_body_rows(path: Path, clips: int = 8, face: bool = False) -> Path:
+    """A parquet file of captioned clips on 52 joints, real bodies with relaxed hands; with a face that nods on if wanted."""
+    rows = pd.read_parquet(FIXTURES / "clips.parquet").head(clips)
+    motions = [with_hands(Motion(np.stack(row.joints).reshape(row.n_frames, 22, 3), row.fps)) for row in rows.itertuples()]
+    rows = rows.assign(joints=[motion.joints.reshape(-1) for motion in motions], skeleton="smplx-52", split="train")
+    rows = rows.drop(columns=[name for name in ("features", "f_tag") if name in rows])
+    if face:
+        waves = [np.sin(np.arange(len(motion))[:, None] / 5 + np.arange(50)).astype(np.float32) for motion in motions]
+        rows = rows.assign(face=[wave.reshape(-1) for wave in waves], face_kind="flame-50", face_text="a happy face")
+        rows["face_names"] = [list(FACE_SETS["flame-50"])] * len(rows)
+    rows.to_parquet(path)
+    return path
+
+
+def tiny_tomato(joints: str = "hands", body_strides: tuple[int, ...] = (2,), **options: Any) -> HumanTomatoGPT:
+    """A hierarchical GPT of a few thousand weights, with its processors, always the same; at most eight steps."""
+    size = {"hidden_size": 16, "intermediate_size": 32, "num_attention_heads": 2}
+    tokenizer = train_clip_tokenizer(CAPTIONS, 600)
+    ids = {"eos_token_id": tokenizer.eos_token_id, "pad_token_id": tokenizer.pad_token_id, "bos_token_id": tokenizer.bos_token_id}
+    text = {"vocab_size": len(tokenizer), "num_hidden_layers": 1, "max_position_embeddings": 22, **ids, **size}
+    vq_model = tiny_h2vq(joints, body_strides=list(body_strides))
+    torch.manual_seed(0)
+    config = HumanTomatoGPTConfig(vq_model.config, text, **{"num_hidden_layers": 2, "max_tokens": 8, **size, **options})
+    model = HumanTomatoGPT(config, None, vq_model)
+    model.tokenizer = tokenizer
+    model.feature_extractor = whole_body_extractor(max_frames=32)
+    if joints != "hands":
+        model.feature_extractor = MotionFeatureExtractor(mean=[0.1] * 263, std=[0.5] * 263, max_frames=32)
+    return model.eval()
+
+
+def tiny_face_model(**options: Any) -> FacialCVAE:
+    """A facial cVAE of a few thousand weights, with its tokenizer, always the same; at most 32 frames."""
+    tokenizer = train_clip_tokenizer([*CAPTIONS, "happily", "sadly", "a happy face"], 600)
+    text = {"model_type": "distilbert", "vocab_size": len(tokenizer), "dim": 8, "n_layers": 1, "n_heads": 2, "hidden_dim": 16}
+    sizes = {"hidden_size": 16, "num_layers": 1, "num_attention_heads": 2, "intermediate_size": 16, "max_frames": 32}
+    torch.manual_seed(0)
+    model = FacialCVAE(FacialCVAEConfig(text_config=text, **{**sizes, **options}))
+    model.tokenizer = tokenizer
+    return model.eval()

@@ -40,6 +40,9 @@ class ScriptArguments:
     mirror: bool = field(default=True, metadata={"help": "Also train on every clip mirrored, with sides exchanged in its captions."})
     min_frames: int = field(default=40, metadata={"help": "Leave shorter clips out."})
     max_frames: int = field(default=196, metadata={"help": "Longer clips are cut at random."})
+    representation: str = field(default="humanml3d", metadata={"help": "Features of a new model: humanml3d or humantomato."})
+    skeleton: str = field(default="humanml3d-22", metadata={"help": "Joints of a new model and of the data, such as smplx-52."})
+    fps: float | None = field(default=None, metadata={"help": "Frame rate of a new model's features, by default the skeleton's own."})
     strict: bool = field(default=True, metadata={"help": "Stop at an unreadable row rather than skip and count it."})
     model: str | None = field(default=None, metadata={"help": "Go on from this checkpoint rather than from random weights."})
     model_type: str = field(default="tmr", metadata={"help": "Of a new model: t2m-evaluator, tmr, adaqf-extractors or gemini-mvr."})
@@ -59,7 +62,8 @@ def main(script: ScriptArguments, args: RetrievalTrainingArguments) -> None:
         eval_rows = load_motion_rows(script.dataset, script.eval_split) if script.eval_split else None
     reading = {"min_frames": script.min_frames, "strict": script.strict, "show_progress": not args.disable_tqdm}
     loaded = load_retrieval_model(script.model) if script.model else None
-    extractor = loaded[2] if loaded else MotionFeatureExtractor(max_frames=script.max_frames)
+    features = {"fps": script.fps, "max_frames": script.max_frames}
+    extractor = loaded[2] if loaded else MotionFeatureExtractor(script.representation, script.skeleton, **features)
     filmed = (loaded[0].config.model_type if loaded else script.model_type) == "gemini-mvr"
     dataset_class = KeypointTextDataset if filmed else MotionTextDataset
     dataset = dataset_class(rows, extractor, script.mirror, **reading)
@@ -80,7 +84,8 @@ def main(script: ScriptArguments, args: RetrievalTrainingArguments) -> None:
     folder = Path(args.output_dir) / "model"
     record = TrainingRecord.of(trainer, script.dataset, script.split, rows, dataset)
     trainer.save_checkpoint(folder, repo_id, args.hub_token, record)
-    say_finished(trainer, folder, f"hf-motion evaluate --retrieval --model {{}} --dataset {script.dataset} --split {script.split}")
+    judge = f"hf-motion evaluate --retrieval --model {{}} --dataset {script.dataset} --split {script.split}"
+    say_finished(trainer, folder, "hf-motion video index my-videos -o my-index --model {}" if filmed else judge)
 
 
 if __name__ == "__main__":

@@ -1,8 +1,9 @@
-"""Train a motion tokenizer (a VQ or residual VQ autoencoder).
+"""Train a motion tokenizer (a VQ or residual VQ autoencoder, or HumanTOMATO's H2VQ with streams of body and hands).
 
     python training/train_tokenizer.py --config training/configs/rvq_small.yaml --dataset org/my-motions --output_dir runs/rvq
     accelerate launch --config_file training/accelerate/gpu_multi.yaml training/train_tokenizer.py \
         --config training/configs/momask_rvq.yaml ...
+    python training/train_tokenizer.py --config training/configs/humantomato_h2vq_small.yaml --dataset org/bodies --output_dir runs/h2vq
 
 Every option of the YAML file can be given on the command line too. Run the same command again to go on from the last checkpoint.
 """
@@ -37,6 +38,12 @@ class ScriptArguments:
     window: int = field(default=64, metadata={"help": "Frames that are drawn from a clip at a time; shorter clips are taken whole."})
     min_frames: int = field(default=24, metadata={"help": "Leave shorter clips out."})
     max_frames: int = field(default=196, metadata={"help": "Longest clip that the finished model reads."})
+    representation: str = field(default="humanml3d", metadata={"help": "Features of a new model: humanml3d or humantomato."})
+    skeleton: str = field(default="humanml3d-22", metadata={"help": "Joints of a new model and of the data, such as smplx-52."})
+    fps: float | None = field(default=None, metadata={"help": "Frame rate of a new model's features, by default the skeleton's own."})
+    hand_joints: str | None = field(
+        default=None, metadata={"help": "Joints of a second stream of codes in a new model: hands, or arms on 22 joints."}
+    )
     strict: bool = field(default=True, metadata={"help": "Stop at an unreadable row rather than skip and count it."})
     model: str | None = field(default=None, metadata={"help": "Go on from this checkpoint rather than from random weights."})
     model_options: dict[str, Any] | str | None = field(default=None, metadata={"help": "Options of a new model, see MotionVQConfig."})
@@ -55,10 +62,13 @@ def main(script: ScriptArguments, args: MotionTextTrainingArguments) -> None:
         start = checkpoint_in(script.model)
         model, extractor = MotionVQModel.from_pretrained(start), AutoFeatureExtractor.from_pretrained(start)
     else:
-        extractor = MotionFeatureExtractor(max_frames=script.max_frames)
+        extractor = MotionFeatureExtractor(script.representation, script.skeleton, fps=script.fps, max_frames=script.max_frames)
         options = as_mapping(script.model_options) or {}
+        if script.hand_joints is not None:
+            options["hand_features"] = extractor.features.features_of(script.hand_joints)
         check_options(options, MotionVQConfig, "model_options")
-        model = MotionVQModel(MotionVQConfig(**{"num_features": extractor.dim, **options}))
+        places = extractor.features.slices["positions"]
+        model = MotionVQModel(MotionVQConfig(**{"num_features": extractor.dim, "position_slice": [places.start, places.stop], **options}))
     windows = MotionFeatureExtractor(**{**extractor.to_dict(), "max_frames": script.window})
     dataset = MotionTextDataset(rows, windows, script.mirror, script.min_frames, script.strict, not args.disable_tqdm)
     if script.model is None:

@@ -37,7 +37,10 @@ def tokenize(
     output: Annotated[Path | None, typer.Option("--output", "-o", help="File for JSON lines; printed by default.")] = None,
     device: Device = None,
 ) -> None:
-    """Turn motion files into tokens: one JSON object per file, with its codes and their text."""
+    """Turn motion files into tokens: one JSON object per file, with its codes and their text.
+
+    Of two streams, body and hands, the codes are those of each step, and each stream is given beside them.
+    """
     from transformers.utils import logging
 
     from ..formats.read import read_motion
@@ -50,10 +53,12 @@ def tokenize(
         codec = MotionCodec.from_pretrained(model, choose_device(device))
         extractor = codec.feature_extractor
         motions = [read_motion(path, fps=extractor.fps, skeleton=extractor.skeleton) for path in paths]
-        lines = [
-            json.dumps({"file": str(path), "codes": codes.tolist(), "text": codec.tokenizer.encode_motion(codes, format=written.value)})
-            for path, codes in zip(paths, codec.encode(motions), strict=True)
-        ]
+        lines = []
+        for path, codes in zip(paths, codec.encode(motions), strict=True):
+            row = {"file": str(path), "codes": codes.tolist(), "text": codec.tokenizer.encode_motion(codes, format=written.value)}
+            if codec.model.config.hand_features is not None:
+                row["body"], row["hands"] = (stream.tolist() for stream in codec.model.split_streams(codes))
+            lines.append(json.dumps(row))
         if output is None:
             for line in lines:
                 typer.echo(line)

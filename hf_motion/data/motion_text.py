@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 import random
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +20,12 @@ from tqdm.auto import tqdm
 
 from ..canonical import uniform_skeleton
 from ..floor import level_floor
+from ..hands import without_hands
 from ..motion import Motion
 from ..nn.padding import pad_and_mask
 from ..representation import MotionFeatureExtractor
 from ..representation.fixed_bones import fixed_bones
-from ..skeletons import get_skeleton
+from ..skeletons import HUMANML3D_22, get_skeleton
 from ..utils.extras import require
 from ..utils.faults import reading
 from ..utils.text import tidy_text
@@ -30,8 +33,10 @@ from ..utils.training_folder import check_place
 from .face_columns import face_of_row
 from .paraphrases import Paraphrases
 
+logger = logging.getLogger("hf_motion")
+
 _ENCODE_BATCH = 64
-_WAY_OUT = "Repair or drop the row, or skip and count such rows with strict=False."
+WAY_OUT = "Repair or drop the row, or skip and count such rows with strict=False."
 _OTHER_SIDE = {
     "left": "right", "leftward": "rightward", "leftwards": "rightwards", "clockwise": "counterclockwise",
     "lefthand": "righthand", "lefthanded": "righthanded",
@@ -108,18 +113,30 @@ def take_rows(rows: Any, count: int | None, seed: int = 0) -> Any:
 def read_row(row: dict[str, Any], skeleton: str) -> tuple[Motion, list[str]]:
     """The motion and the captions of a row.
 
+    Of a row whose column `skeleton` says that it has fingers, a body without them can be asked for, which is said once.
+
     Raises:
         ValueError: If the row's numbers do not fit together, are not finite, or it has no caption; the message names the row.
     """
     try:
-        joints = np.asarray(row["joints"], dtype=np.float32).reshape(row["n_frames"], len(get_skeleton(skeleton)), 3)
-        motion = Motion(joints, fps=row["fps"], skeleton=skeleton, face=face_of_row(row))
+        wanted = get_skeleton(skeleton)
+        own = get_skeleton(row.get("skeleton") or skeleton) if wanted == HUMANML3D_22 else wanted
+        joints = np.asarray(row["joints"], dtype=np.float32).reshape(row["n_frames"], len(own), 3)
+        motion = Motion(joints, fps=row["fps"], skeleton=own, face=face_of_row(row))
+        if own != wanted:
+            motion = without_hands(motion)
+            _say_without_hands(own.name)
         captions = [text for caption in row["captions"] if (text := tidy_text(caption["text"]))]
     except (TypeError, ValueError, KeyError, AttributeError, OverflowError) as error:
-        raise ValueError(f"Row {row['id']!r} is unreadable: {error} {_WAY_OUT}") from error
+        raise ValueError(f"Row {row['id']!r} is unreadable: {error} {WAY_OUT}") from error
     if not captions:
-        raise ValueError(f"Row {row['id']!r} has no caption. {_WAY_OUT}")
+        raise ValueError(f"Row {row['id']!r} has no caption. {WAY_OUT}")
     return motion, captions
+
+
+@cache
+def _say_without_hands(skeleton: str) -> None:
+    logger.warning("The clips are on %s, their bodies are wanted: fingers are left out.", skeleton)
 
 
 def read_tags(row: dict[str, Any]) -> dict[str, str]:
@@ -276,13 +293,18 @@ class MotionTextDataset(Dataset):
     def fit_statistics(self) -> None:
         """Set the extractor's mean and std from these clips and normalise them.
 
-        HumanML3D's convention: the std is averaged within each slice, so that joints keep their relative weights.
+        HumanML3D's convention: the std is averaged within each slice, so that joints keep their relative weights; of skeletons with
+        fingers body and hands apart, see `hf_motion.data.statistics.convention_std`.
         """
         count = sum(len(features) for features in self.features)
         mean = sum(features.sum(0, dtype=torch.float64) for features in self.features) / count
         std = (sum((features - mean).square().sum(0) for features in self.features) / count).sqrt()
+        groups = self.feature_extractor.features.groups.values()
         for part in self.feature_extractor.features.slices.values():
-            std[part] = std[part].mean().clamp_min(1e-4)
+            for group in groups:
+                chosen = [feature for feature in group if part.start <= feature < part.stop]
+                if chosen:
+                    std[chosen] = std[chosen].mean().clamp_min(1e-4)
         self.feature_extractor.mean, self.feature_extractor.std = mean.float().tolist(), std.float().tolist()
         self.features = [self.feature_extractor.normalize(features) for features in self.features]
 

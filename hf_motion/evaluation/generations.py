@@ -19,10 +19,12 @@ from torch import Tensor
 from tqdm.auto import tqdm
 from transformers import PreTrainedModel
 
+from ..hands import without_hands
 from ..hub.loading import load_part
 from ..models.motion_language.auto import AutoMotionModel
 from ..motion import Motion
 from ..representation import MotionFeatureExtractor
+from ..skeletons import HUMANML3D_22, get_skeleton
 from ..utils.files import atomic_path
 
 CHUNK = 32
@@ -80,7 +82,7 @@ def system_generator(system: Any, evaluator: MotionFeatureExtractor, options: di
     """How to get features that an evaluator reads out of a system that makes motion.
 
     The system is asked for its features in units, denormalised with its own statistics; the evaluator's are applied later, once. Features
-    of another representation or frame rate go through joints.
+    of another representation or frame rate go through joints. An evaluator of 22 joints judges the bodies of motions with fingers.
 
     Args:
         system (`PreTrainedModel`): With `feature_extractor` and `generate_motion(texts, num_frames, generator=, output_type="features")`,
@@ -95,7 +97,8 @@ def system_generator(system: Any, evaluator: MotionFeatureExtractor, options: di
         ValueError: If the skeletons differ, or the system carries no statistics.
     """
     own = system.feature_extractor
-    if own.skeleton != evaluator.skeleton:
+    body_only = judges_bodies(own, evaluator)
+    if own.skeleton != evaluator.skeleton and not body_only:
         raise ValueError(
             f"The model makes motion of skeleton {own.skeleton!r}, the evaluator reads {evaluator.skeleton!r}. Use an evaluator that was "
             f"trained on {own.skeleton!r}."
@@ -111,6 +114,7 @@ def system_generator(system: Any, evaluator: MotionFeatureExtractor, options: di
         if not joints.isfinite().all():
             return torch.full((max(1, int(len(joints) * plain.fps / own.fps)), plain.dim), torch.nan)
         motion = Motion(joints, fps=own.fps, skeleton=own.skeleton)
+        motion = without_hands(motion) if body_only else motion
         return plain.encode(motion)[0] if len(motion.resample(plain.fps)) > 1 else torch.empty(0, plain.dim)
 
     def generate(texts: list[str], lengths: list[int] | None, seeds: list[int]) -> list[Tensor]:
@@ -135,6 +139,12 @@ def frames_to_ask(own: MotionFeatureExtractor, evaluator: MotionFeatureExtractor
         `int`: The same where both speak the same; else enough poses at the system's frame rate, one more than features among them.
     """
     return length if speaks_same(own, evaluator) else math.ceil(length * own.fps / evaluator.fps) + 1
+
+
+def judges_bodies(own: MotionFeatureExtractor, evaluator: MotionFeatureExtractor) -> bool:
+    """Whether an evaluator sees the bodies alone of what a system makes, which has fingers."""
+    fingers = "hands" in own.features.skeleton.groups and get_skeleton(evaluator.skeleton) == HUMANML3D_22
+    return fingers and own.features.skeleton.joint_names[: len(HUMANML3D_22)] == HUMANML3D_22.joint_names
 
 
 def speaks_same(first: MotionFeatureExtractor, second: MotionFeatureExtractor) -> bool:

@@ -54,6 +54,10 @@ METRICS = {
     "mpjpe": Metric("MPJPE (mm)", "lower", 1),
     "pa_mpjpe": Metric("PA-MPJPE (mm)", "lower", 1),
     "acceleration_error": Metric("Acceleration error (mm/frame²)", "lower", 2),
+    **{f"mpjpe_{part}": Metric(f"MPJPE {part}", "lower", 1) for part in ("body", "hands")},
+    **{f"pa_mpjpe_{part}": Metric(f"PA-MPJPE {part}", "lower", 1) for part in ("body", "hands")},
+    **{f"acceleration_error_{part}": Metric(f"Acceleration error {part}", "lower", 2) for part in ("body", "hands")},
+    "bits_per_second": Metric("bit/s", "lower", 0),
 }
 _ARROWS = {"lower": " ↓", "higher": " ↑", "real": " →"}
 
@@ -68,7 +72,7 @@ class EvaluationResult:
     """Numbers of an evaluation.
 
     Args:
-        kind (`str`): `"generation"`, `"captioning"`, `"reconstruction"` or `"retrieval"`.
+        kind (`str`): `"generation"`, `"captioning"`, `"reconstruction"`, `"retrieval"` or `"faces"`.
         rows (`dict[str, dict[str, list[float]]]`): For each row of the table the values of each metric, one per replication.
         settings (`dict`): All that the numbers depend on.
         notes (`list[str]`): What a reader has to know.

@@ -6,17 +6,19 @@ import inspect
 import platform
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import torch
 from accelerate import PartialState
-from transformers import PreTrainedModel
+from transformers import AutoFeatureExtractor, AutoModel, PreTrainedModel
 from transformers.utils import logging
 
 from ..checkpoints import EMBEDDED, EMBEDDED_EVALUATOR, EMBEDDED_TMR
 from ..data.motion_text import load_motion_rows
+from ..hub.loading import load_part
 from ..representation import MotionFeatureExtractor
 from ..retrieval.embedder import MotionTextEmbedder, checkpoint_folder, fingerprint
 from ..utils.device import choose_device
@@ -25,9 +27,12 @@ from ..utils.text import say_once
 from ..utils.version import __version__
 from .clips import EvaluationClips
 from .generation import GenerationScorer
-from .generations import frames_to_ask, load_system, system_generator
+from .generations import frames_to_ask, judges_bodies, load_system, speaks_same, system_generator
 from .protocol import Protocol, get_protocol
 from .result import REAL, EvaluationResult
+
+if TYPE_CHECKING:
+    from .faces import FaceClips
 
 _DTYPES = ("float32", "bfloat16", "float16")
 _PACKAGES = ("torch", "transformers", "diffusers", "numpy")
@@ -41,9 +46,10 @@ class EvaluationRequest:
         dataset (`str`): Parquet file, folder of them, or data set on the Hub.
         split (`str`, defaults to `"test"`): Its split.
         model (`str`, *optional*): Folder or repository of the model; the checkpoint inside the package by default.
-        evaluator (`str`, *optional*): Folder or repository of a `T2MEvaluator`; the small one inside the package by default.
+        evaluator (`str`, *optional*): Folder or repository of a `T2MEvaluator`; the small one inside the package by default. For
+            reconstruction also `"none"`, for no FID.
         alignment (`str`, *optional*): Folder or repository of a `TMR`; the small one inside the package by default, `"none"` for none.
-        mode (`str`, defaults to `"generation"`): `"generation"`, `"captioning"`, `"reconstruction"` or `"retrieval"`.
+        mode (`str`, defaults to `"generation"`): `"generation"`, `"captioning"`, `"reconstruction"`, `"retrieval"` or `"faces"`.
         protocol (`str`, defaults to `"strict"`): `"strict"` or `"guo"`.
         changes (`dict`): Settings of the protocol to change, see `Protocol`.
         options (`dict`): Passed to the model, such as `guidance_scale`, `num_inference_steps` or MoMask's `num_quantizers`.
@@ -98,7 +104,13 @@ def evaluate(request: EvaluationRequest) -> EvaluationResult:
         ValueError: If something does not fit together; nothing has been computed then, and no empty folder is left.
         OSError: If a checkpoint or file is not there.
     """
-    runs = {"generation": _generation, "captioning": _captioning, "reconstruction": _reconstruction, "retrieval": _retrieval}
+    runs = {
+        "generation": _generation,
+        "captioning": _captioning,
+        "reconstruction": _reconstruction,
+        "retrieval": _retrieval,
+        "faces": _faces,
+    }
     if request.mode not in runs:
         raise ValueError(f"mode must be one of {', '.join(map(repr, runs))}, got {request.mode!r}.")
     if request.dtype not in _DTYPES:
@@ -135,7 +147,7 @@ def _evaluate(request: EvaluationRequest, protocol: Protocol, run: Callable[...,
 
 @dataclass
 class _Outcome:
-    clips: EvaluationClips
+    clips: EvaluationClips | FaceClips
     rows: dict[str, dict[str, list[float]]]
     settings: dict[str, Any]
     notes: list[str]
@@ -150,10 +162,12 @@ def _generation(request: EvaluationRequest, protocol: Protocol, device: str) -> 
     system = load_system(folder, request.dtype, device)
     _check_options(system, request.options)
     generate = system_generator(system, evaluator.feature_extractor, request.options)
-    clips = _clips(request, protocol, evaluator)
+    clips = _clips(request, protocol, evaluator.feature_extractor)
     fitted = protocol.fitted(clips, [name for name, value in request.changes.items() if value is not None])
     pools = _pool_notes(protocol, fitted, alignment is not None)
     protocol = fitted
+    if judges_bodies(system.feature_extractor, evaluator.feature_extractor):
+        pools.append(f"{evaluator.name} reads {evaluator.feature_extractor.skeleton}: bodies are scored, fingers are not.")
     scorer = GenerationScorer(clips, protocol, evaluator, alignment, request.drop_non_finite, request.show_progress)
     _check_lengths(system.feature_extractor, evaluator.feature_extractor, clips, protocol, name)
     reads = {key: getattr(evaluator.feature_extractor, key) for key in ("representation", "skeleton", "fps", "uniform_skeleton", "dim")}
@@ -214,11 +228,42 @@ def _reconstruction(request: EvaluationRequest, protocol: Protocol, device: str)
 
     if request.model is None:
         raise ValueError("Name the model to reconstruct with: --model REPO.")
-    evaluator = _embedder(request.evaluator, EMBEDDED_EVALUATOR, device, request)
-    clips = _clips(request, protocol, evaluator)
-    rows, settings = score_reconstruction(request.model, clips, protocol, evaluator, device, request.show_progress)
+    own = load_part(AutoFeatureExtractor, checkpoint_folder(request.model), "feature_extractor")
     notes = ["Each cut of each clip is encoded and decoded once; errors are means over clips, the FID is between real clips and these."]
-    return _Outcome(clips, rows, {**settings, "evaluator": _described(evaluator)}, notes, protocol)
+    evaluator = None if request.evaluator == "none" else _embedder(request.evaluator, EMBEDDED_EVALUATOR, device, request)
+    if request.evaluator is None and evaluator is not None and not speaks_same(own, evaluator.feature_extractor):
+        evaluator = None
+        notes.append(f"There is no FID: the evaluator inside the package reads no {own.representation} features of {own.skeleton}.")
+    clips = _clips(request, protocol, own)
+    rows, settings = score_reconstruction(request.model, clips, protocol, evaluator, device, request.show_progress)
+    return _Outcome(clips, rows, {**settings, "evaluator": None if evaluator is None else _described(evaluator)}, notes, protocol)
+
+
+def _faces(request: EvaluationRequest, protocol: Protocol, device: str) -> _Outcome:
+    from ..models.humantomato.modeling_facial_cvae import FacialCVAE
+    from .faces import FaceClips, score_faces
+
+    if request.model is None or request.evaluator is None:
+        raise ValueError(
+            "Name the model that makes faces and one that judges them: --model REPO --evaluator REPO (train_face.py makes both)."
+        )
+    models = []
+    for name in (request.model, request.evaluator):
+        model = load_part(AutoModel, checkpoint_folder(name), "model", dtype=torch.float32)
+        model = getattr(model, "face_model", model)
+        if not isinstance(model, FacialCVAE):
+            raise ValueError(f"{name!r} holds no FacialCVAE. Train one with train_face.py.")
+        models.append(model.to(device).eval())
+    clips = FaceClips.from_rows(load_motion_rows(request.dataset, request.split), models[1], request.max_clips)
+    if "pool_size" not in request.changes or request.changes["pool_size"] is None:
+        protocol = replace(protocol, pool_size=min(protocol.pool_size, max(len(clips), 2, protocol.top_k)))
+    name = checkpoint_folder(request.model).name
+    rows = score_faces(*models, clips, protocol, name, request.multimodality_texts, request.multimodality_samples)
+    digests = [
+        f"{checkpoint_folder(part).name} ({fingerprint(checkpoint_folder(part))[:16]})" for part in (request.model, request.evaluator)
+    ]
+    notes = ["Faces are as long as the real ones (HumanTOMATO, table 9). Equal texts are right answers; distances are of cosines."]
+    return _Outcome(clips, rows, dict(zip(("model", "evaluator"), digests, strict=True)), notes, protocol)
 
 
 def _captioning(request: EvaluationRequest, protocol: Protocol, device: str) -> _Outcome:
@@ -229,7 +274,7 @@ def _captioning(request: EvaluationRequest, protocol: Protocol, device: str) -> 
     evaluator = _embedder(request.evaluator, EMBEDDED_EVALUATOR, device, request)
     alignment = _embedder(request.alignment, EMBEDDED_TMR, device, request) if request.alignment != "none" else None
     folder, name = checkpoint_folder(request.model), Path(request.model).name
-    clips = _clips(request, protocol, evaluator)
+    clips = _clips(request, protocol, evaluator.feature_extractor)
     fitted = protocol.fitted(clips, [name for name, value in request.changes.items() if value is not None])
     parts = (clips, fitted, evaluator, alignment, Path(request.output), request.options, device, request.show_progress)
     rows, settings = score_captioning(folder, name, *parts)
@@ -247,7 +292,7 @@ def _retrieval(request: EvaluationRequest, protocol: Protocol, device: str) -> _
     from .retrieval import score_retrieval
 
     embedder = _embedder(request.model, EMBEDDED_TMR, device, request)
-    clips = _clips(request, protocol, embedder)
+    clips = _clips(request, protocol, embedder.feature_extractor)
     sentences = SentenceEncoder(request.sentence_encoder, device=device) if request.sentence_encoder is not None else None
     rows = score_retrieval(clips, protocol, embedder, sentences)
     notes = ["A ranks all, C pools of alignment_pool_size, D pools of pool_size (HumanTOMATO, appendix D)."]
@@ -268,11 +313,11 @@ def _described(embedder: MotionTextEmbedder) -> str:
     return f"{embedder.name} ({(embedder.digest or '?')[:16]})"
 
 
-def _clips(request: EvaluationRequest, protocol: Protocol, embedder: MotionTextEmbedder) -> EvaluationClips:
+def _clips(request: EvaluationRequest, protocol: Protocol, extractor: MotionFeatureExtractor) -> EvaluationClips:
     with PartialState().main_process_first():
         rows = load_motion_rows(request.dataset, request.split)
     return EvaluationClips.from_rows(
-        rows, embedder.feature_extractor, protocol.min_frames, protocol.leave_out_from, request.max_clips, request.strict_rows,
+        rows, extractor, protocol.min_frames, protocol.leave_out_from, request.max_clips, request.strict_rows,
         request.show_progress and PartialState().is_main_process,
     )  # fmt: skip
 

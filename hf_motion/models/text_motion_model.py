@@ -175,7 +175,7 @@ class TextMotionModel(CheckedModel):
 
 
 def _check_books(found: MotionVQConfig, wanted: MotionVQConfig) -> None:
-    for name in ("codebook_size", "num_quantizers", "frames_per_token"):
+    for name in ("codebook_size", "num_quantizers", "frames_per_token", "step_books"):
         if getattr(found, name) != getattr(wanted, name):
             raise ValueError(
                 f"The motion tokenizer has {name} {getattr(found, name)}, the generator was made for {getattr(wanted, name)}. Use the "

@@ -190,6 +190,71 @@ class ResidualQuantizer(nn.Module):
         return latents
 
 
+class HierarchicalQuantizer(nn.Module):
+    """Two streams with a book each: the hands' latents first, then the body's, which know the hands' codes (Lu et al., HumanTOMATO).
+
+    Algorithm 1 of the paper: the hands' codes are projected, put beside the body's latents of their time, and a convolution makes of both
+    what the body's book quantises.
+
+    Args:
+        codebook_size (`int`): Codes per book.
+        dim (`int`): Width of latents and codes.
+        body_codes (`int`, defaults to 2): Codes of the body for each of the hands.
+        temperature (`float`, defaults to 0.0): See `ResidualQuantizer`.
+        decay (`float`, defaults to 0.99): See `EMACodebook`.
+        reset_threshold (`float`, defaults to 1.0): See `EMACodebook`.
+    """
+
+    def __init__(
+        self, codebook_size: int, dim: int, body_codes: int = 2, temperature: float = 0.0, decay: float = 0.99, reset_threshold: float = 1.0
+    ) -> None:
+        super().__init__()
+        self.dim, self.body_codes = dim, body_codes
+        options = {"temperature": temperature, "decay": decay, "reset_threshold": reset_threshold}
+        self.hands = ResidualQuantizer(1, codebook_size, dim, **options)
+        self.body = ResidualQuantizer(1, codebook_size, dim, **options)
+        self.transform = nn.Conv1d(dim, dim, 1)
+        self.fuse = nn.Conv1d(2 * dim, dim, 3, padding=1)
+
+    def forward(self, latents: Tensor, mask: Tensor | None = None, num_quantizers: int | None = None) -> QuantizerOutput:
+        """Quantise, and in training update both books.
+
+        Args:
+            latents (`torch.Tensor`): (batch, steps, (body_codes + 1) * dim), the body's of each step and then the hands'.
+            mask (`torch.Tensor`, *optional*): (batch, steps) bool, True on real steps.
+            num_quantizers (`int`, *optional*): Has to be None: the streams are no refinements of each other.
+
+        Returns:
+            `QuantizerOutput`: `latents` are those of `join`; `codes` (batch, body_codes + 1, steps); `commitment` is the sum of both books'
+            (equation 3), perplexity and dead codes are means.
+
+        Raises:
+            ValueError: If `num_quantizers` is given.
+        """
+        if num_quantizers is not None:
+            raise ValueError(f"Streams of body and hands have one book each, got num_quantizers={num_quantizers}; leave it out.")
+        mask = torch.ones(latents.shape[:2], dtype=torch.bool, device=latents.device) if mask is None else mask.bool()
+        count, body_mask = self.body_codes, mask.repeat_interleave(self.body_codes, dim=1)
+        body = latents[..., : count * self.dim].unflatten(-1, (count, self.dim)).flatten(1, 2)
+        hands = self.hands(latents[..., count * self.dim :], mask)
+        known = self.transform(hands.latents.transpose(1, 2)).repeat_interleave(count, dim=-1)
+        fused = self.fuse(torch.cat((known, body.transpose(1, 2)), dim=1) * body_mask[:, None])
+        quantized = self.body(fused.transpose(1, 2), body_mask)
+        codes = torch.cat((quantized.codes[:, 0].unflatten(-1, (-1, count)).transpose(1, 2), hands.codes), dim=1)
+        perplexity, dead = (quantized.perplexity + hands.perplexity) / 2, (quantized.dead_codes + hands.dead_codes) / 2
+        commitment = quantized.commitment + hands.commitment
+        return QuantizerOutput(self.join(quantized.latents, hands.latents), codes, commitment, perplexity, dead)
+
+    def lookup(self, codes: Tensor) -> Tensor:
+        """Latents of codes (batch, body_codes + 1, steps), as `join` gives them; -1 is zero."""
+        body = codes[:, : self.body_codes].transpose(1, 2).flatten(1)
+        return self.join(self.body.lookup(body[:, None]), self.hands.lookup(codes[:, self.body_codes :]))
+
+    def join(self, body: Tensor, hands: Tensor) -> Tensor:
+        """(batch, body_codes * steps, dim) and (batch, steps, dim) side by side, the hands' repeated: what the decoder reads."""
+        return torch.cat((body, hands.repeat_interleave(self.body_codes, dim=1)), dim=-1)
+
+
 def _over_processes(tensor: Tensor) -> Tensor:
     if dist.is_available() and dist.is_initialized():
         dist.all_reduce(tensor)

@@ -12,8 +12,7 @@ from torch.nn import functional as F
 from ..models.motion_autoencoder import MotionAutoencoder
 from ..nn.generators import spawn_generators
 from ..nn.predictions import prediction_of
-from .kept import KeptMotion
-from .steering import Steering
+from .constraint import Constraint
 from .text_diffusion import TextDiffusionPipeline
 from .windows import Windows
 
@@ -87,16 +86,14 @@ class LatentDiffusionPipeline(TextDiffusionPipeline):
     def _merge(self, predictions: Tensor, windows: Windows) -> Tensor:
         return predictions
 
-    def _constrained(
-        self, prediction: Tensor, sample: Tensor, timestep: Tensor, windows: Windows, constraint: KeptMotion | Steering | None
-    ) -> Tensor:
+    def _constrained(self, prediction: Tensor, sample: Tensor, timestep: Tensor, windows: Windows, constraint: Constraint | None) -> Tensor:
         if constraint is None and not windows.overlap:
             return prediction
         clean = self._clean(prediction, sample, timestep)
         moved = clean + self._shift(clean, windows, constraint)
         return prediction_of(moved, sample, timestep, self.scheduler.alphas_cumprod, self.scheduler.config.prediction_type)
 
-    def _shift(self, latents: Tensor, windows: Windows, constraint: KeptMotion | Steering | None) -> Tensor:
+    def _shift(self, latents: Tensor, windows: Windows, constraint: Constraint | None) -> Tensor:
         """How latents move so that their motions agree where they overlap, and do what is asked."""
         shifts = []
         mask = self._frame_mask(windows)

@@ -7,6 +7,7 @@ the data set, whose numbers these are. Everything is batched over leading dimens
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from functools import cached_property
 
 import numpy as np
@@ -43,7 +44,10 @@ class HumanML3DRepresentation:
 
     Two habits of the published code are kept, because every published weight depends on them. The heading is smoothed over time
     (Gaussian, 20 frames) and set to +Z in the first frame; and hips are exchanged, but shoulders not, when the heading is taken
-    for the rotations. Because of both, `rotations` are no good for animation: solve rotations from positions instead
+    for the rotations. Because of both, and since a bone's shortest turn has no twist, `rotations` are never decoded into
+    `Motion.rotations`: against recorded rotations, bones of theirs are off by 1 to 27 degrees in the mean and put joints up to 18 cm
+    aside, while those solved from the positions are off by 0.2 to 2.3 and 3 mm at worst (`tests/benchmarks/feature_rotations.py`,
+    'hf_motion/formats/README.md'). Solve rotations from positions instead
     (`hf_motion.kinematics.solve_rotations`). One habit is not kept: where two directions are opposite the published code divides
     zero by zero and returns NaN; here the half turn is about the vertical axis, or about any axis orthogonal to the bone.
 
@@ -116,17 +120,42 @@ class HumanML3DRepresentation:
         >>> {name: len(features) for name, features in HumanML3DRepresentation("smplx-52").groups.items()}
         {'root': 4, 'body': 259, 'hands': 360}
         """
-        hands = set(self.skeleton.groups.get("hands", ()))
-        groups: dict[str, list[int]] = {"root": [], "body": [], "hands": [], "face": []}
+        hands = set(self.features_of("hands")) if "hands" in self.skeleton.groups else set()
+        groups: dict[str, list[int]] = {"root": [], "body": [], "hands": sorted(hands), "face": []}
         for name, part in self.slices.items():
-            features = range(part.start, part.stop)
-            if name in ("positions", "rotations", "velocities"):
-                width, first = (6 if name == "rotations" else 3), (0 if name == "velocities" else 1)
-                for feature in features:
-                    groups["hands" if first + (feature - part.start) // width in hands else "body"].append(feature)
-            else:
-                groups["root" if name.startswith("root") else "face" if name == "face" else "body"] += features
+            kind = "root" if name.startswith("root") else "face" if name == "face" else "body"
+            groups[kind] += [feature for feature in range(part.start, part.stop) if feature not in hands]
         return {name: tuple(features) for name, features in groups.items() if features}
+
+    def features_of(self, joints: str | Sequence[int]) -> tuple[int, ...]:
+        """Features that describe some joints alone: their positions, rotations and velocities, not the root's path and no contacts.
+
+        Args:
+            joints (`str` or `Sequence[int]`): A name of `Skeleton.groups`, such as `"hands"` or `"arms"`, or indices of joints.
+
+        Returns:
+            `tuple[int, ...]`: Places in the features, ascending.
+
+        Raises:
+            ValueError: If the skeleton has no such group or joint, or it is the root.
+
+        Example:
+        >>> from hf_motion.representation import HumanML3DRepresentation
+        >>> len(HumanML3DRepresentation("smplx-52").features_of("hands")), HumanML3DRepresentation().features_of([1])[:3]
+        (360, (4, 5, 6))
+        """
+        groups = self.skeleton.groups
+        if isinstance(joints, str) and joints not in groups:
+            raise ValueError(f"Skeleton {self.skeleton.name!r} has no joints called {joints!r}; groups are {', '.join(groups)}.")
+        chosen = groups[joints] if isinstance(joints, str) else tuple(joints)
+        if not chosen or not all(0 < joint < len(self.skeleton) for joint in chosen):
+            raise ValueError(f"joints must be some of 1 to {len(self.skeleton) - 1}; the root's features are the path. Got {list(chosen)}.")
+        features = []
+        for name, width, first in (("positions", 3, 1), ("rotations", 6, 1), ("velocities", 3, 0)):
+            if name in self.slices:
+                start = self.slices[name].start
+                features += [start + (joint - first) * width + axis for joint in chosen for axis in range(width)]
+        return tuple(sorted(features))
 
     def encode(self, joints: Tensor | np.ndarray, fps: float | None = None) -> Tensor:
         """Features of joint positions.

@@ -36,7 +36,7 @@ class MotionCodec:
 
     def __init__(self, model: MotionVQModel, feature_extractor: MotionFeatureExtractor) -> None:
         self.model, self.feature_extractor = model.eval(), feature_extractor
-        self.tokenizer = MotionTokenizer(codebook_size=model.config.codebook_size, num_quantizers=model.config.num_quantizers)
+        self.tokenizer = MotionTokenizer.of(model.config)
 
     @classmethod
     def from_pretrained(cls, name: str | os.PathLike, device: str | torch.device = "cpu") -> MotionCodec:
@@ -70,6 +70,11 @@ class MotionCodec:
         codes = self.model.encode(features.to(self.model.device), mask.to(self.model.device)).cpu()
         counts = (codes[:, 0] >= 0).sum(1).tolist()
         return [clip[:, :count] for clip, count in zip(codes, counts, strict=True)]
+
+    def encode_latents(self, motions: Sequence[Motion]) -> list[Tensor]:
+        """What motions are before they are quantised, (code_dim, tokens) float32 each; see `encode`."""
+        features, mask = pad_and_mask(self.feature_extractor.encode(motions))
+        return [clip.cpu() for clip in self.model.encode_latents(features.to(self.model.device), mask.to(self.model.device))]
 
     def decode(self, codes: Sequence[Tensor], texts: Sequence[str] | None = None) -> list[Motion]:
         """Motions of codes.

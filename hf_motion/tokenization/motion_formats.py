@@ -115,12 +115,13 @@ def token_pieces(text: str, tokens: Mapping[str, Meaning]) -> list[Piece]:
     return pieces
 
 
-def integer_pieces(text: str, codebook_size: int) -> list[Piece]:
+def integer_pieces(text: str, codebook_size: int, books: Sequence[int] = (0,)) -> list[Piece]:
     """Find comma-separated integers, the format `"integers"`; other words may stand around them.
 
     Args:
         text (`str`): Any text.
-        codebook_size (`int`): Codes of the book.
+        codebook_size (`int`): Codes per book.
+        books (`Sequence[int]`, defaults to `(0,)`): The book of each code of a step, in order.
 
     Returns:
         `list[Piece]`: Those of the longest run, between a start and, unless it breaks off after a comma, an end. Codes of another run
@@ -132,7 +133,7 @@ def integer_pieces(text: str, codebook_size: int) -> list[Piece]:
         if before := _BEFORE_RUN.match(match[0].split(",")[0]):
             start += before.end()
         content = _without_ending(text[start : match.end()])
-        runs.append(_run(content, start, codebook_size, closed=not content.endswith(",")))
+        runs.append(_run(content, start, codebook_size, books, closed=not content.endswith(",")))
     return _longest_run(runs)
 
 
@@ -147,35 +148,36 @@ def _without_ending(content: str) -> str:
         content = shorter
 
 
-def list_pieces(text: str, codebook_size: int) -> list[Piece]:
+def list_pieces(text: str, codebook_size: int, books: Sequence[int] = (0,)) -> list[Piece]:
     """Find a list in square brackets, the format `"list"`; other words may stand around it.
 
     Args:
         text (`str`): Any text.
-        codebook_size (`int`): Codes of the book.
+        codebook_size (`int`): Codes per book.
+        books (`Sequence[int]`, defaults to `(0,)`): The book of each code of a step, in order.
 
     Returns:
         `list[Piece]`: As from `integer_pieces`; without a closing bracket there is no end.
     """
-    return _longest_run([_run(match[1], match.start(1), codebook_size, closed=bool(match[2])) for match in _LIST.finditer(text)])
+    return _longest_run([_run(match[1], match.start(1), codebook_size, books, closed=bool(match[2])) for match in _LIST.finditer(text)])
 
 
 def gather_codes(
-    pieces: Iterable[Piece], codebook_size: int, num_quantizers: int, strict: bool, layout: str, end: str, delimiters: bool = True
+    pieces: Iterable[Piece], codebook_size: int, books: Sequence[int], strict: bool, layout: str, end: str, delimiters: bool = True
 ) -> tuple[np.ndarray, int, bool]:
     """Read the codes of one motion from pieces.
 
     Args:
         pieces (`Iterable[Piece]`): Start, codes, end, and whatever else there was. Padding around them does not count.
         codebook_size (`int`): Codes per book, for messages.
-        num_quantizers (`int`): Codebooks, which take turns.
+        books (`Sequence[int]`): The book of each code of a step, in order.
         strict (`bool`): Whether anything that does not fit is an error; otherwise it is left out and counted.
         layout (`str`): Name of the format, or words for it, for messages.
         end (`str`): Where the text ends, for messages.
         delimiters (`bool`, defaults to `True`): Whether start and end are around the codes.
 
     Returns:
-        `tuple[np.ndarray, int, bool]`: Codes of shape `(num_quantizers, tokens)`, the number of pieces left out, and whether the end was
+        `tuple[np.ndarray, int, bool]`: Codes of shape `(codes of a step, tokens)`, the number of pieces left out, and whether the end was
         missing.
 
     Raises:
@@ -187,7 +189,7 @@ def gather_codes(
     if not delimiters:
         first = next((index for index, piece in enumerate(kept) if piece.kind != "pad"), len(kept))
         kept = [Piece("", "", "start"), *kept[first:], Piece(end, "", "end")]
-    reader = _Reader(num_quantizers, has_start=any(piece.kind == "start" for piece in kept))
+    reader = _Reader(books, has_start=any(piece.kind == "start" for piece in kept))
     for piece in kept:
         reader.read(piece)
     truncated = reader.state == "inside"
@@ -196,19 +198,19 @@ def gather_codes(
         reader.problems.append(f"{end}, the end of the motion is missing; it may have been cut off")
     if strict and (reader.problems or not reader.steps):
         problem = reader.problems[0] if reader.problems else f"{end}, all is read and there was no code"
-        sample = np.tile(np.arange(min(2, codebook_size)), (num_quantizers, 1))
-        wanted = f"such as {codes_to_text(sample, layout, codebook_size)}" if layout in FORMATS else f"as {layout}"
+        sample = np.tile(np.arange(min(2, codebook_size)), (len(books), 1))
+        wanted = f"such as {codes_to_text(sample, layout, codebook_size, books)}" if layout in FORMATS else f"as {layout}"
         raise ValueError(
             f"{problem}. A motion must be written {wanted}, with codes 0 to {codebook_size - 1}. "
             "Pass strict=False to leave out what does not fit and count it."
         )
-    codes = np.array(reader.steps, dtype=np.int64).reshape(-1, num_quantizers).T
+    codes = np.array(reader.steps, dtype=np.int64).reshape(-1, len(books)).T
     return np.ascontiguousarray(codes), reader.dropped, truncated
 
 
 class _Reader:
-    def __init__(self, num_quantizers: int, has_start: bool) -> None:
-        self.num_quantizers, self.has_start = num_quantizers, has_start
+    def __init__(self, books: Sequence[int], has_start: bool) -> None:
+        self.books, self.has_start = books, has_start
         self.state = "before"
         self.steps: list[list[int]] = []
         self.step: list[int] = []
@@ -233,21 +235,21 @@ class _Reader:
             self._drop(piece, self._complaint(piece))
 
     def _read_code(self, piece: Piece) -> None:
-        expected = len(self.step)
+        expected = self.books[len(self.step)]
         if piece.book == expected:
             self.step.append(piece.code)
-        elif piece.book == 0:
+        elif piece.book == self.books[0]:
             self.finish_step(piece.where)
             self.step.append(piece.code)
         else:
             self._drop(piece, f"is of quantizer {piece.book}, but one of quantizer {expected} must come here")
-        if len(self.step) == self.num_quantizers:
+        if len(self.step) == len(self.books):
             self.steps.append(self.step)
             self.step = []
 
     def finish_step(self, where: str) -> None:
         if self.step:
-            self.problems.append(f"{where}, step {len(self.steps)} is over with {len(self.step)} of {self.num_quantizers} codes")
+            self.problems.append(f"{where}, step {len(self.steps)} is over with {len(self.step)} of {len(self.books)} codes")
             self.dropped += len(self.step)
             self.step = []
 
@@ -272,7 +274,7 @@ class _Run(NamedTuple):
     closed: bool
 
 
-def _run(content: str, offset: int, codebook_size: int, closed: bool) -> _Run:
+def _run(content: str, offset: int, codebook_size: int, books: Sequence[int], closed: bool) -> _Run:
     pieces, integers = [], 0
     items = content.split(",")
     for index, item in enumerate(items):
@@ -284,7 +286,7 @@ def _run(content: str, offset: int, codebook_size: int, closed: bool) -> _Run:
         integers += bool(_INTEGER.fullmatch(word))
         digits = word.lstrip("0") or "0"
         in_range = _INTEGER.fullmatch(word) and not word.startswith("-") and len(digits) < 10 and int(digits) < codebook_size
-        pieces.append(Piece(where, word, "code", 0, int(digits)) if in_range else Piece(where, word, "bad"))
+        pieces.append(Piece(where, word, "code", books[index % len(books)], int(digits)) if in_range else Piece(where, word, "bad"))
     return _Run(pieces, integers, closed)
 
 
@@ -303,50 +305,51 @@ def _longest_run(runs: Sequence[_Run]) -> list[Piece]:
     return pieces
 
 
-def codes_to_text(codes: np.ndarray, layout: str, codebook_size: int) -> str:
+def codes_to_text(codes: np.ndarray, layout: str, codebook_size: int, books: Sequence[int]) -> str:
     """Write codes in a format.
 
     Args:
-        codes (`np.ndarray`): Shape `(num_quantizers, tokens)`, checked.
-        layout (`str`): One of `FORMATS`; all but `"motion"` take a single quantizer.
+        codes (`np.ndarray`): Shape `(codes of a step, tokens)`, checked.
+        layout (`str`): One of `FORMATS`; `"motiongpt"` takes a single quantizer. Codes of a time step stand together.
         codebook_size (`int`): Codes per book.
+        books (`Sequence[int]`): The book of each row.
 
     Returns:
         `str`: The text, such as `<motion_start><motion_0><motion_end>`.
     """
     if layout == "motion":
-        steps = (f"<motion_{book}_{code}>" if book else f"<motion_{code}>" for step in codes.T.tolist() for book, code in enumerate(step))
+        pairs = ((book, code) for step in codes.T.tolist() for book, code in zip(books, step, strict=True))
+        steps = (f"<motion_{book}_{code}>" if book else f"<motion_{code}>" for book, code in pairs)
         return "".join([SPECIAL_TOKENS["start"], *steps, SPECIAL_TOKENS["end"]])
-    numbers = codes[0].tolist()
+    numbers = codes.T.reshape(-1).tolist()
     if layout == "motiongpt":
         return "".join(f"<motion_id_{number}>" for number in (codebook_size, *numbers, codebook_size + 1))
     return ",".join(map(str, numbers)) if layout == "integers" else str(numbers)
 
 
-def check_codes(codes: Any, codebook_size: int, num_quantizers: int, valid: np.ndarray | None = None, name: str = "codes") -> np.ndarray:
+def check_codes(codes: Any, codebook_size: int, rows: int, valid: np.ndarray | None = None, name: str = "codes") -> np.ndarray:
     """Bring the codes of one motion into one shape and check them.
 
     Args:
-        codes (`torch.Tensor`, `np.ndarray` or nested lists): Integers of shape `(num_quantizers, tokens)`, or `(tokens,)` if there is one
-            quantizer.
+        codes (`torch.Tensor`, `np.ndarray` or nested lists): Integers of shape `(rows, tokens)`, or `(tokens,)` if there is one row.
         codebook_size (`int`): Codes per book.
-        num_quantizers (`int`): Codebooks.
+        rows (`int`): Codes of a step: one for each quantizer, unless there are two streams.
         valid (`np.ndarray`, *optional*): Booleans of shape `(tokens,)`; the other positions are left out, whatever they hold.
         name (`str`, defaults to `"codes"`): For messages.
 
     Returns:
-        `np.ndarray`: Shape `(num_quantizers, tokens)`, `int64`.
+        `np.ndarray`: Shape `(rows, tokens)`, `int64`.
 
     Raises:
         ValueError: If they are no integers, out of range, empty, or of another shape.
     """
     array = to_array(codes, name)
-    if array.ndim == 1 and num_quantizers == 1:
+    if array.ndim == 1 and rows == 1:
         array = array[None]
-    if array.ndim != 2 or array.shape[0] != num_quantizers:
-        wanted = "(tokens,) or (1, tokens)" if num_quantizers == 1 else f"({num_quantizers}, tokens)"
+    if array.ndim != 2 or array.shape[0] != rows:
+        wanted = "(tokens,) or (1, tokens)" if rows == 1 else f"({rows}, tokens)"
         raise ValueError(
-            f"{name} must have shape {wanted} for {num_quantizers} quantizer(s), got {array.shape}. Choose quantizers with "
+            f"{name} must have shape {wanted} for {rows} quantizer(s), got {array.shape}. Choose quantizers with "
             "codes[:num_quantizers], or make the tokenizer with another num_quantizers."
         )
     places = np.arange(array.shape[1]) if valid is None else np.flatnonzero(valid)

@@ -13,6 +13,7 @@ from transformers.tokenization_python import PreTrainedTokenizer
 from transformers.tokenization_utils_base import AddedToken, PreTrainedTokenizerBase
 
 from ..hub.loading import loading
+from ..models.motion_vq.configuration_motion_vq import MotionVQConfig
 from .motion_formats import (
     FORMATS,
     SPECIAL_TOKENS,
@@ -38,16 +39,19 @@ class MotionTokenizer(PreTrainedTokenizer):
 
     Code `i` has id `i`; start, end, mask and pad follow, `codebook_size + 0` to `codebook_size + 3`. The codes of further quantizers
     (residual VQ), `<motion_{quantizer}_{code}>`, follow these, so that no id depends on `num_quantizers`. With several quantizers, the
-    codes of a time step stand together, quantizer 0 first.
+    codes of a time step stand together, quantizer 0 first. Of two streams (HumanTOMATO), a step has two codes of the body, of book 0, and
+    one of the hands, of book 1: `<motion_12><motion_3><motion_1_7>`.
 
     There are four formats of text:
 
     | `format` | a motion | source |
     |---|---|---|
-    | `"motion"` | `<motion_start><motion_12><motion_3><motion_end>` | ours, the only one for several quantizers |
+    | `"motion"` | `<motion_start><motion_12><motion_3><motion_end>` | ours |
     | `"motiongpt"` | `<motion_id_512><motion_id_12><motion_id_3><motion_id_513>` | Jiang et al., MotionGPT (NeurIPS 2023) |
     | `"integers"` | `12,3` | VimoRAG, with the codes of T2M-GPT |
     | `"list"` | `[12, 3]` | CigTime, inside of an Alpaca prompt |
+
+    All but `"motiongpt"` write the codes of several quantizers too, in `"integers"` and `"list"` as so many numbers for each time step.
 
     Reading is strict, then anything that does not fit is an error that names its position; or lenient (`strict=False`), then it is left
     out and counted. In the format `"integers"`, a motion that was cut inside of a number or before a comma looks whole; and the last
@@ -56,9 +60,12 @@ class MotionTokenizer(PreTrainedTokenizer):
     Args:
         codebook_size (`int`, defaults to 512): Codes per codebook.
         num_quantizers (`int`, defaults to 1): Codebooks.
+        step_books (`list[int]`, *optional*): The book of each code of a time step, in order, such as `[0, 0, 1]` of two streams; each book
+            once by default. Where this says `num_quantizers` rows of codes, there are as many as codes in a step.
 
     Raises:
-        ValueError: If an option is no positive integer, a special token is renamed, or the tokens of a saved tokenizer would move.
+        ValueError: If an option is no positive integer, a book has no place in a step, a special token is renamed, or the tokens of a saved
+            tokenizer would move.
 
     Example:
         >>> tokenizer = MotionTokenizer()
@@ -69,16 +76,25 @@ class MotionTokenizer(PreTrainedTokenizer):
         '<motion_id_512><motion_id_3><motion_id_7><motion_id_513>'
         >>> tokenizer.decode_motion("Here you are: [3, 7, oops]", format="list", strict=False)
         DecodedMotion(codes=tensor([3, 7]), dropped=1, truncated=False)
+        >>> MotionTokenizer(num_quantizers=2, step_books=[0, 0, 1]).encode_motion([[12], [3], [7]])
+        '<motion_start><motion_12><motion_3><motion_1_7><motion_end>'
     """
 
     vocab_files_names: dict[str, str] = {}
     model_input_names = ["input_ids", "attention_mask"]
 
-    def __init__(self, codebook_size: int = 512, num_quantizers: int = 1, **kwargs: Any) -> None:
-        options = {"codebook_size": codebook_size, "num_quantizers": num_quantizers}
+    def __init__(self, codebook_size: int = 512, num_quantizers: int = 1, step_books: Sequence[int] | None = None, **kwargs: Any) -> None:
+        options: dict[str, Any] = {"codebook_size": codebook_size, "num_quantizers": num_quantizers}
         for name, value in options.items():
             if isinstance(value, bool) or not isinstance(value, int) or value < 1:
                 raise ValueError(f"{name} must be an integer of at least 1, got {value!r}.")
+        self.step_books = list(range(num_quantizers)) if step_books is None else list(step_books)
+        if sorted(set(self.step_books)) != list(range(num_quantizers)) or self.step_books[0] != 0:
+            raise ValueError(
+                f"step_books must begin with 0 and name each of the {num_quantizers} books, 0 to {num_quantizers - 1}, got {step_books}."
+            )
+        if self.step_books != list(range(num_quantizers)):
+            options["step_books"] = self.step_books
         self.codebook_size, self.num_quantizers = codebook_size, num_quantizers
         self._meanings = motion_tokens(codebook_size, num_quantizers)
         self._tokens = list(self._meanings)
@@ -94,6 +110,15 @@ class MotionTokenizer(PreTrainedTokenizer):
                     f"{token.content!r} was saved with id {index}, which does not fit codebook_size {codebook_size} and num_quantizers "
                     f"{num_quantizers}. Ids never move: load with the saved options, or make a new MotionTokenizer."
                 )
+
+    @classmethod
+    def of(cls, config: MotionVQConfig) -> MotionTokenizer:
+        """The one that writes the codes of a motion tokenizer's model.
+
+        Args:
+            config (`MotionVQConfig`): The model's.
+        """
+        return cls(config.codebook_size, config.num_quantizers, config.step_books)
 
     @classmethod
     def from_pretrained(cls, pretrained_model_name_or_path: str | os.PathLike, *args: Any, **kwargs: Any) -> MotionTokenizer:
@@ -156,7 +181,8 @@ class MotionTokenizer(PreTrainedTokenizer):
             ValueError: If a code is out of range, the shape or the number of quantizers does not fit, or the format is unknown.
         """
         self._check_format(format)
-        return codes_to_text(check_codes(codes, self.codebook_size, self.num_quantizers), format, self.codebook_size)
+        checked = check_codes(codes, self.codebook_size, len(self.step_books))
+        return codes_to_text(checked, format, self.codebook_size, self.step_books)
 
     def decode_motion(self, text: str, strict: bool = True, format: str = "motion") -> DecodedMotion:
         """Read one motion from a text, which may say other things before and after it.
@@ -183,9 +209,9 @@ class MotionTokenizer(PreTrainedTokenizer):
         if format in ("motion", "motiongpt"):
             pieces = token_pieces(text, self._format_tokens(format))
         else:
-            pieces = (integer_pieces if format == "integers" else list_pieces)(text, self.codebook_size)
+            pieces = (integer_pieces if format == "integers" else list_pieces)(text, self.codebook_size, self.step_books)
         end = f"At character {len(text)}"
-        codes, dropped, truncated = gather_codes(pieces, self.codebook_size, self.num_quantizers, strict, format, end)
+        codes, dropped, truncated = gather_codes(pieces, self.codebook_size, self.step_books, strict, format, end)
         return DecodedMotion(torch.from_numpy(self._squeeze(codes)), dropped, truncated)
 
     def codes_to_ids(self, codes: Any, attention_mask: Any = None, delimiters: bool = True) -> Any:
@@ -208,10 +234,11 @@ class MotionTokenizer(PreTrainedTokenizer):
         batch, single = self._motions(codes)
         masks = self._masks(attention_mask, batch, single)
         start, end = ([self.bos_token_id], [self.eos_token_id]) if delimiters else ([], [])
+        offsets = np.array([book * self.codebook_size + len(SPECIAL_TOKENS) if book else 0 for book in self.step_books])
         rows = []
         for index, (motion, mask) in enumerate(zip(batch, masks, strict=True)):
-            checked = check_codes(motion, self.codebook_size, self.num_quantizers, mask, "codes" if single else f"codes[{index}]")
-            checked[1:] += (np.arange(1, self.num_quantizers) * self.codebook_size + len(SPECIAL_TOKENS))[:, None]
+            checked = check_codes(motion, self.codebook_size, len(self.step_books), mask, "codes" if single else f"codes[{index}]")
+            checked += offsets[:, None]
             rows.append([*start, *checked.T.reshape(-1).tolist(), *end])
         width = max((len(row) for row in rows), default=0)
         fill = [[self.pad_token_id] * (width - len(row)) for row in rows]
@@ -249,7 +276,7 @@ class MotionTokenizer(PreTrainedTokenizer):
             pieces = [self._piece(f"At token {place} of {source}", int(row[place])) for place in places]
             layout = "ids of start, codes, end" if delimiters else "ids of codes only"
             end = f"At token {len(row)} of {source}"
-            codes, dropped, truncated = gather_codes(pieces, self.codebook_size, self.num_quantizers, strict, layout, end, delimiters)
+            codes, dropped, truncated = gather_codes(pieces, self.codebook_size, self.step_books, strict, layout, end, delimiters)
             decoded.append(DecodedMotion(_like(self._squeeze(codes), ids), dropped, truncated))
         return decoded if array.ndim == 2 else decoded[0]
 
@@ -332,7 +359,7 @@ class MotionTokenizer(PreTrainedTokenizer):
     def _check_format(self, format: str) -> None:
         if format not in FORMATS:
             raise ValueError(f"format must be one of {', '.join(map(repr, FORMATS))}, got {format!r}.")
-        if format != "motion" and self.num_quantizers > 1:
+        if format == "motiongpt" and self.num_quantizers > 1:
             raise ValueError(f"The format {format!r} has one quantizer, this tokenizer has {self.num_quantizers}. Use format='motion'.")
 
     def _format_tokens(self, format: str) -> dict[str, Meaning]:

@@ -12,6 +12,7 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 from ..checkpoints import EMBEDDED_EVALUATOR
 from ..data.motion_text import MotionTextDataset, collate_motion_text
 from ..evaluation.clips import EvaluationClips
+from ..evaluation.generations import speaks_same
 from ..evaluation.reconstruction import reconstruction_scores
 from ..hub.card import write_tokenizer_card
 from ..hub.checkpoint import save_checkpoint
@@ -87,7 +88,7 @@ def save_motion_tokenizer(
         if record is not None:
             record.write(path, repository)
 
-    tokenizer = MotionTokenizer(codebook_size=model.config.codebook_size, num_quantizers=model.config.num_quantizers)
+    tokenizer = MotionTokenizer.of(model.config)
     save_checkpoint(
         folder,
         [model, tokenizer, feature_extractor],
@@ -100,6 +101,8 @@ def save_motion_tokenizer(
 class ReconstructionCallback(TrainerCallback):
     """Scores what the tokenizer reconstructs while it trains: logs `eval_fid`, `eval_mpjpe`, `eval_pa_mpjpe`, `eval_acceleration_error`.
 
+    Features that the evaluator inside the package does not read, such as whole bodies', have no FID unless another one is named.
+
     Args:
         rows (`datasets.Dataset`): Clips that it does not learn from.
         feature_extractor (`MotionFeatureExtractor`): The model's.
@@ -110,8 +113,9 @@ class ReconstructionCallback(TrainerCallback):
     def __init__(self, rows: Any, feature_extractor: MotionFeatureExtractor, every: int, evaluator: str | None = None) -> None:
         self.feature_extractor, self.every = feature_extractor, every
         self.trainer: Any = None
-        self.evaluator = MotionTextEmbedder.from_pretrained(evaluator or EMBEDDED_EVALUATOR)
-        clips = EvaluationClips.from_rows(rows, self.evaluator.feature_extractor, min_frames=1)
+        judge = MotionTextEmbedder.from_pretrained(evaluator or EMBEDDED_EVALUATOR)
+        self.evaluator = judge if evaluator is not None or speaks_same(feature_extractor, judge.feature_extractor) else None
+        clips = EvaluationClips.from_rows(rows, feature_extractor, min_frames=1)
         self.clips = [clip[: feature_extractor.max_frames] for clip in clips.features]
 
     def on_step_end(

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils.data import Dataset
 from tqdm.auto import tqdm
 from transformers import AutoFeatureExtractor, PreTrainedModel
@@ -16,6 +16,7 @@ from transformers import AutoFeatureExtractor, PreTrainedModel
 from ..data.motion_text import MotionTextDataset
 from ..hub.checkpoint import save_checkpoint
 from ..hub.training_card import TrainingRecord
+from ..models.humantomato.modeling_humantomato import HumanTomatoGPT, HumanTomatoGPTConfig
 from ..models.momask.modeling_momask import MoMask, MoMaskConfig
 from ..models.motion_vq.modeling_motion_vq import MotionVQModel
 from ..models.t2m_gpt.modeling_t2m_gpt import T2MGPT, T2MGPTConfig
@@ -26,8 +27,13 @@ from ..utils.options import check_options
 from ..utils.training_folder import checkpoint_in, leave_sign
 from .callbacks import EvaluateMotionsCallback
 from .motion_text import MotionTextTrainer, MotionTextTrainingArguments
+from .text_alignment import TextMotionAlignment
 
-MODELS = {"t2m-gpt": (T2MGPTConfig, T2MGPT), "momask": (MoMaskConfig, MoMask)}
+MODELS = {
+    "t2m-gpt": (T2MGPTConfig, T2MGPT),
+    "momask": (MoMaskConfig, MoMask),
+    "humantomato-gpt": (HumanTomatoGPTConfig, HumanTomatoGPT),
+}
 """Generators of motion tokens, by model type."""
 
 _ENCODE_BATCH = 32
@@ -98,10 +104,13 @@ class TokenCollator:
     Args:
         model (`TextMotionModel`): Encodes texts, and makes training examples of codes.
         captions (`list[str]`): All captions.
+        alignment (`TextMotionAlignment`, *optional*): Its texts are added to the batches.
     """
 
-    def __init__(self, model: TextMotionModel, captions: Sequence[str]) -> None:
+    def __init__(self, model: TextMotionModel, captions: Sequence[str], alignment: TextMotionAlignment | None = None) -> None:
         self.model = model
+        self.numbers = {caption: number for number, caption in enumerate(captions)}
+        self.alignment_texts = alignment.embed_texts(captions) if alignment is not None else None
         self.texts: dict[str, Tensor] = {}
         for start in range(0, len(captions), 256):
             batch = captions[start : start + 256]
@@ -110,30 +119,58 @@ class TokenCollator:
     def __call__(self, examples: Sequence[dict[str, Any]]) -> dict[str, Tensor]:
         """Arguments of the model's `forward`."""
         texts = torch.stack([self.texts[example["caption"]] for example in examples])
-        return self.model.prepare_batch([example["codes"] for example in examples], texts, [example["seed"] for example in examples])
+        seeds = [example["seed"] for example in examples]
+        batch = self.model.prepare_batch([example["codes"] for example in examples], texts, seeds)
+        if self.alignment_texts is not None:
+            captions = torch.tensor([self.numbers[example["caption"]] for example in examples])
+            aligned = {"text_embeds": self.alignment_texts[captions], "captions": captions, "seeds": torch.tensor(seeds)}
+            batch |= {f"alignment_{name}": value for name, value in aligned.items()}
+        return batch
 
 
 class TokenTrainer(MotionTextTrainer):
     """Trains a generator of motion tokens; text encoder and motion tokenizer stay as they are.
 
     Args:
-        model (`TextMotionModel`): `T2MGPT` or `MoMask`, with its processors.
+        model (`TextMotionModel`): `T2MGPT`, `MoMask` or `HumanTomatoGPT`, with its processors.
         args (`MotionTextTrainingArguments`): Settings.
         train_dataset (`TokenDataset`): Clips as codes.
+        alignment (`TextMotionAlignment`, *optional*): Adds the alignment of texts and predicted motions to the loss; both are logged.
+        alignment_weight (`float`, defaults to 0.1): Its weight, HumanTOMATO's eta.
         **kwargs: As for `transformers.Trainer`.
     """
 
     ema = None
 
-    def __init__(self, model: TextMotionModel, args: MotionTextTrainingArguments, train_dataset: TokenDataset, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        model: TextMotionModel,
+        args: MotionTextTrainingArguments,
+        train_dataset: TokenDataset,
+        alignment: TextMotionAlignment | None = None,
+        alignment_weight: float = 0.1,
+        **kwargs: Any,
+    ) -> None:
+        self.alignment, self.alignment_weight = alignment, alignment_weight
         captions = sorted({caption for captions in train_dataset.clips.captions for caption in captions})
         warn_of_long_captions(captions, model.tokenizer, token_limit(model.text_encoder, model.config.max_text_tokens))
-        super().__init__(
-            model=model, args=args, train_dataset=train_dataset, data_collator=TokenCollator(model.to(args.device), captions), **kwargs
-        )
+        collator = TokenCollator(model.to(args.device), captions, alignment)
+        super().__init__(model=model, args=args, train_dataset=train_dataset, data_collator=collator, **kwargs)
         for callback in self.callback_handler.callbacks:
             if isinstance(callback, EvaluateMotionsCallback):
                 callback.trainer = self
+
+    def compute_loss(self, model: nn.Module, inputs: dict[str, Any], return_outputs: bool = False, **kwargs: Any) -> Any:
+        """The model's loss and, if wanted, that of alignment."""
+        texts = {name.removeprefix("alignment_"): inputs.pop(name) for name in list(inputs) if name.startswith("alignment_")}
+        labels = inputs.get("labels")
+        loss, outputs = super().compute_loss(model, inputs, return_outputs=True, **kwargs)
+        if self.alignment is not None:
+            seeds = texts.pop("seeds").tolist()
+            aligned = self.alignment(outputs["logits"], labels, **texts, seeds=seeds)
+            self.note(token_loss=loss, alignment_loss=aligned)
+            loss = loss + self.alignment_weight * aligned
+        return (loss, outputs) if return_outputs else loss
 
     def save_checkpoint(
         self, folder: str | Path, repo_id: str | None = None, token: str | None = None, record: TrainingRecord | None = None
@@ -163,7 +200,7 @@ def new_token_model(
     """Build a generator to train.
 
     Args:
-        model_type (`str`): `"t2m-gpt"` or `"momask"`.
+        model_type (`str`): `"t2m-gpt"`, `"momask"` or `"humantomato-gpt"`.
         motion_tokenizer (`str`): Folder or repository of a `MotionVQModel`.
         text_encoder (`str`): Folder or repository of a text encoder, see `load_text_encoder`; an AdaCLIP is added to the weights.
         options (`dict`, *optional*): Of the model's configuration.

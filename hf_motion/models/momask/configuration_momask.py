@@ -73,3 +73,5 @@ class MoMaskConfig(TextMotionConfig):
         super().__init__(vq_config, text_config, max_text_tokens, **kwargs)
         if self.vq_config.num_quantizers < 2:
             raise ValueError("MoMask refines the first book's codes by those of others; this tokenizer has one. Use T2M-GPT.")
+        if self.vq_config.hand_features is not None:
+            raise ValueError("MoMask refines the codes of one stream; this tokenizer has two, of body and hands. Use HumanTOMATO.")

@@ -13,7 +13,7 @@ RECONSTRUCTION_LOSSES = {"smooth_l1": "smooth_l1_loss", "l1": "l1_loss", "l2": "
 
 
 class MotionVQConfig(CheckedConfig):
-    """Sizes and losses of `MotionVQModel`. The defaults are T2M-GPT's; MoMask's and CigTime's differ by values only.
+    """Sizes and losses of `MotionVQModel`. The defaults are T2M-GPT's; MoMask's, CigTime's and HumanTOMATO's differ by values only.
 
     Args:
         num_features (`int`, defaults to 263): Width of a frame.
@@ -34,9 +34,15 @@ class MotionVQConfig(CheckedConfig):
         commitment_weight (`float`, defaults to 0.02): Weight of the commitment loss.
         position_weight (`float`, defaults to 0.5): Weight of the extra loss on joint positions. Published as a loss on velocities.
         position_slice (`list[int]`, *optional*, defaults to `[4, 67]`): Where joint positions are in the features; `[4, 64]` for KIT-ML.
+        hand_features (`list[int]`, *optional*): Makes two streams of codes (HumanTOMATO's H2VQ): features that the hands' encoder reads,
+            or whatever joints shall have a book of their own, such as arms on 22 joints; see
+            `HumanML3DRepresentation.features_of`. The body's encoder reads the others. `strides` are then the hands', and
+            `num_quantizers` is 2, one book for each stream.
+        body_strides (`list[int]`, *optional*): With `hand_features`, the body's strides, `[2]` by default: two codes for each of the
+            hands (appendix B.2). The same as `strides` gives one for one (equation 2).
 
     Raises:
-        ValueError: If a number is out of its range, or the loss is unknown.
+        ValueError: If a number is out of its range, the loss is unknown, or the streams do not fit together.
     """
 
     model_type = "motion-vq"
@@ -61,6 +67,8 @@ class MotionVQConfig(CheckedConfig):
         commitment_weight: float = 0.02,
         position_weight: float = 0.5,
         position_slice: Sequence[int] | None = (4, 67),
+        hand_features: Sequence[int] | None = None,
+        body_strides: Sequence[int] | None = None,
         **kwargs: Any,
     ) -> None:
         sizes = {"num_features": num_features, "hidden_size": hidden_size, "code_dim": code_dim, "codebook_size": codebook_size,
@@ -68,8 +76,16 @@ class MotionVQConfig(CheckedConfig):
         for name, value in sizes.items():
             if value < 1:
                 raise ValueError(f"{name} must be at least 1, got {value}.")
-        if not strides or not set(strides) <= {1, 2}:
-            raise ValueError(f"strides must be a list of 1 and 2, got {list(strides)}.")
+        for name, value in {"strides": strides, "body_strides": body_strides}.items():
+            if value is not None and (not value or not set(value) <= {1, 2}):
+                raise ValueError(f"{name} must be a list of 1 and 2, got {list(value)}.")
+        if hand_features is not None:
+            body_strides = [2] if body_strides is None else body_strides
+            num_quantizers = _checked_streams(hand_features, num_features, strides, body_strides, num_quantizers)
+            if shared_codebook or quantize_dropout:
+                raise ValueError("shared_codebook and quantize_dropout are for residual books; leave them out with hand_features.")
+        elif body_strides is not None:
+            raise ValueError(f"body_strides={list(body_strides)} are the body's beside hand_features; without these give strides.")
         for name, value in {"dropout": dropout, "ema_decay": ema_decay, "quantize_dropout": quantize_dropout}.items():
             if not 0 <= value < 1:
                 raise ValueError(f"{name} must be in [0, 1), got {value}.")
@@ -99,9 +115,41 @@ class MotionVQConfig(CheckedConfig):
         self.commitment_weight = commitment_weight
         self.position_weight = position_weight
         self.position_slice = list(position_slice) if position_slice is not None else None
+        self.hand_features = list(map(int, hand_features)) if hand_features is not None else None
+        self.body_strides = list(body_strides) if body_strides is not None else None
         super().__init__(**kwargs)
 
     @property
     def frames_per_token(self) -> int:
         """How many frames one token stands for."""
         return prod(self.strides)
+
+    @property
+    def body_codes(self) -> int:
+        """Codes of the body for each of the hands; 1 where there is one stream."""
+        return 1 if self.body_strides is None else self.frames_per_token // prod(self.body_strides)
+
+    @property
+    def step_books(self) -> list[int]:
+        """The book of each code of a step, in order: the body's is 0 and the hands' 1 where there are two streams."""
+        return list(range(self.num_quantizers)) if self.hand_features is None else [0] * self.body_codes + [1]
+
+
+def _checked_streams(
+    hand_features: Sequence[int], num_features: int, strides: Sequence[int], body_strides: Sequence[int], num_quantizers: int
+) -> int:
+    """Number of books of two streams that fit together."""
+    chosen = set(hand_features)
+    if not 0 < len(chosen) < num_features or not chosen <= set(range(num_features)) or len(chosen) < len(hand_features):
+        raise ValueError(
+            f"hand_features must be some of the {num_features} features, each once, and leave some to the body; got {len(hand_features)}, "
+            f"from {min(chosen, default=None)} to {max(chosen, default=None)}. Are they of another skeleton?"
+        )
+    if prod(strides) % prod(body_strides):
+        raise ValueError(
+            f"strides={list(strides)} shorten the hands' stream {prod(strides)} times, which must be a multiple of the body's "
+            f"{prod(body_strides)} (body_strides={list(body_strides)})."
+        )
+    if num_quantizers not in (1, 2):
+        raise ValueError(f"With hand_features there is one book for each of the two streams, got num_quantizers={num_quantizers}.")
+    return 2

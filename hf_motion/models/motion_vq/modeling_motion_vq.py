@@ -1,12 +1,12 @@
-"""The tokenizers of T2M-GPT and MoMask: a convolutional autoencoder around a quantizer.
+"""The tokenizers of T2M-GPT, MoMask and HumanTOMATO: a convolutional autoencoder around a quantizer.
 
-Zhang et al., *T2M-GPT*, CVPR 2023; Guo et al., *MoMask*, CVPR 2024. Weights published by their authors load through
-`hf_motion.conversion.motion_vq`.
+Zhang et al., *T2M-GPT*, CVPR 2023; Guo et al., *MoMask*, CVPR 2024; Lu et al., *HumanTOMATO*, ICML 2024. Weights published by the authors
+of the first two load through `hf_motion.conversion.motion_vq`; of the third there are none.
 """
 
 from __future__ import annotations
 
-import math
+import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -17,10 +17,11 @@ from transformers import initialization as init
 from transformers.utils import ModelOutput
 
 from ...nn.padding import pad_and_mask
-from ...nn.quantizers import ResidualQuantizer
+from ...nn.quantizers import HierarchicalQuantizer, ResidualQuantizer
 from ...nn.recurrent import real_lengths
 from ..checked_model import CheckedModel
 from .configuration_motion_vq import RECONSTRUCTION_LOSSES, MotionVQConfig
+from .networks import ConvDecoder, ConvEncoder, TwoStreamEncoder
 
 
 @dataclass
@@ -31,11 +32,11 @@ class MotionVQOutput(ModelOutput):
         loss (`torch.Tensor`): Weighted sum of the three losses.
         reconstruction_loss (`torch.Tensor`): Error of the features.
         position_loss (`torch.Tensor`, *optional*): Error of the joint positions alone.
-        commitment_loss (`torch.Tensor`): Mean squared distance of latents to their codes.
+        commitment_loss (`torch.Tensor`): Mean squared distance of latents to their codes; of two streams, the sum.
         perplexity (`torch.Tensor`): Codes in effective use in this batch.
         dead_codes (`torch.Tensor`): Share of codes that are hardly used.
         reconstruction (`torch.Tensor`): (batch, frames, num_features).
-        codes (`torch.Tensor`): (batch, num_quantizers, tokens); -1 on padding and in dropped books.
+        codes (`torch.Tensor`): (batch, num_quantizers, tokens), see `MotionVQModel.encode`; -1 on padding and in dropped books.
     """
 
     loss: Tensor | None = None
@@ -54,10 +55,14 @@ class MotionVQModel(CheckedModel):
     A clip's codes depend on its own frames alone, not on padding or on what else is in the batch. Clips whose length is no multiple of
     `config.frames_per_token` are continued by their last frame to the next one.
 
+    With `config.hand_features` it is HumanTOMATO's H2VQ: hands and body are two streams of codes with a book each, and the body's are
+    chosen knowing the hands'. Codes are kept step by step: a step of `frames_per_token` frames has the body's codes, two as published,
+    and then the hands' one. `split_streams` and `join_streams` go to the two streams and back.
+
     Args:
         config (`MotionVQConfig`): Sizes and losses.
-        quantizer (`torch.nn.Module`, *optional*): Takes the place of the `ResidualQuantizer` that the configuration describes; with the
-            same `forward(latents, mask, num_quantizers)` and `lookup(codes)`.
+        quantizer (`torch.nn.Module`, *optional*): Takes the place of the quantizer that the configuration describes; with the same
+            `forward(latents, mask, num_quantizers)` and `lookup(codes)`.
 
     Example:
         >>> import torch
@@ -66,6 +71,10 @@ class MotionVQModel(CheckedModel):
         >>> codes = model.encode(torch.zeros(1, 30, 263))
         >>> codes.shape, model.decode(codes).shape
         (torch.Size([1, 2, 8]), torch.Size([1, 32, 263]))
+        >>> model = MotionVQModel(MotionVQConfig(hidden_size=16, code_dim=8, codebook_size=32, hand_features=range(52, 67))).eval()
+        >>> body, hands = model.split_streams(model.encode(torch.zeros(1, 30, 263)))
+        >>> body.shape, hands.shape, model.decode(model.join_streams(body, hands)).shape
+        (torch.Size([1, 16]), torch.Size([1, 8]), torch.Size([1, 32, 263]))
     """
 
     config_class = MotionVQConfig
@@ -73,12 +82,20 @@ class MotionVQModel(CheckedModel):
 
     def __init__(self, config: MotionVQConfig, quantizer: nn.Module | None = None) -> None:
         super().__init__(config)
-        self.encoder = ConvEncoder(config)
-        self.quantizer = quantizer or ResidualQuantizer(
-            config.num_quantizers, config.codebook_size, config.code_dim, config.shared_codebook, config.quantize_dropout,
-            config.sample_temperature, config.ema_decay, config.reset_threshold,
-        )  # fmt: skip
-        self.decoder = ConvDecoder(config)
+        if config.hand_features is None:
+            self.encoder: nn.Module = ConvEncoder(config, config.num_features, config.strides)
+            self.quantizer = quantizer or ResidualQuantizer(
+                config.num_quantizers, config.codebook_size, config.code_dim, config.shared_codebook, config.quantize_dropout,
+                config.sample_temperature, config.ema_decay, config.reset_threshold,
+            )  # fmt: skip
+            self.decoder = ConvDecoder(config, config.code_dim, config.strides)
+        else:
+            self.encoder = TwoStreamEncoder(config)
+            self.quantizer = quantizer or HierarchicalQuantizer(
+                config.codebook_size, config.code_dim, config.body_codes, config.sample_temperature, config.ema_decay,
+                config.reset_threshold,
+            )  # fmt: skip
+            self.decoder = ConvDecoder(config, 2 * config.code_dim, config.body_strides)
         self.post_init()
 
     def forward(
@@ -121,11 +138,11 @@ class MotionVQModel(CheckedModel):
         Args:
             motion_features (`torch.Tensor`): (batch, frames, num_features), normalised.
             attention_mask (`torch.Tensor`, *optional*): (batch, frames), 1 on real frames, which come first.
-            num_quantizers (`int`, *optional*): Use the first books only.
+            num_quantizers (`int`, *optional*): Use the first books only; not with two streams.
 
         Returns:
             `torch.Tensor`: (batch, num_quantizers, tokens) int64, -1 on padding and in books that are left out; a clip of n frames has
-            ceil(n / frames_per_token) tokens.
+            ceil(n / frames_per_token) tokens. Of two streams (batch, body_codes + 1, tokens), see `split_streams`.
 
         Raises:
             ValueError: If a shape is wrong or a clip has no frame.
@@ -137,12 +154,34 @@ class MotionVQModel(CheckedModel):
         self.train(training)
         return output.codes
 
+    @torch.no_grad()
+    def encode_latents(self, motion_features: Tensor, attention_mask: Tensor | None = None) -> list[Tensor]:
+        """What motions are before they are quantised.
+
+        Args:
+            motion_features (`torch.Tensor`): (batch, frames, num_features), normalised.
+            attention_mask (`torch.Tensor`, *optional*): (batch, frames), 1 on real frames, which come first.
+
+        Returns:
+            `list[torch.Tensor]`: (code_dim, tokens) for each clip.
+
+        Raises:
+            ValueError: If a shape is wrong, a clip has no frame, or hands have a stream of their own.
+        """
+        if self.config.hand_features is not None:
+            raise ValueError(
+                "Hands and body are two streams here, whose latents have no common pace. Use a tokenizer without hand_features."
+            )
+        features, lengths = self._whole_tokens(motion_features, attention_mask)
+        counts = (lengths // self.config.frames_per_token).tolist()
+        return [clip[:count].T for clip, count in zip(self.encoder(features, lengths), counts, strict=True)]
+
     def decode(self, codes: Tensor) -> Tensor:
         """Motions of codes.
 
         Args:
             codes (`torch.Tensor`): (batch, num_quantizers or fewer, tokens) int64. -1 in the first book, behind a clip's end, is padding;
-                -1 in another is a book left out.
+                -1 in another is a book left out. Of two streams, all rows as `encode` gives them.
 
         Returns:
             `torch.Tensor`: (batch, tokens * frames_per_token, num_features), normalised; zero on padding.
@@ -185,9 +224,60 @@ class MotionVQModel(CheckedModel):
             yield self.decode(held)[:, behind * unit :]
 
     @property
+    def fingerprint(self) -> str:
+        """Stands for what the codes mean: 16 hexadecimal digits of the books, the same on every machine and in every type of number."""
+        tables = [table for name, table in self.quantizer.named_buffers() if name.endswith("codebook")]
+        books = torch.cat([table.detach().float().flatten().cpu() for table in tables])
+        return hashlib.sha256(books.to(torch.bfloat16).float().numpy().tobytes()).hexdigest()[:16]
+
+    @property
     def lookahead(self) -> int:
         """Tokens on either side that a token's frames depend on."""
-        return self.decoder.reach
+        return -(-self.decoder.reach // self.config.body_codes)
+
+    def split_streams(self, codes: Tensor) -> tuple[Tensor, Tensor]:
+        """The two streams of codes.
+
+        Args:
+            codes (`torch.Tensor`): (..., body_codes + 1, tokens), as from `encode`.
+
+        Returns:
+            `tuple[torch.Tensor, torch.Tensor]`: The body's, (..., body_codes * tokens), and the hands', (..., tokens).
+
+        Raises:
+            ValueError: If this tokenizer has one stream, or the codes have another number of rows.
+        """
+        count = self._streams()
+        if codes.shape[-2:-1] != (count + 1,):
+            raise ValueError(f"codes must be (..., {count + 1}, tokens), the body's {count} rows and the hands', got {tuple(codes.shape)}.")
+        return codes[..., :count, :].transpose(-1, -2).flatten(-2), codes[..., count, :]
+
+    def join_streams(self, body: Tensor, hands: Tensor) -> Tensor:
+        """The reverse of `split_streams`.
+
+        Args:
+            body (`torch.Tensor`): (..., body_codes * tokens).
+            hands (`torch.Tensor`): (..., tokens).
+
+        Returns:
+            `torch.Tensor`: (..., body_codes + 1, tokens), as `decode` takes it.
+
+        Raises:
+            ValueError: If this tokenizer has one stream, or the streams do not last as long as each other.
+        """
+        count = self._streams()
+        if body.shape[:-1] != hands.shape[:-1] or body.shape[-1] != count * hands.shape[-1]:
+            raise ValueError(
+                f"For each code of the hands there are {count} of the body, got {body.shape[-1]} of the body and {hands.shape[-1]} of the "
+                "hands. Cut both streams to the same time."
+            )
+        return torch.cat((body.unflatten(-1, (-1, count)).transpose(-1, -2), hands[..., None, :]), dim=-2)
+
+    def _streams(self) -> int:
+        """How many codes of the body a step has."""
+        if self.config.hand_features is None:
+            raise ValueError("This tokenizer has one stream of codes. Two come with hand_features in its configuration.")
+        return self.config.body_codes
 
     @torch.no_grad()
     def reconstruct(self, motion_features: Tensor, attention_mask: Tensor | None = None, num_quantizers: int | None = None) -> Tensor:
@@ -196,7 +286,7 @@ class MotionVQModel(CheckedModel):
         Args:
             motion_features (`torch.Tensor`): (batch, frames, num_features), normalised.
             attention_mask (`torch.Tensor`, *optional*): (batch, frames), 1 on real frames, which come first.
-            num_quantizers (`int`, *optional*): Use the first books only.
+            num_quantizers (`int`, *optional*): Use the first books only; not with two streams.
 
         Returns:
             `torch.Tensor`: (batch, frames, num_features).
@@ -222,9 +312,11 @@ class MotionVQModel(CheckedModel):
 
     def _check_codes(self, codes: Tensor) -> Tensor:
         """Tokens per clip."""
-        books, size = self.config.num_quantizers, self.config.codebook_size
-        if codes.ndim != 3 or not 1 <= codes.shape[1] <= books or codes.shape[2] == 0:
-            raise ValueError(f"codes must be (batch, 1 to {books} quantizers, tokens), got shape {tuple(codes.shape)}.")
+        books, size = len(self.config.step_books), self.config.codebook_size
+        two = self.config.hand_features is not None
+        if codes.ndim != 3 or not (books if two else 1) <= codes.shape[1] <= books or codes.shape[2] == 0:
+            rows = f"{books - 1} rows of the body and one of the hands" if two else f"1 to {books} quantizers"
+            raise ValueError(f"codes must be (batch, {rows}, tokens), got shape {tuple(codes.shape)}.")
         bad = (codes < -1) | (codes >= size)
         if bad.any():
             clip, book, place = bad.nonzero()[0].tolist()
@@ -235,6 +327,9 @@ class MotionVQModel(CheckedModel):
         real = codes[:, 0] >= 0
         if (real[:, 1:] & ~real[:, :-1]).any() or not real[:, 0].all():
             raise ValueError("Padding (-1 in the first book) must come behind a clip's codes, and every clip needs at least one.")
+        if two and ((codes >= 0) != real[:, None]).any():
+            clip = int(((codes >= 0) != real[:, None]).any(-1).any(-1).nonzero()[0])
+            raise ValueError(f"In clip {clip} the streams of body and hands end at different steps. Cut both to the same time.")
         return real.sum(1)
 
     def _init_weights(self, module: nn.Module) -> None:
@@ -249,97 +344,3 @@ def pad_codes(codes: Sequence[Tensor]) -> Tensor:
     """Codes of several motions, (quantizers, tokens) each, as one batch for `MotionVQModel.decode`: -1 behind each end."""
     padded, mask = pad_and_mask([clip.T for clip in codes])
     return padded.masked_fill(~mask.bool()[..., None].to(padded.device), -1).transpose(1, 2)
-
-
-class ConvEncoder(nn.Module):
-    """Frames to latents, one for every few frames."""
-
-    def __init__(self, config: MotionVQConfig) -> None:
-        super().__init__()
-        width = config.hidden_size
-        self.strides = config.strides
-        self.input = nn.Conv1d(config.num_features, width, 3, padding=1)
-        # A kernel of 4 halves an even length exactly.
-        self.shorten = nn.ModuleList(nn.Conv1d(width, width, 4 if s == 2 else 3, stride=s, padding=1) for s in config.strides)
-        self.blocks = nn.ModuleList(_residual_blocks(config) for _ in config.strides)
-        self.output = nn.Conv1d(width, config.code_dim, 3, padding=1)
-
-    def forward(self, features: Tensor, lengths: Tensor) -> Tensor:
-        """(batch, frames, num_features) and (batch,) frames per clip to (batch, tokens, code_dim)."""
-        hidden, mask = features.transpose(1, 2), _mask(features.shape[1], lengths)
-        hidden = self.input(hidden * mask).relu() * mask
-        for stride, shorten, blocks in zip(self.strides, self.shorten, self.blocks, strict=True):
-            lengths = lengths // stride
-            hidden = shorten(hidden)
-            mask = _mask(hidden.shape[-1], lengths)
-            hidden = hidden * mask
-            for block in blocks:
-                hidden = block(hidden, mask)
-        return (self.output(hidden) * mask).transpose(1, 2)
-
-
-class ConvDecoder(nn.Module):
-    """Latents to frames."""
-
-    def __init__(self, config: MotionVQConfig) -> None:
-        super().__init__()
-        width = config.hidden_size
-        self.strides = config.strides[::-1]
-        self.input = nn.Conv1d(config.code_dim, width, 3, padding=1)
-        self.blocks = nn.ModuleList(_residual_blocks(config) for _ in config.strides)
-        self.lengthen = nn.ModuleList(nn.Conv1d(width, width, 3, padding=1) for _ in config.strides)
-        self.hidden = nn.Conv1d(width, width, 3, padding=1)
-        self.output = nn.Conv1d(width, config.num_features, 3, padding=1)
-
-    def forward(self, latents: Tensor, lengths: Tensor) -> Tensor:
-        """(batch, tokens, code_dim) and (batch,) frames per clip to (batch, frames, num_features); zero behind each clip's end."""
-        unit = 1
-        for stride in self.strides:
-            unit *= stride
-        lengths = lengths // unit
-        mask = _mask(latents.shape[1], lengths)
-        hidden = self.input(latents.transpose(1, 2) * mask).relu() * mask
-        for stride, blocks, lengthen in zip(self.strides, self.blocks, self.lengthen, strict=True):
-            for block in blocks:
-                hidden = block(hidden, mask)
-            lengths = lengths * stride
-            hidden = hidden.repeat_interleave(stride, dim=-1) if stride > 1 else hidden
-            mask = _mask(hidden.shape[-1], lengths)
-            hidden = lengthen(hidden) * mask
-        hidden = self.hidden(hidden).relu() * mask
-        return (self.output(hidden) * mask).transpose(1, 2)
-
-    @property
-    def reach(self) -> int:
-        """Tokens on either side that a token's frames depend on."""
-        frames, rate = 1.0, 1  # in tokens: the first convolution; then finer and finer steps
-        for stride, blocks in zip(self.strides, self.blocks, strict=True):
-            frames += sum(block.dilated.dilation[0] for block in blocks) / rate
-            rate *= stride
-            frames += 1 / rate
-        return math.ceil(frames + 2 / rate)
-
-
-class ResidualBlock(nn.Module):
-    """A dilated and a pointwise convolution beside a shortcut."""
-
-    def __init__(self, width: int, dilation: int, dropout: float) -> None:
-        super().__init__()
-        self.dilated = nn.Conv1d(width, width, 3, padding=dilation, dilation=dilation)
-        self.pointwise = nn.Conv1d(width, width, 1)
-        self.dropout = nn.Dropout(dropout)
-
-    def forward(self, hidden: Tensor, mask: Tensor) -> Tensor:
-        """(batch, width, steps) in and out; `mask` is (batch, 1, steps), 0 behind each clip's end."""
-        return hidden + self.dropout(self.pointwise(self.dilated(hidden.relu()).relu())) * mask
-
-
-def _residual_blocks(config: MotionVQConfig) -> nn.ModuleList:
-    """The largest dilation comes first, in the encoder too: the published code reverses its list by default."""
-    dilations = [config.dilation_growth**depth for depth in reversed(range(config.residual_depth))]
-    return nn.ModuleList(ResidualBlock(config.hidden_size, dilation, config.dropout) for dilation in dilations)
-
-
-def _mask(steps: int, lengths: Tensor) -> Tensor:
-    """(batch, 1, steps), 1 on real steps: with zeros behind its end a clip sees what it would see alone."""
-    return (torch.arange(steps, device=lengths.device) < lengths[:, None])[:, None]

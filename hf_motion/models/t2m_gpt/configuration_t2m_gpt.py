@@ -62,6 +62,8 @@ class T2MGPTConfig(TextMotionConfig):
         for name in special:
             kwargs.pop(name, None)  # they follow from the codebook
         super().__init__(vq_config, text_config, max_text_tokens, **kwargs)
+        if self.vq_config.hand_features is not None:
+            raise ValueError("T2M-GPT reads one stream of codes; this tokenizer has two, of body and hands. Use HumanTOMATO.")
         if self.vq_config.num_quantizers != 1:
             raise ValueError(f"T2M-GPT reads one code per step; this tokenizer has {self.vq_config.num_quantizers} quantizers. Use MoMask.")
         for name, offset in special.items():

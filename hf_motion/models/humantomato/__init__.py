@@ -1,0 +1,1 @@
+"""HumanTOMATO: one sentence to body, hands and face (Lu et al., ICML 2024)."""
