@@ -44,8 +44,8 @@ _PUBLIC = {
     "MotionTokenizer": "tokenization.motion_tokenizer",
     "MotionLanguageModel": "models.motion_language.modeling_motion_language",
     "MotionToTextPipeline": "pipelines.motion_to_text",
-    "MotionSystem": "models.motion_system.modeling_motion_system",
-    "MotionSystemConfig": "models.motion_system.configuration_motion_system",
+    "MotionSystem": "pipelines.motion_system.modeling_motion_system",
+    "MotionSystemConfig": "pipelines.motion_system.configuration_motion_system",
     "MotionTextEmbedder": "retrieval.embedder",
     "SKELETONS": "skeletons",
     "Skeleton": "skeletons",
@@ -96,8 +96,6 @@ if TYPE_CHECKING:
     from .models.momask.modeling_momask import MoMask as MoMask
     from .models.motion_language.auto import AutoMotionModel as AutoMotionModel
     from .models.motion_language.modeling_motion_language import MotionLanguageModel as MotionLanguageModel
-    from .models.motion_system.configuration_motion_system import MotionSystemConfig as MotionSystemConfig
-    from .models.motion_system.modeling_motion_system import MotionSystem as MotionSystem
     from .models.motion_vq.configuration_motion_vq import MotionVQConfig as MotionVQConfig
     from .models.motion_vq.modeling_motion_vq import MotionVQModel as MotionVQModel
     from .models.salad import SALADAutoencoder as SALADAutoencoder
@@ -120,6 +118,8 @@ if TYPE_CHECKING:
     from .pipelines.embedded import load_embedded_pipeline as load_embedded_pipeline
     from .pipelines.mdm import MDMPipeline as MDMPipeline
     from .pipelines.mld import MLDPipeline as MLDPipeline
+    from .pipelines.motion_system.configuration_motion_system import MotionSystemConfig as MotionSystemConfig
+    from .pipelines.motion_system.modeling_motion_system import MotionSystem as MotionSystem
     from .pipelines.motion_to_text import MotionToTextPipeline as MotionToTextPipeline
     from .pipelines.salad import SALADPipeline as SALADPipeline
     from .pipelines.text_to_motion import TextToMotionPipeline as TextToMotionPipeline

@@ -99,7 +99,7 @@ def test_one_segment_is_the_plain_motion() -> None:
 def test_split_sentences_through_the_task_pipeline() -> None:
     from transformers import pipeline
 
-    from hf_motion.models.motion_system.modeling_motion_system import MotionSystem
+    from hf_motion.pipelines.motion_system.modeling_motion_system import MotionSystem
 
     task = pipeline("text-to-motion", model=MotionSystem.from_pipeline(tiny_pipeline()))
     motion = task("a person walks, then waves", split=True, seconds=3.0, seed=0)
