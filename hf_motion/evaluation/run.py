@@ -191,8 +191,7 @@ def _defaults(system: PreTrainedModel) -> dict[str, Any]:
     """What a model does unless it is told otherwise; a pipeline's number of steps may come from its checkpoint."""
     if not hasattr(system, "pipeline"):
         return {name: default for name, default in _options_of(system).items() if default is not None}
-    guidance = inspect.signature(type(system.pipeline).__call__).parameters["guidance_scale"].default
-    return {"guidance_scale": guidance, "num_inference_steps": system.pipeline.default_steps}
+    return {"guidance_scale": system.pipeline.default_guidance, "num_inference_steps": system.pipeline.default_steps}
 
 
 def _options_of(system: PreTrainedModel) -> dict[str, Any]:

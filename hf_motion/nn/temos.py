@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
@@ -11,6 +11,7 @@ from torch.nn import functional as F
 from transformers import initialization as init
 
 from .attention import SelfAttention, key_padding_mask
+from .gaussian import Gaussian
 
 
 class Sizes(Protocol):
@@ -22,17 +23,6 @@ class Sizes(Protocol):
     num_attention_heads: int
     intermediate_size: int
     dropout: float
-
-
-class Gaussian(NamedTuple):
-    """Means and logarithms of variances, each (batch, hidden_size)."""
-
-    mean: Tensor
-    log_variance: Tensor
-
-    def sample(self, noise: Tensor) -> Tensor:
-        """A latent by the reparametrisation trick; `noise` is normal, (batch, hidden_size)."""
-        return self.mean + (0.5 * self.log_variance).exp() * noise
 
 
 class GaussianEncoder(nn.Module):
