@@ -38,8 +38,8 @@ _PUBLIC = {
     "MotionTokenizer": "tokenization.motion_tokenizer",
     "MotionLanguageModel": "models.motion_language.modeling_motion_language",
     "MotionToTextPipeline": "pipelines.motion_to_text",
-    "MotionSystem": "models.motion_system.modeling_motion_system",
-    "MotionSystemConfig": "models.motion_system.configuration_motion_system",
+    "MotionSystem": "pipelines.motion_system.modeling_motion_system",
+    "MotionSystemConfig": "pipelines.motion_system.configuration_motion_system",
     "MotionTextEmbedder": "retrieval.embedder",
     "SKELETONS": "skeletons",
     "Skeleton": "skeletons",
@@ -53,6 +53,9 @@ _PUBLIC = {
     "TMRConfig": "models.tmr.configuration_tmr",
     "TMRTextEncoder": "models.tmr.modeling_tmr",
     "TextToMotionPipeline": "pipelines.text_to_motion",
+    "VimoRAGConfig": "models.vimorag.configuration_vimorag",
+    "VimoRAGForCausalLM": "models.vimorag.modeling_vimorag",
+    "VimoRAGProcessor": "models.vimorag.processing_vimorag",
     "WordPosTokenizer": "tokenization.word_pos",
     "align_motions": "alignment",
     "edit_mask": "pipelines.editing",
@@ -85,8 +88,6 @@ if TYPE_CHECKING:
     from .models.momask.modeling_momask import MoMask as MoMask
     from .models.motion_language.auto import AutoMotionModel as AutoMotionModel
     from .models.motion_language.modeling_motion_language import MotionLanguageModel as MotionLanguageModel
-    from .models.motion_system.configuration_motion_system import MotionSystemConfig as MotionSystemConfig
-    from .models.motion_system.modeling_motion_system import MotionSystem as MotionSystem
     from .models.motion_vq.configuration_motion_vq import MotionVQConfig as MotionVQConfig
     from .models.motion_vq.modeling_motion_vq import MotionVQModel as MotionVQModel
     from .models.t2m_evaluator.configuration_t2m_evaluator import T2MEvaluatorConfig as T2MEvaluatorConfig
@@ -96,6 +97,9 @@ if TYPE_CHECKING:
     from .models.tmr.configuration_tmr import TMRConfig as TMRConfig
     from .models.tmr.modeling_tmr import TMR as TMR
     from .models.tmr.modeling_tmr import TMRTextEncoder as TMRTextEncoder
+    from .models.vimorag.configuration_vimorag import VimoRAGConfig as VimoRAGConfig
+    from .models.vimorag.modeling_vimorag import VimoRAGForCausalLM as VimoRAGForCausalLM
+    from .models.vimorag.processing_vimorag import VimoRAGProcessor as VimoRAGProcessor
     from .motion import Motion as Motion
     from .pipelines.adaqf import AdaQFPipeline as AdaQFPipeline
     from .pipelines.control import MotionControl as MotionControl
@@ -103,6 +107,8 @@ if TYPE_CHECKING:
     from .pipelines.editing import join_motions as join_motions
     from .pipelines.embedded import load_embedded_pipeline as load_embedded_pipeline
     from .pipelines.mdm import MDMPipeline as MDMPipeline
+    from .pipelines.motion_system.configuration_motion_system import MotionSystemConfig as MotionSystemConfig
+    from .pipelines.motion_system.modeling_motion_system import MotionSystem as MotionSystem
     from .pipelines.motion_to_text import MotionToTextPipeline as MotionToTextPipeline
     from .pipelines.text_to_motion import TextToMotionPipeline as TextToMotionPipeline
     from .representation import HumanML3DRepresentation as HumanML3DRepresentation

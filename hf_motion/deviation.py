@@ -44,6 +44,19 @@ _TEMPO, _LAG, _TRAVEL = 0.1, 0.35, 0.25  # what is worth saying: share of the le
 _BEND, _TOGETHER = 12.0, 0.6  # degrees of a knee that are said rather than metres; share of the other side for both
 
 
+def joints_of(part: str) -> tuple[str, ...]:
+    """Names of the joints that make up a part, without what they hang on.
+
+    Args:
+        part (`str`): One of `PARTS` that is not made of others, such as `"left arm"`.
+
+    Example:
+        >>> joints_of("left arm")
+        ('left_elbow', 'left_wrist')
+    """
+    return _ANCHORED[part][1]
+
+
 @dataclass(frozen=True)
 class Span:
     """Frames of the first motion.
@@ -182,7 +195,7 @@ def describe(deviation: Deviation, threshold: float = THRESHOLD) -> str:
     if alignment.mirrored:
         return "The second looks like the mirror image of the first: use the other side of the body."
     if is_same(deviation, threshold):
-        return "There is nothing to correct: the two motions are the same, as far as can be measured."
+        return f"There is nothing to correct: everywhere the two motions are closer than {max(100 * threshold, 0.1):.3g} cm."
     if deviation.distance > threshold:
         return _of_part(deviation, deviation.largest)
     return _of_pace(alignment)

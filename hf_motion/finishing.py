@@ -7,17 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from .formats.blender import find_blender
 from .formats.rigs import WRITTEN_RIGS
+from .formats.table import check_needs, taking
 from .motion import Motion, check_fps
-from .utils.extras import require
-
-_USD = (".usd", ".usda", ".usdc", ".usdz")
-NAMED = (".bvh", ".glb", ".csv", ".json", ".fbx", *_USD)
-"""Formats that have names of joints."""
-
-CARRIED = (".bvh", ".glb", ".fbx", *_USD)
-"""Formats whose skeleton may hang on a root joint."""
 
 
 @dataclass(frozen=True)
@@ -25,7 +17,7 @@ class Finish:
     """Wishes for written motions.
 
     Args:
-        rig (`str`, *optional*): Joint names of .bvh, .glb, .fbx, .usd, .csv and .json files, one of `hf_motion.formats.WRITTEN_RIGS`.
+        rig (`str`, *optional*): Joint names of files that have some, one of `hf_motion.formats.WRITTEN_RIGS`.
         fps (`float`, *optional*): Frames per second of the files; those of the motion by default.
         contact_cleanup (`bool`, defaults to `False`): Hold feet still while they touch the floor.
         in_place (`bool`, defaults to `False`): Keep the root above where it starts.
@@ -48,26 +40,26 @@ class Finish:
 
         Raises:
             ValueError: If the rig is unknown or no format takes one, no format has `units`, or the frame rate is not positive.
-            ImportError: If a format needs Blender or usd-core, and that is not there.
+            ImportError: If a format needs Blender or an extra, and that is not there.
         """
-        if self.rig is not None and not set(suffixes) & set(NAMED):
-            raise ValueError(f"--rig names the joints of {', '.join(NAMED)} files, not of {', '.join(suffixes)}; leave it out.")
+        if self.rig is not None and not set(suffixes) & set(taking("rig")):
+            raise ValueError(f"--rig names the joints of {', '.join(taking('rig'))} files, not of {', '.join(suffixes)}; leave it out.")
         if self.rig is not None and self.rig not in WRITTEN_RIGS:
             raise ValueError(
                 f"Unknown rig {self.rig!r}. There are: {', '.join(WRITTEN_RIGS)}; leave --rig out for the joint names of the motion."
             )
-        if self.units is not None and ".bvh" not in suffixes:
-            raise ValueError(f"--units is the unit of .bvh files, which do not say theirs, not of {', '.join(suffixes)}; leave it out.")
-        if self.root_motion and not set(suffixes) <= set(CARRIED):
-            raise ValueError(f"--root-motion adds a joint to {', '.join(CARRIED)} files, not to {', '.join(suffixes)}; leave it out.")
+        if self.units is not None and not set(suffixes) & set(taking("units")):
+            there = ", ".join(taking("units"))
+            raise ValueError(f"--units is the unit of {there} files, which do not say theirs, not of {', '.join(suffixes)}; leave it out.")
+        if self.root_motion and not set(suffixes) <= set(taking("root_motion")):
+            raise ValueError(
+                f"--root-motion adds a joint to {', '.join(taking('root_motion'))} files, not to {', '.join(suffixes)}; leave it out."
+            )
         if self.root_motion and self.in_place:
             raise ValueError("--in-place drops the travel, --root-motion keeps it in a joint of its own; choose one.")
         if self.fps is not None:
             check_fps(self.fps)
-        if ".fbx" in suffixes:
-            find_blender()
-        if set(suffixes) & set(_USD):
-            require("pxr", "Writing USD files")
+        check_needs(suffixes)
 
     def apply(self, motion: Motion) -> tuple[Motion, str | None]:
         """The motion as it is to be written, and what the clean-up of contacts did, in words."""
@@ -80,10 +72,8 @@ class Finish:
 
     def options(self, path: Path) -> dict[str, Any]:
         """What the writer of that file is told."""
-        suffix = path.suffix.lower()
-        rig = {"rig": self.rig} if self.rig and suffix in NAMED else {}
-        units = {"units": self.units} if self.units and suffix == ".bvh" else {}
-        return rig | units | ({"root_motion": True} if self.root_motion else {})
+        wishes = {"rig": self.rig, "units": self.units, "root_motion": self.root_motion}
+        return {name: value for name, value in wishes.items() if value and path.suffix.lower() in taking(name)}
 
     def unit_note(self, paths: Sequence[Path]) -> str | None:
         """What to say once about the unit of written files; None where they say it themselves."""

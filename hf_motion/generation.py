@@ -9,7 +9,7 @@ import re
 import secrets
 import string
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from .checkpoints import EMBEDDED
 from .finishing import Finish
+from .formats.table import WRITTEN, writing_step
 from .pipelines.timeline import as_timeline
 from .utils.faults import reading
 from .utils.files import output_folder
@@ -27,10 +28,6 @@ from .utils.training_folder import checkpoint_in
 if TYPE_CHECKING:
     from .motion import Motion
     from .pipelines.text_to_motion import TextToMotionPipeline
-
-_SUFFIXES = (
-    ".bvh", ".glb", ".fbx", ".vrma", ".usd", ".usda", ".usdc", ".usdz", ".npz", ".csv", ".json", ".mp4", ".gif", ".png", ".html",
-)  # fmt: skip
 
 
 @dataclass
@@ -57,6 +54,7 @@ class GenerationRequest:
         split (`bool`): Read each prompt as a timeline, cut at "then" and the like.
         loop (`bool`): Make the last pose the first one.
         control (`pathlib.Path`, *optional*): JSON file with what to hit, see `hf_motion.pipelines.control.MotionControl`.
+        retriever (`Callable`, *optional*): Makes what finds videos for a model that sees them, when it is needed.
         finish (`Finish`): What is done to motions before they are written.
     """
 
@@ -79,6 +77,7 @@ class GenerationRequest:
     split: bool = False
     loop: bool = False
     control: Path | None = None
+    retriever: Callable[[], Any] | None = None
     finish: Finish = field(default_factory=Finish)
 
 
@@ -136,6 +135,8 @@ def _generate(request: GenerationRequest, prompts: list[str], targets: list[list
     if not request.own_cleanup and "contact_cleanup" in getattr(getattr(pipe.model, "pipeline", None), "config", ()):
         options["contact_cleanup"] = False
     options.update(_shaping(request))
+    if request.retriever is not None:
+        options["retriever"] = request.retriever()
     generators = spawn_generators(torch.Generator().manual_seed(seed), len(prompts), pipe.model.device)
     written = []
     if request.timeline is not None or request.split or not any(prompts):
@@ -359,8 +360,10 @@ def _targets(request: GenerationRequest, output: str, made: list[dict[str, Any]]
     folder = output.endswith(("/", os.sep)) or Path(output).is_dir()
     suffix = "" if folder else Path(output).suffix.lower()
     fields = _fields(output, known)
-    if suffix and suffix not in _SUFFIXES:
-        raise ValueError(f"Cannot write {suffix!r} files. Use one of {', '.join(_SUFFIXES)}, or a folder with --format.")
+    if suffix and suffix not in WRITTEN:
+        raise ValueError(
+            f"Cannot write {suffix!r} files. Use one of {', '.join(WRITTEN)}, or a folder with --format.{writing_step(suffix)}"
+        )
     if suffix and request.formats:
         raise ValueError(f"Output {output!r} names a format already; leave out --format, or give a folder.")
     if not suffix:

@@ -151,7 +151,6 @@ class Motion:
         check_clip(int((len(self) - 1) * fps / self.fps) + 1, len(self.skeleton), hint)
         left, weight = resampling_weights(len(self), self.fps, fps)
         face = None if self.face is None else self.face.at(left + weight.astype(np.float64))
-        face = None if self.face is None else self.face.at(left + weight.astype(np.float64))
         weight = weight[:, None, None]
 
         def mixed(values: np.ndarray) -> np.ndarray:
@@ -298,6 +297,8 @@ class Motion:
 
         Raises:
             ValueError: If the suffix or the format is unknown, they differ, or a file object comes without format or takes text.
+            TypeError: If the format has no such option; the message lists those that it has.
+            ImportError: If the format needs Blender or an extra that is not there.
             OSError: If the folder is not writable or the disk is full; nothing half-written stays behind.
         """
         from .formats.dispatch import save_motion

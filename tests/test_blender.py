@@ -12,11 +12,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from fbx_files import hand_written, text_file
 from test_face import talking
 
 from hf_motion import Motion
 from hf_motion.formats import blender, read_fbx, read_motion, write_bvh
-from hf_motion.formats.blender import BlenderError, find_blender, run_blender
+from hf_motion.formats.blender import BlenderError, find_blender, one_blender, run_blender
+from hf_motion.formats.fbx_records import check_fbx
 from hf_motion.hands import with_hands, wrist_joints
 
 OPEN = Path(__file__).parent / "blender_open.py"
@@ -72,11 +74,73 @@ def test_failures_leave_no_file_and_name_what_they_read(monkeypatch, tmp_path):
     with pytest.raises(BlenderError, match="Blender ended with 3"):
         Motion(np.random.default_rng(0).random((2, 22, 3))).save(tmp_path / "out" / "a.fbx")
     assert not list((tmp_path / "out").iterdir()) if (tmp_path / "out").exists() else True
-    (tmp_path / "b.fbx").write_bytes(b"Kaydara FBX Binary")
+    (tmp_path / "b.fbx").write_text(text_file())
     with pytest.raises(ValueError, match=r"b\.fbx.*Blender ended with 3"):
         read_fbx(tmp_path / "b.fbx")
     with pytest.raises(ValueError, match=r"b\.fbx.*Blender ended with 3"):
         read_motion(tmp_path / "b.fbx")
+
+
+WORKER = """
+import json, os, signal, sys, time
+from pathlib import Path
+words = sys.argv[-2:]
+while words:
+    told, result = map(Path, words)
+    job = json.loads(told.read_text())
+    if job["do"] == "crash":
+        print("Writing: /tmp/crash.txt", flush=True)
+        os.kill(os.getpid(), signal.SIGSEGV)
+    time.sleep(60 if job["do"] == "hang" else 0)
+    part = result.with_suffix(".part")
+    part.write_text(json.dumps({"done": {"process": os.getpid()}} if job["do"] == "work" else {"error": "no"}))
+    part.replace(result)
+    line = sys.stdin.readline()
+    words = json.loads(line) if line else None
+"""
+
+
+def test_one_blender_does_many_files_and_is_started_again_where_it_ended(monkeypatch, tmp_path):
+    monkeypatch.setenv(blender.VARIABLE, sys.executable)
+    script = tmp_path / "worker.py"
+    script.write_text(WORKER)
+
+    def do(what: str) -> int:
+        return run_blender({"do": what}, script=script, seconds=1 if what == "hang" else 30)["process"]
+
+    with one_blender(script):
+        first = do("work")
+        with pytest.raises(BlenderError, match="Blender failed: no"):
+            do("fail")
+        with one_blender(script):
+            assert do("work") == first
+        with pytest.raises(BlenderError, match=r"ended with SIGSEGV .*Writing: /tmp/crash\.txt"):
+            do("crash")
+        second = do("work")
+        assert second != first
+        with pytest.raises(BlenderError, match="took longer than 1 s"):
+            do("hang")
+        third = do("work")
+        assert third not in (first, second)
+    assert do("work") != third
+    for process in (first, second, third):
+        with pytest.raises(ProcessLookupError):
+            os.kill(process, 0)
+
+
+@pytest.mark.parametrize("name", ["nothing", "magic", "version", "beyond", "bomb", "another format"])
+def test_foreign_and_cut_off_files_do_not_start_blender(monkeypatch, tmp_path, name):
+    monkeypatch.setenv(blender.VARIABLE, str(tmp_path / "gone"))
+    (tmp_path / "a.fbx").write_bytes(hand_written()[name])
+    with pytest.raises(ValueError, match=r"a\.fbx' is (no FBX file: it begins|a damaged FBX file: )"):
+        read_motion(tmp_path / "a.fbx")
+
+
+def test_records_that_end_where_they_say_are_let_through(tmp_path):
+    (tmp_path / "a.fbx").write_bytes(hand_written()["no records"])
+    check_fbx(tmp_path / "a.fbx")
+    (tmp_path / "a.fbx").write_text(text_file())
+    check_fbx(tmp_path / "a.fbx")
 
 
 def test_units_of_bvh_files(tmp_path):
@@ -157,7 +221,7 @@ def test_fbx_opens_in_blender(real, glb, tmp_path, importer):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("suffix", ["usda", "usdc", "usdz"])
+@pytest.mark.parametrize("suffix", ["usd", "usda", "usdc", "usdz"])
 def test_usd_opens_in_blender(real, glb, tmp_path, suffix):
     path = wave().save(tmp_path / f"wave.{suffix}")
     found = opened(path, wave(), rate=30)
@@ -186,11 +250,11 @@ def fingers() -> Motion:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["a.glb", "a.fbx", "a.bvh", "a.vrma"])
+@pytest.mark.parametrize("name", ["a.glb", "a.fbx", "a.bvh", "a.vrma", "a.usdc"])
 def test_fingers_open_in_blender(real, tmp_path, name):
     motion = fingers()
     path = motion.save(tmp_path / name, **({"units": "m"} if name == "a.bvh" else {}))
-    found = opened(path, motion, rate=30 if name == "a.bvh" else None)
+    found = opened(path, motion, rate=30 if name in ("a.bvh", "a.usdc") else None)
     ours = path if name in ("a.bvh", "a.vrma") else motion.save(tmp_path / "ours.glb")
     assert misses(found, ours) < 1e-3
     assert found["bones"] == (0 if name == "a.vrma" else 52)
@@ -212,6 +276,16 @@ def test_a_face_opens_in_blender(real, tmp_path, kind):
         assert set(keys) == set(face.names)
         # Blender shows no more of a shape key than its slider has, -10 to 10 at most.
         np.testing.assert_allclose([keys[name] for name in face.names], face.coefficients[frame], atol=1e-5)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["arkit-52", "flame-53"])
+def test_a_face_comes_back_from_fbx(real, tmp_path, kind):
+    motion = replace(wave(), face=talking(40, kind))
+    back = read_motion(motion.save(tmp_path / "a.fbx"))
+    assert back.face.kind == kind
+    places = [back.face.names.index(name) for name in motion.face.names]
+    np.testing.assert_allclose(back.face.coefficients[:, places], motion.face.coefficients, atol=1e-5)
 
 
 @pytest.mark.slow

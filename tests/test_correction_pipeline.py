@@ -1,6 +1,7 @@
 """`pipeline("motion-correction")`, `hf-motion correct`, its page, and the scores of corrections."""
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,28 @@ from hf_motion.corrections.pipeline import distances_after
 from hf_motion.evaluation.correction_baselines import caption_corrections, in_context_corrections
 from hf_motion.evaluation.corrections import corrections_table, score_corrections
 
+_SNAKE = """HIERARCHY
+ROOT head
+{
+ OFFSET 0 0 0
+ CHANNELS 6 Xposition Yposition Zposition Zrotation Xrotation Yrotation
+ JOINT segment
+ {
+  OFFSET 0 0 1
+  CHANNELS 3 Zrotation Xrotation Yrotation
+  End Site
+  {
+   OFFSET 0 0 1
+  }
+ }
+}
+MOTION
+Frames: 3
+Frame Time: 0.05
+0 0 0 0 0 0 0 0 0
+0 0 0 0 0 0 0 0 0
+0 0 0 0 0 0 0 0 0
+"""
 LOW, HIGH = Motion(raise_arm(standing(60), degrees=50)), Motion(raise_arm(standing(60), degrees=120))
 
 
@@ -104,6 +127,10 @@ def test_a_model_of_another_tokenizer_and_one_without_the_task(checkpoint: Path,
     (tmp_path / "other" / "config.json").write_text(json.dumps(config))
     with pytest.raises(ValueError, match="Use the motion tokenizer that the language model was trained on"):
         MotionLanguageModel.from_pretrained(tmp_path / "other")
+    config["motion"]["codebook_size"], config["motion"]["codes"] = 32, "0" * 16
+    (tmp_path / "other" / "config.json").write_text(json.dumps(config))
+    with pytest.raises(ValueError, match=r"has the size of the one .* and other codes"):
+        MotionLanguageModel.from_pretrained(tmp_path / "other")
     with pytest.raises(ValueError, match="Two motions have to fit"):
         tiny_language_model(context=60).correct_motion(LOW, HIGH)
 
@@ -134,6 +161,39 @@ class TestCommand:
         result = CliRunner().invoke(app, arguments)
         assert result.exit_code == 0, result.output
         assert json.loads(result.stdout)["said_by"] == "model"
+
+    def test_a_threshold_is_learned_of_takes_and_remembered(self, checkpoint: Path, tmp_path: Path) -> None:
+        files = [tmp_path / f"{number}.npz" for number in range(4)]
+        for path, degrees in zip(files, (90, 94, 60, 66), strict=True):
+            Motion(raise_arm(standing(60), degrees=degrees)).save(path)
+        model = tmp_path / "model"
+        shutil.copytree(checkpoint, model)
+        result = CliRunner().invoke(app, ["corrections", "threshold", *map(str, files), "--share", "1", "--model", str(model)])
+        assert result.exit_code == 0, result.output
+        assert "100% of 2 pairs" in result.output
+        correct = pipeline("motion-correction", model=str(model))
+        assert 0.03 < correct.model.config.motion["nothing_to_correct"] < 0.08
+        assert correct(Motion.load(files[0]), Motion.load(files[1]))["same"]
+        odd = CliRunner().invoke(app, ["corrections", "threshold", *map(str, files[:3])])
+        assert (odd.exit_code, "come in pairs" in odd.output) == (1, True)
+
+    @pytest.mark.parametrize("broken", ["empty", "nothing", "nan", "pose", "long", "rig"])
+    def test_files_that_cannot_be_compared(self, broken: str, tmp_path: Path) -> None:
+        LOW.save(tmp_path / "mine.npz")
+        path = tmp_path / ("teacher.bvh" if broken in ("empty", "rig") else "teacher.npy")
+        joints = {"nan": np.where(np.arange(22)[:, None] == 4, np.nan, HIGH.joints), "nothing": HIGH.joints[:0],
+                  "pose": HIGH.joints[:1], "long": np.tile(HIGH.joints, (200, 1, 1))}.get(broken)  # fmt: skip
+        if broken == "empty":
+            path.write_bytes(b"")
+        elif broken == "rig":
+            path.write_text(_SNAKE)
+        else:
+            np.save(path, joints)
+        result = CliRunner().invoke(app, ["correct", str(tmp_path / "mine.npz"), str(path), "-o", str(tmp_path / "report.html")])
+        assert result.exit_code == 1
+        said = {"empty": "teacher.bvh", "nan": "NaN", "nothing": "frame", "pose": "single pose", "long": "Cut it", "rig": "map"}[broken]
+        assert said in result.output.replace("\n", " ")
+        assert not (tmp_path / "report.html").exists()
 
     @pytest.mark.parametrize(
         ("options", "message"),

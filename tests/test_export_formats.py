@@ -157,7 +157,8 @@ def test_amass_takes_the_rest_joints_of_a_body(wave, tmp_path):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"layout": "smpl"}, "layout='smpl': layout is 'hf_motion' .* or 'amass'"), ({"compress": 9}, "with compress"),
+        ({"layout": "smpl"}, "layout='smpl': layout is 'hf_motion' .* or 'amass'"),
+        ({"pose_width": 66}, "with layout='hf_motion', pose_width"),
         ({"layout": "amass", "pose_width": 72}, r"156 .* or 66 .* got 72"),
     ],
 )  # fmt: skip

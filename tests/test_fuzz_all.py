@@ -11,7 +11,8 @@
 | .json of ours with a face | 1,507 | bytes |
 | faces: Live Link .csv, ARKit .json, FLAME .npz | 3 x 607 | bytes |
 | hands: .bvh, Leap .json | 2 x 307 | bytes |
-| .fbx, where Blender is | 12 | cut and flipped |
+| .fbx with a face, where Blender is | 307 + 400 | bytes; numbers in records that stay whole |
+| .fbx as text, where Blender is | 400 + 52 | numbers and lines; written by hand |
 
 The fast tests (`test_fuzz_readers`, `test_fuzz_gltf`, `test_face_files`) have some hundred each.
 """
@@ -26,6 +27,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from fbx_files import broken_text, broken_values, hand_written, text_file
 from gltf_files import person
 from test_amass import amass, body_model
 from test_face import talking
@@ -34,8 +36,8 @@ from test_fuzz_gltf import broken
 from test_fuzz_readers import CMU, FIXTURES, damaged, small_bvh
 
 from hf_motion import Face, Motion
-from hf_motion.formats import read_face, read_motion, write_face
-from hf_motion.formats.blender import find_blender
+from hf_motion.formats import read_face, read_fbx, read_motion, write_face
+from hf_motion.formats.blender import find_blender, one_blender
 from hf_motion.formats.hand_takes import read_hand_take
 from hf_motion.formats.motion_x import read_motion_x
 from hf_motion.hands import with_hands
@@ -149,20 +151,50 @@ def test_hands(tmp_path, name):
     assert sum(found.values()) == 307
 
 
-def test_fbx(tmp_path):
+@pytest.fixture
+def blender(monkeypatch) -> Iterator[None]:
+    """One Blender for all files of a test, each of which must be done with in a moment."""
     try:
         find_blender()
     except ImportError as error:
         pytest.skip(str(error))
-    data = small().save(tmp_path / "a.fbx").read_bytes()
-    random = np.random.default_rng(109)
+    monkeypatch.setattr("hf_motion.formats.blender.SECONDS", SECONDS - 1)
+    with one_blender():
+        yield
 
-    def contents() -> Iterator[bytes]:
-        for _ in range(6):
-            yield data[: random.integers(len(data))]
-            flipped = bytearray(data)
-            for place in random.integers(len(data), size=20):
-                flipped[place] = random.integers(256)
-            yield bytes(flipped)
 
-    assert sum(count(tmp_path / "a.fbx", data, contents(), read_motion).values()) == 12
+@pytest.mark.parametrize("kind", ["bytes", "values", "text"])
+def test_fbx(tmp_path, blender, kind):
+    path = tmp_path / "a.fbx"
+    if kind == "text":
+        whole = text_file().encode()
+        contents, expected = broken_text(whole.decode(), 110, 400), 400
+    else:
+        whole = small(face="arkit-52").save(path).read_bytes()
+        contents, expected = (damaged(whole, 109, 4000, rounds=50), 307) if kind == "bytes" else (broken_values(whole, 111, 400), 400)
+    assert sum(count(path, whole, contents, read_fbx).values()) == expected
+
+
+def test_hand_written_fbx(tmp_path, blender):
+    """Odd files are read, wrong ones refused; none stays in the way of the next."""
+    cases = hand_written()
+    found = {}
+    for name, content in cases.items():
+        path = tmp_path / "a.fbx"
+        path.write_bytes(content)
+        try:
+            found[name] = len(read_fbx(path))
+        except ValueError as error:
+            assert str(path) in str(error), f"{name}: {error}"  # noqa: PT017
+            found[name] = str(error)
+    assert {
+        name for name in ("one frame", "no settings", "same names", "mirrored", "unit 0", "rate 29.97") if isinstance(found[name], str)
+    } == set()
+    for name, words in {
+        "nothing": "no FBX file", "another format": "no FBX file: it begins with", "magic": "in the middle", "version": "version is 42",
+        "beyond": "does not fit", "bomb": "more than 1 GiB", "no animation": "no animation", "a year": "more than",
+        "flat": "no bones of any length",
+        "rate 1e9": "at 1e+09 frames", "rate 0": "its frame rate is", "rate -1": "its frame rate is", "rate nan": "its frame rate is",
+    }.items():  # fmt: skip
+        assert words in str(found[name]), name
+    assert len(cases) == 52

@@ -103,7 +103,7 @@ def test_the_score_is_one_inner_product(objects: dict) -> None:
     assert model.object_scale() == 100
 
 
-def test_stages_train_their_part_only() -> None:
+def test_stages_train_their_part_only(tmp_path: Path) -> None:
     model, inputs = tiny(object_config=CLIP), with_objects(4)
     for stage, prefixes in (("action", None), ("object", ("object_model.",)), ("router", ("router.",))):
         model.set_stage(stage)
@@ -119,6 +119,9 @@ def test_stages_train_their_part_only() -> None:
             assert all(name.startswith(prefixes) for name in trained)
         else:
             assert not any(name.startswith(("object_model.", "router.")) for name in trained)
+    model.save_pretrained(tmp_path)
+    again = GeminiMVR.from_pretrained(tmp_path)
+    assert {name for name, parameter in again.named_parameters() if parameter.requires_grad} == {"router.weight", "router.bias"}
 
 
 def test_either_level_alone(tmp_path: Path) -> None:

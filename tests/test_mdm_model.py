@@ -15,6 +15,8 @@ VARIANTS = {
     "trans_dec_time_token": {"arch": "trans_dec", "time_token": True},
     "tokens": {"arch": "trans_dec", "text_conditioning": "tokens"},
     "tokens_concat": {"arch": "trans_dec", "text_conditioning": "tokens", "condition_merge": "concat"},
+    "patches": {"arch": "trans_dec", "text_conditioning": "tokens", "time_token": True, "patch_size": 4},
+    "patches_after_the_condition": {"arch": "trans_enc", "patch_size": 2},
 }
 
 
@@ -88,6 +90,7 @@ class TestMDMDenoiser(DenoiserMixin):
         ({"text_conditioning": "tokens"}, "need arch='trans_dec'"),
         ({"arch": "trans_dec", "condition_merge": "concat"}, "needs text_conditioning='tokens'"),
         ({"hidden_size": 30, "num_attention_heads": 4}, "divisible"),
+        ({"patch_size": 0}, "patch_size must be 1 frame or more, got 0"),
     ],
 )
 def test_options_that_do_not_fit(options: dict[str, Any], message: str) -> None:

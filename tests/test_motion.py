@@ -142,9 +142,9 @@ def test_bytes_take_the_options_of_files(tmp_path: Path) -> None:
     with open(tmp_path / "a.bin", "wb") as file:
         standing(3).save(file, format="csv", rig="cmu")
     assert (tmp_path / "a.bin").read_bytes().startswith(b"time,Hips_x")
-    with pytest.raises(ValueError, match=r"Unknown format 'docx'.*bvh, npz"):
+    with pytest.raises(ValueError, match=r"Unknown format 'docx'.*bvh, glb"):
         standing().to_bytes("docx")
-    with pytest.raises(ValueError, match=r"pass format=, one of bvh, npz"):
+    with pytest.raises(ValueError, match=r"pass format=, one of bvh, glb"):
         standing().save(io.BytesIO())
     for target in (io.StringIO(), 3):
         with pytest.raises(ValueError, match=r"open\(path, 'wb'\)"):
@@ -154,9 +154,9 @@ def test_bytes_take_the_options_of_files(tmp_path: Path) -> None:
 
 
 def test_unknown_suffix_names_the_known_ones(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"'.dae'.*\.bvh, \.npz, \.mp4, \.gif, \.png, \.html"):
+    with pytest.raises(ValueError, match=r"'.dae'.*\.bvh, \.glb, .*\.npz, .*\.mp4, \.gif, \.png, \.html"):
         standing().save(tmp_path / "a.dae")
-    with pytest.raises(ValueError, match=r"'.mp4'.*\.bvh, \.npz"):
+    with pytest.raises(ValueError, match=r"'.mp4'.*\.bvh, .*\.npz"):
         Motion.load(tmp_path / "a.mp4")
     with pytest.raises(FileNotFoundError):
         Motion.load(tmp_path / "none.npz")

@@ -421,13 +421,24 @@ def test_ids_without_delimiters_hold_codes_only(tokenizer: MotionTokenizer) -> N
         tokenizer.ids_to_codes([512, 3, 513], delimiters=False)
 
 
+def test_several_books_as_numbers(residual: MotionTokenizer) -> None:
+    codes = np.array([[1, 4], [2, 5], [3, 6]])
+    for layout, text in (("integers", "1,2,3,4,5,6"), ("list", "[1, 2, 3, 4, 5, 6]")):
+        assert residual.encode_motion(codes, format=layout) == text
+        assert np.array_equal(residual.decode_motion(f"Here: {text}", format=layout).codes, codes)
+        with pytest.raises(ValueError, match="step 1 is over with 2 of 3 codes"):
+            residual.decode_motion(text.replace("6", "").replace(", ]", "]").rstrip(","), format=layout)
+    kept = residual.decode_motion("[1, 2, x, 4, 5, 6]", strict=False, format="list")
+    assert kept.codes.tolist() == [[4], [5], [6]]
+    assert kept.dropped == 3
+
+
 def test_unknown_formats_and_texts(tokenizer: MotionTokenizer, residual: MotionTokenizer) -> None:
     for call in (lambda: tokenizer.encode_motion([3], format="t5"), lambda: tokenizer.decode_motion("", format="t5")):
         with pytest.raises(ValueError, match="one of 'motion', 'motiongpt', 'integers', 'list', got 't5'"):
             call()
-    for layout in FORMATS[1:]:
-        with pytest.raises(ValueError, match=rf"'{layout}' has one quantizer, this tokenizer has 3\. Use format='motion'"):
-            residual.encode_motion(np.zeros((3, 2), int), format=layout)
+    with pytest.raises(ValueError, match=r"'motiongpt' has one quantizer, this tokenizer has 3\. Use format='motion'"):
+        residual.encode_motion(np.zeros((3, 2), int), format="motiongpt")
     with pytest.raises(TypeError, match=r"text must be a string, got list.*once for each"):
         tokenizer.decode_motion(["<motion_3>"])
 

@@ -21,7 +21,7 @@ from hf_motion import MDMPipeline
 from hf_motion.data.motion_text import LengthBucketSampler, MotionTextDataset, load_motion_rows, mirror_text
 from hf_motion.trainers.callbacks import SampleMotionsCallback
 from hf_motion.trainers.diffusion import DiffusionTrainer, DiffusionTrainingArguments
-from hf_motion.trainers.new_pipeline import refine_noise
+from hf_motion.trainers.new_pipeline import patch_frames, refine_noise
 from hf_motion.trainers.resuming import last_checkpoint
 
 CLIPS = FIXTURES / "clips.parquet"
@@ -189,6 +189,29 @@ def test_refine_noise(rows, tmp_path: Path) -> None:
     for wrong in (5, 7, 104):
         with pytest.raises(ValueError, match=f"noise_levels must be a multiple of the 5 .* got {wrong}"):
             refine_noise(tiny_pipeline(steps=5), wrong)
+
+
+def test_patch_frames(rows, tmp_path: Path) -> None:
+    """Frames of a trained pipeline share tokens; where they are alike it says of them what it said, and it goes on learning."""
+    pipeline = tiny_pipeline()
+    sample, states = torch.randn(1, 1, 263).expand(1, 8, 263), pipeline.encode_prompt(["a person walks"])[0]
+    pipeline.denoiser.positions = torch.zeros_like(pipeline.denoiser.positions)
+    expected = pipeline.denoiser(sample[:, :2], 3, states).sample
+    patch_frames(pipeline, 4)
+    assert pipeline.denoiser.config.patch_size == 4
+    pipeline.save_pretrained(tmp_path / "patched")
+    loaded = type(pipeline).from_pretrained(tmp_path / "patched")
+    pipeline.denoiser.positions = torch.zeros_like(pipeline.denoiser.positions)
+    said = pipeline.denoiser(sample, 3, states).sample
+    torch.testing.assert_close(said, expected[:, :1].expand(1, 8, 263), atol=1e-5, rtol=1e-5)
+    dataset = MotionTextDataset(rows, loaded.feature_extractor, show_progress=False)
+    options = {"max_steps": 1, "report_to": "none", "use_cpu": True, "disable_tqdm": True, "per_device_train_batch_size": 2}
+    trainer = DiffusionTrainer(loaded, DiffusionTrainingArguments(output_dir=str(tmp_path / "run"), **options), dataset)
+    assert math.isfinite(trainer.train().training_loss)
+    with pytest.raises(ValueError, match="4 frames share a token in this pipeline already"):
+        patch_frames(pipeline, 2)
+    with pytest.raises(ValueError, match="patch_size must be 2 frames or more to change a trained pipeline, got 1"):
+        patch_frames(tiny_pipeline(), 1)
 
 
 def test_noise_levels_need_a_pipeline(tmp_path: Path) -> None:

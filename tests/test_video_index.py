@@ -8,18 +8,26 @@ from typing import Any
 
 import numpy as np
 import pytest
+from huggingface_hub import ModelCard
 from test_gemini_mvr import CLIP, TEXT, Standing, tiny
 from typer.testing import CliRunner
 from video_clips import clip_bytes
 
-from hf_motion import GeminiMVRProcessor
+from hf_motion import GeminiMVRProcessor, MotionTextEmbedder
+from hf_motion.checkpoints import EMBEDDED_EVALUATOR, EMBEDDED_MVR, EMBEDDED_TMR
 from hf_motion.cli import app
-from hf_motion.retrieval.video_building import GeminiMVREmbedder, build_video_index, find_videos
+from hf_motion.data.motion_text import load_motion_rows, read_row
+from hf_motion.retrieval.index_card import write_index_card
+from hf_motion.retrieval.video_building import GeminiMVREmbedder, MotionIndexEmbedder, build_video_index, find_videos
 from hf_motion.retrieval.video_codes import VideoCodes
 from hf_motion.retrieval.video_index import VideoIndex
+from hf_motion.retrieval.video_retriever import VideoRetriever
 from hf_motion.trainers.new_pipeline import train_clip_tokenizer
 from hf_motion.video import Keypoints
+from hf_motion.video.cameras import film_motion
 
+ROOT = Path(__file__).parents[1]
+CLIPS, EVALUATION = ROOT / "tests" / "fixtures" / "clips.parquet", ROOT / "tests" / "fixtures" / "evaluation_clips.parquet"
 FIXTURES = Path(__file__).parent / "fixtures" / "video"
 SENTENCES = ["a person waves", "someone walks forward", "a man jumps"]
 
@@ -83,7 +91,7 @@ def test_two_processes_and_a_restart_write_the_same_bytes(tmp_path: Path) -> Non
     assert content(two) == content(tmp_path / "one")
     (two / "shards" / "00001.json").unlink()
     built(two)
-    assert content(two)["embeddings-00001.npy"] == content(tmp_path / "one")["embeddings-00000.npy"]
+    assert content(two)["embeddings-00001-1.npy"] == content(tmp_path / "one")["embeddings-00000-1.npy"]
     skipped = [json.loads(line) for line in (two / "skipped.jsonl").read_text().splitlines()]
     assert skipped == [{"id": "v6", "reason": "6 cannot be used."}, {"id": "v13", "reason": "13 cannot be used."}]
 
@@ -100,7 +108,7 @@ def test_entries_are_added_removed_merged_and_counted_once(tmp_path: Path) -> No
     assert len(index.merge(index)) == 36
     less.save(tmp_path)
     assert VideoIndex.from_pretrained(tmp_path).table.equals(less.table)
-    assert len(list(tmp_path.glob("embeddings-*.npy"))) == 1
+    assert len(list(tmp_path.glob("embeddings-*.npy"))) == 2
     with pytest.raises(ValueError, match=r"no entries \['nobody'\]"):
         index.remove(["nobody"])
     with pytest.raises(ValueError, match="no column 'colour'"):
@@ -132,14 +140,14 @@ def test_damaged_files_are_named(tmp_path: Path) -> None:
         VideoIndex.from_pretrained(FIXTURES)
     about = json.loads((tmp_path / "index.json").read_text())
     (tmp_path / "index.json").write_text(json.dumps({**about, "version": 9}))
-    with pytest.raises(ValueError, match="version 9, known is 1"):
+    with pytest.raises(ValueError, match="version 9, known is 2"):
         VideoIndex.from_pretrained(tmp_path)
     (tmp_path / "index.json").write_text(json.dumps(about))
-    np.save(tmp_path / "embeddings-00000.npy", np.zeros((3, 12), np.float16))
+    np.save(tmp_path / "embeddings-00000-0.npy", np.zeros((3, 8), np.float16))
     with pytest.raises(ValueError, match=r"the embeddings 3 of"):
         VideoIndex.from_pretrained(tmp_path)
-    (tmp_path / "embeddings-00000.npy").write_bytes(b"x")
-    with pytest.raises(ValueError, match=r"embeddings-00000\.npy"):
+    (tmp_path / "embeddings-00000-1.npy").write_bytes(b"x")
+    with pytest.raises(ValueError, match=r"embeddings-00000-1\.npy"):
         VideoIndex.from_pretrained(tmp_path)
 
 
@@ -170,10 +178,78 @@ def test_codes_find_what_the_exact_search_finds(tmp_path: Path) -> None:
     assert codes.search(query)[0][0].row == index.search(query)[0][0].row
     keep = np.arange(2000) % 2 == 1
     assert all(hit.row % 2 for hit in codes.search(query, keep=keep)[0])
+    with pytest.raises(ValueError, match=r"never added to.* make codes anew with VideoCodes\.build"):
+        loaded.add(vectors)
     with pytest.raises(ValueError, match="of 2000 entries, the index has 4000"):
         VideoCodes(index.merge(index), codes.codes)
     with pytest.raises(ValueError, match="at least 1000 entries"):
         VideoCodes.build(index.keep(np.arange(10)))
+
+
+def test_an_older_indexs_codes_go_and_the_card_says_what_lies_here(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    index = built(tmp_path)
+    (tmp_path / "codes.faiss").write_bytes(b"of other entries")
+    index.about["recall"] = {"at": 10, "candidates": 100, "share": 0.5}
+    index.keep(np.arange(7)).save(tmp_path)
+    assert not (tmp_path / "codes.faiss").exists()
+    assert "VideoCodes.build makes it anew" in caplog.text
+    again = VideoIndex.from_pretrained(tmp_path)
+    assert "recall" not in again.about
+    card = (tmp_path / "README.md").read_text()
+    assert "7 videos that sentences find" in card
+    assert "even (3), odd (4)" in card
+    assert "search by codes" not in card
+    again.about["recall"] = {"at": 10, "candidates": 100, "share": 0.99}
+    write_index_card(again, tmp_path, "me/videos")
+    card = (tmp_path / "README.md").read_text()
+    assert "finds 0.9900 (re-ranking 100) of the exact ten best" in card
+    assert 'from_pretrained("me/videos")' in card
+    (tmp_path / "README.md").write_text("mine")
+    again.save(tmp_path)
+    assert (tmp_path / "README.md").read_text() == "mine"
+
+
+def test_motions_find_motions_and_sentences_do(tmp_path: Path) -> None:
+    motions = [read_row(row, "humanml3d-22")[0] for row in load_motion_rows(str(CLIPS)).select(range(4))]
+    embedder = MotionIndexEmbedder(MotionTextEmbedder.from_pretrained(EMBEDDED_TMR))
+    index = build_video_index(
+        [{"id": str(number), "item": motion} for number, motion in enumerate(motions)], embedder, tmp_path / "index", show_progress=False
+    ).index
+    assert index.about["kind"] == "motion"
+    for number, hits in enumerate(VideoRetriever(index, embedder).retrieve_like(motions, 2)):
+        assert hits[0].about["id"] == str(number)
+        assert hits[0].score == pytest.approx(1, abs=1e-3)
+        assert hits[0].about["duration"] == pytest.approx(motions[number].duration)
+    assert len(VideoRetriever(index, embedder).retrieve(SENTENCES, 2)) == 3
+    assert "4 motions that sentences find" in (tmp_path / "index" / "README.md").read_text()
+    with pytest.raises(ValueError, match="compares by euclidean"):
+        MotionIndexEmbedder(MotionTextEmbedder.from_pretrained(EMBEDDED_EVALUATOR))
+
+
+def test_the_embedded_retriever_finds_what_captions_and_motions_show(tmp_path: Path) -> None:
+    folder = EMBEDDED_MVR
+    assert sum(path.stat().st_size for path in folder.iterdir()) < 2.5e6
+    assert (folder / "README.md").read_text() == (ROOT / "hub_cards" / f"{folder.name}.md").read_text()
+    assert ModelCard.load(folder / "README.md").data.license == "cc-by-nc-4.0"
+    rows = [row for row in load_motion_rows(str(EVALUATION)) if row["n_frames"] > 40][:80]
+    clips = [read_row(row, "humanml3d-22") for row in rows]
+    (tmp_path / "videos").mkdir()
+    for number, (motion, _) in enumerate(clips):
+        film_motion(motion, np.random.default_rng(number)).save(tmp_path / "videos" / f"{number}.npz")
+    (tmp_path / "videos" / "0.npz.keypoints.npz").write_bytes(b"remembered")
+    embedder = GeminiMVREmbedder.from_pretrained()
+    index = build_video_index(find_videos(tmp_path / "videos"), embedder, tmp_path / "index", show_progress=False).index
+    assert len(index) == len(clips)
+    texts = [captions[0] for _, captions in clips]
+    found = [
+        any(texts[int(Path(hit.about["id"]).stem)] == text for hit in hits)
+        for text, hits in zip(texts, index.retrieve(texts, 5), strict=True)
+    ]
+    assert np.mean(found) > 0.6
+    retriever = VideoRetriever(index)
+    like = retriever.retrieve_like([motion for motion, _ in clips[:20]], 5)
+    same = [any(texts[int(Path(hit.about["id"]).stem)] == texts[number] for hit in hits) for number, hits in enumerate(like)]
+    assert np.mean(same) > 0.6
 
 
 def test_videos_find_themselves_and_broken_ones_are_counted(tmp_path: Path) -> None:
@@ -217,8 +293,13 @@ def test_commands_index_and_search(tmp_path: Path) -> None:
     assert made.exit_code == 0, made.output
     assert "1 videos" in made.output
     assert "grey.mp4" in made.output
-    arguments = ["video", "search", str(tmp_path / "index"), "a person waves", "--model", str(tmp_path / "model"), "--sheet", str(sheet)]
-    found = runner.invoke(app, arguments)
+    arguments = ["video", "search", str(tmp_path / "index"), "--model", str(tmp_path / "model")]
+    found = runner.invoke(app, [*arguments, "a person waves", "--like", str(videos / "no.mkv"), "--sheet", str(sheet)])
     assert found.exit_code == 0, found.output
-    assert "no.mkv" in found.output
+    assert found.output.count("no.mkv") == 3
+    assert "100.0" in found.output
+    assert "Say what to look for" in runner.invoke(app, arguments).output
+    other = runner.invoke(app, ["video", "search", str(tmp_path / "index"), "a person waves"])
+    assert other.exit_code == 1
+    assert "do not compare" in other.output
     assert sheet.read_bytes().startswith(b"\x89PNG")

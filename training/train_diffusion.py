@@ -23,7 +23,7 @@ from hf_motion.trainers.averaging import trained_parameters
 from hf_motion.trainers.callbacks import EvaluateMotionsCallback, SampleMotionsCallback
 from hf_motion.trainers.diffusion import DiffusionTrainer, DiffusionTrainingArguments
 from hf_motion.trainers.known_actions import learn_known_actions
-from hf_motion.trainers.new_pipeline import new_mdm_pipeline, refine_noise
+from hf_motion.trainers.new_pipeline import new_mdm_pipeline, patch_frames, refine_noise
 from hf_motion.trainers.options import TrainingParser
 from hf_motion.trainers.resuming import say_finished
 from hf_motion.utils.files import check_writable
@@ -53,6 +53,7 @@ class ScriptArguments:
         metadata={"help": "Let the pipeline warn of what is in no paraphrase; the captions of score_split say how far is far."},
     )
     noise_levels: int | None = field(default=None, metadata={"help": "Of a pipeline to go on from: more noise levels, see refine_noise."})
+    patch_size: int | None = field(default=None, metadata={"help": "Of a pipeline to go on from: frames per token, see patch_frames."})
     pipeline_class: str = field(default="MDMPipeline", metadata={"help": "Of a new pipeline: MDMPipeline or AdaQFPipeline."})
     denoiser: dict[str, Any] | str | None = field(default=None, metadata={"help": "Options of a new denoiser."})
     text_encoder: dict[str, Any] | str | None = field(default=None, metadata={"help": "Pretrained encoder, or options of a new one."})
@@ -79,8 +80,12 @@ def main(script: ScriptArguments, args: DiffusionTrainingArguments) -> None:
         score_rows = load_motion_rows(script.dataset, script.score_split) if script.score_steps or script.known_actions else None
     held_out = sorted({caption["text"] for captions in score_rows["captions"] for caption in captions}) if script.known_actions else []
     pipeline = MotionDiffusionPipeline.load(script.pipeline) if script.pipeline else None
+    if script.patch_size and not script.pipeline:
+        raise ValueError("patch_size changes a trained pipeline: pass --pipeline, or denoiser={patch_size: ...} for a new one.")
     if script.noise_levels:
         refine_noise(pipeline, script.noise_levels)
+    if script.patch_size:
+        patch_frames(pipeline, script.patch_size)
     extractor = pipeline.feature_extractor if pipeline else MotionFeatureExtractor(max_frames=script.max_frames)
     words = load_paraphrases(script.paraphrases) if script.paraphrases else None
     options = script.mirror, script.min_frames, script.strict, not args.disable_tqdm

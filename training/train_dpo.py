@@ -1,10 +1,11 @@
-"""Tune a motion language model on preferences (AToM): IPO, DPO and the other losses of TRL.
+"""Tune a motion language model on preferences (AToM, VimoRAG's McDPO): IPO, DPO and the other losses of TRL.
 
     python training/train_dpo.py --config training/configs/atom_dpo.yaml --model runs/motion_lm --pairs runs/prefer --output_dir runs/atom
+    python training/train_dpo.py --config training/configs/mcdpo.yaml --model runs/vimorag --pairs runs/mcdpo_pairs --output_dir runs/mcdpo
     accelerate launch --config_file training/accelerate/gpu_multi.yaml training/train_dpo.py --config ...
 
-The model comes from `train_sft.py` or `hf_motion.conversion.motiongpt`, the pairs from `hf-motion prefer build` or `certain`, or are
-InstructMotion's. Run the same command again to go on from the last checkpoint.
+The model comes from `train_sft.py` or `hf_motion.conversion.motiongpt`, the pairs from `hf-motion prefer build`, `certain` or `mcdpo`, or
+are InstructMotion's. Run the same command again to go on from the last checkpoint.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from hf_motion.hub.training_card import TrainingRecord
 from hf_motion.preferences import load_pairs
 from hf_motion.trainers.motion_language import save_trained
 from hf_motion.trainers.options import TrainingParser
-from hf_motion.trainers.preference import MotionDPOConfig, preference_rows, preference_trainer
+from hf_motion.trainers.preference import MotionDPOConfig, pair_videos, preference_rows, preference_trainer
 from hf_motion.trainers.resuming import say_finished
 from hf_motion.utils.files import check_writable
 from hf_motion.utils.training_folder import checkpoint_in
@@ -59,10 +60,11 @@ def main(script: ScriptArguments, args: MotionDPOConfig) -> None:
     model = MotionLanguageModel.from_pretrained(script.model, dtype=torch.float32)
     if model.has_adapters:
         model.merge_adapters()
-    rows, left_out = preference_rows(model, pairs, args.max_length, not args.disable_tqdm)
+    videos = pair_videos(model, pairs, not args.disable_tqdm)
+    rows, left_out = preference_rows(model, pairs, args.max_length, not args.disable_tqdm, videos)
     skipped += left_out
     names = [pair.id for pair in pairs]
-    trainer = preference_trainer(model, args, rows, names, script.lora_rank, script.lora_alpha, script.lora_dropout)
+    trainer = preference_trainer(model, args, rows, names, script.lora_rank, script.lora_alpha, script.lora_dropout, videos)
     if trainer.is_world_process_zero():
         size = sum(parameter.numel() for parameter in trainer.model.parameters() if parameter.requires_grad)
         print(f"{len(rows)} pairs (left out: {dict(+skipped) or 'none'}), {size / 1e6:.2f} M trained")

@@ -84,7 +84,8 @@ def main(script: ScriptArguments, args: RetrievalTrainingArguments) -> None:
     folder = Path(args.output_dir) / "model"
     record = TrainingRecord.of(trainer, script.dataset, script.split, rows, dataset)
     trainer.save_checkpoint(folder, repo_id, args.hub_token, record)
-    say_finished(trainer, folder, f"hf-motion evaluate --retrieval --model {{}} --dataset {script.dataset} --split {script.split}")
+    judge = f"hf-motion evaluate --retrieval --model {{}} --dataset {script.dataset} --split {script.split}"
+    say_finished(trainer, folder, "hf-motion video index my-videos -o my-index --model {}" if filmed else judge)
 
 
 if __name__ == "__main__":

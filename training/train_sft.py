@@ -4,6 +4,8 @@
         --motion_tokenizer runs/vq --dataset org/my-motions --output_dir runs/motion_lm
     python training/train_sft.py --config training/configs/cigtime_smollm2.yaml --base path/to/SmolLM2-135M-Instruct \
         --motion_tokenizer runs/vq --triplets runs/triplets --output_dir runs/cigtime
+    python training/train_sft.py --config training/configs/vimorag_small.yaml --model runs/motion_lm --dataset org/my-motions \
+        --retrieved runs/retrieved --output_dir runs/vimorag
     accelerate launch --config_file training/accelerate/gpu_multi.yaml training/train_sft.py --config ...
 
 The base is any causal language model of transformers, or a T5; the motion tokenizer comes from `train_tokenizer.py`. Every option of the
@@ -23,12 +25,14 @@ from hf_motion.corrections import load_triplets
 from hf_motion.data.motion_text import MotionTextDataset, load_motion_rows, take_rows
 from hf_motion.data.paraphrases import load_paraphrases
 from hf_motion.hub.training_card import TrainingRecord
+from hf_motion.retrieval.retrieved import RetrievedVideos
 from hf_motion.trainers.corrections import correction_rows, note_tasks, shares
 from hf_motion.trainers.instructions import concatenate_rows, instruction_rows
 from hf_motion.trainers.motion_language import MotionSFTConfig, add_adapters, new_motion_language_model, save_trained, sft_trainer
 from hf_motion.trainers.options import TrainingParser
 from hf_motion.trainers.resuming import say_finished
 from hf_motion.trainers.tokens import TokenDataset
+from hf_motion.trainers.videos import ShownVideos, seeing_model
 from hf_motion.utils.files import check_writable
 from hf_motion.utils.options import as_mapping
 
@@ -45,6 +49,14 @@ class ScriptArguments:
     base: str | None = field(default=None, metadata={"help": "Language model to begin with."})
     motion_tokenizer: str | None = field(default=None, metadata={"help": "Motion tokenizer that its new words come from."})
     model: str | None = field(default=None, metadata={"help": "Go on from this motion language model instead."})
+    retrieved: str | None = field(
+        default=None, metadata={"help": "Videos that captions have found, to be shown: hf-motion video retrieve."}
+    )
+    video_share: float = field(default=1.0, metadata={"help": "How often a motion that is asked for has its video beside the text."})
+    video_tower: str | None = field(
+        default=None, metadata={"help": "GeminiMVR that sees them, for a model that sees none; an own small one."}
+    )
+    projector_learning_rate: float | None = field(default=None, metadata={"help": "Of what leads from towers into the language model."})
     split: str = field(default="train", metadata={"help": "Split to train on, of both."})
     mirror: bool = field(default=True, metadata={"help": "Also train on every clip mirrored, with sides exchanged in its captions."})
     min_frames: int = field(default=24, metadata={"help": "Leave shorter clips out."})
@@ -52,7 +64,7 @@ class ScriptArguments:
     max_train_samples: int | None = field(default=None, metadata={"help": "Train on so many clips, drawn once; fewer are part of more."})
     paraphrases: str | None = field(default=None, metadata={"help": "Folder of other wordings of captions."})
     paraphrase_share: float = field(default=0.5, metadata={"help": "How often a caption is replaced by one of them."})
-    format: str = field(default="motion", metadata={"help": "How motions are written: motion, motiongpt, integers or list."})
+    format: str = field(default="motion", metadata={"help": "How motions are written: motion, motiongpt, integers, list or continuous."})
     chat: bool | None = field(default=None, metadata={"help": "Put questions into the chat template; by default if the base has one."})
     instructions: str | None = field(default=None, metadata={"help": "YAML file of questions; that of the package by default."})
     mixture: dict[str, float] | str | None = field(default=None, metadata={"help": "Shares of tasks, such as {text_to_motion: 1}."})
@@ -76,6 +88,8 @@ def main(script: ScriptArguments, args: MotionSFTConfig) -> None:
     push, args.push_to_hub = args.push_to_hub, False  # Trainer would push its raw states
     if script.dataset is None and script.triplets is None:
         raise ValueError("Name what to learn from: --dataset, --triplets, or both.")
+    if script.model and (script.base or script.motion_tokenizer):
+        raise ValueError("--model has its base and its motion tokenizer already: leave --base and --motion_tokenizer out.")
     mixture, corrections = shares(as_mapping(script.mixture), script.dataset is not None, script.triplets is not None)
     start = Path(args.output_dir) / "base"
     with args.main_process_first(desc="making the base"):
@@ -85,15 +99,18 @@ def main(script: ScriptArguments, args: MotionSFTConfig) -> None:
             base = (script.base, script.motion_tokenizer, script.format, script.chat, script.instructions)
             sizes = (script.max_layers, script.max_vocabulary, script.max_tokens)
             new_motion_language_model(*base, *sizes, args.seed).save_pretrained(start)
+        begin = script.model or start
+        if script.retrieved is not None:
+            begin = seeing_model(begin, Path(args.output_dir) / "seeing", script.video_tower, args.seed)
         rows = None if script.dataset is None else take_rows(load_motion_rows(script.dataset, script.split), script.max_train_samples)
         triplets = None if script.triplets is None else load_triplets(script.triplets, script.split)
-    model = MotionLanguageModel.from_pretrained(script.model or start, dtype=torch.float32)
+    model = MotionLanguageModel.from_pretrained(begin, dtype=torch.float32)
     if model.has_adapters:
         if script.anchor:
             raise ValueError("--anchor needs whole weights to begin with, and --model holds adapters: merge_adapters() and save it first.")
         model.merge_adapters()
     model.vq_model.to(args.device)
-    show, names, parts, clips = not args.disable_tqdm, [], [], None
+    show, names, parts, clips, videos = not args.disable_tqdm, [], [], None, None
     total = script.rows or (20000 if rows is not None else None)
     if rows is not None:
         whole = MotionFeatureExtractor(**{**model.feature_extractor.to_dict(), "max_frames": _WHOLE})
@@ -102,7 +119,11 @@ def main(script: ScriptArguments, args: MotionSFTConfig) -> None:
         clips = MotionTextDataset(rows, whole, script.mirror, script.min_frames, script.strict, show, **options)
         dataset = TokenDataset(clips, model.vq_model, model.max_tokens, script.offsets, show)
         count = round(total * (1 - corrections))
-        parts.append(instruction_rows(model, dataset, count, mixture, args.seed, script.balance, script.joined, args.max_length, show))
+        if script.retrieved is not None:
+            found = RetrievedVideos.load(script.retrieved, script.split)
+            videos = ShownVideos(model.video_processor, {text: found.paths(text) for text in clips.texts() if text in found}, show)
+        drawn = (mixture, args.seed, script.balance, script.joined, args.max_length, show, videos, script.video_share)
+        parts.append(instruction_rows(model, dataset, count, *drawn))
         names += clips.ids
     if triplets is not None:
         count = None if total is None else round(total * corrections)
@@ -112,7 +133,7 @@ def main(script: ScriptArguments, args: MotionSFTConfig) -> None:
     note_tasks(model, [*mixture, *(["motion_correction"] if triplets is not None else [])])
     if script.lora_rank:
         add_adapters(model, script.lora_rank, script.lora_alpha, script.lora_dropout)
-    trainer = sft_trainer(model, args, questions, names, script.anchor)
+    trainer = sft_trainer(model, args, questions, names, script.anchor, videos, script.projector_learning_rate)
     if trainer.is_world_process_zero():
         size = sum(parameter.numel() for parameter in model.language_model.parameters() if parameter.requires_grad)
         left_out = f"{len(clips)} clips (left out: {dict(clips.skipped) or 'none'}), " if clips else ""

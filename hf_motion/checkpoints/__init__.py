@@ -1,4 +1,4 @@
-"""The checkpoints that come with the package: a generator, and two small models to evaluate with, a detector of poses."""
+"""The checkpoints that come with the package: a generator, two small models to evaluate with, a detector of poses, a retriever."""
 
 from __future__ import annotations
 
@@ -14,6 +14,9 @@ EMBEDDED_EVALUATOR = Path(__file__).parent / "t2m-evaluator-small"
 
 EMBEDDED_TMR = Path(__file__).parent / "tmr-small"
 """Folder of a small `TMR`."""
+
+EMBEDDED_MVR = Path(__file__).parent / "gemini-mvr-small"
+"""Folder of a small `GeminiMVR`, its action level alone."""
 
 EMBEDDED_BLAZEPOSE = Path(__file__).parent / "blazepose-lite"
 """Folder of BlazePose's networks, Google's own weights, Apache-2.0."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
@@ -10,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ..formats.blender import one_blender
+from ..formats.table import BY_SUFFIX, WRITTEN, function, listing, suffixes, taking, writing_step
 from .app import app, user_errors
 from .generate import ContactCleanup, Format, Fps, InPlace, Rig, RootMotion, Units
 
@@ -18,8 +19,7 @@ if TYPE_CHECKING:
     from ..formats.read import MotionSource
     from ..motion import Motion
 
-_SOLVED = (".bvh", ".glb", ".fbx", ".usd", ".usda", ".usdc", ".usdz")
-_TOGETHER = (".html", ".mp4", ".gif", ".png")
+_TOGETHER = suffixes(lambda row: row.several)
 
 
 class Layout(StrEnum):
@@ -45,6 +45,24 @@ class _Wishes:
     face_offset: float
 
 
+def _show_formats(wanted: bool) -> None:
+    if wanted:
+        typer.echo(listing())
+        raise typer.Exit
+
+
+KeepProportions = Annotated[
+    bool,
+    typer.Option(
+        "--keep-proportions",
+        help=f"Let joints of {', '.join(taking('keep_proportions'))} move where rotations alone are over 1 cm off.",
+    ),
+]
+ListFormats = Annotated[
+    bool, typer.Option("--list-formats", callback=_show_formats, is_eager=True, help="Show what is read and written, and end.")
+]
+
+
 @app.command()
 def convert(
     paths: Annotated[list[Path], typer.Argument(metavar="IN... OUT", help="Motion files, and last the file or folder to write.")],
@@ -61,10 +79,7 @@ def convert(
     recorded_bones: Annotated[
         bool, typer.Option("--recorded-bones", help="Write the joints of .bvh where they are, though bones change their lengths.")
     ] = False,
-    keep_proportions: Annotated[
-        bool,
-        typer.Option("--keep-proportions", help="Let joints of .bvh, .glb, .fbx and .usd move where rotations alone are over 1 cm off."),
-    ] = False,
+    keep_proportions: KeepProportions = False,
     unit: Annotated[
         str | None, typer.Option(help="Unit of the files, if it is not found out: m, dm, cm, mm, ft, inch, cmu, or a number per metre.")
     ] = None,
@@ -84,6 +99,7 @@ def convert(
     relaxed_hands: Annotated[
         bool, typer.Option("--relaxed-hands", help="Put relaxed fingers in the place of those that --skeleton has and a file has not.")
     ] = False,
+    list_formats: ListFormats = False,
 ) -> None:
     """Convert motion files; several stand side by side in one .html, .mp4, .gif or .png, or go to a folder one by one."""
     reading = {"unit": unit, "up": up, "source_fps": source_fps, "asf": asf, "body_models": body_models}
@@ -96,7 +112,9 @@ def convert(
             finish, fps, layout and layout.value, mapping, list(text or ()), recorded_bones, keep_proportions, skeleton, reading,
             list(face or ()), face_fps, face_offset,
         )  # fmt: skip
-        for path in _convert(paths, format_ and format_.value, wishes):
+        with one_blender():
+            written = _convert(paths, format_ and format_.value, wishes)
+        for path in written:
             typer.echo(path)
 
 
@@ -131,8 +149,7 @@ def _convert(paths: list[Path], format_: str | None, wishes: _Wishes) -> list[Pa
 
 def _targets(sources: list[Path], target: Path, format_: str | None) -> list[Path]:
     """One file per source, or one file for all."""
-    suffixes = [f".{item.value}" for item in Format]
-    if not target.is_dir() and target.suffix.lower() in suffixes:
+    if not target.is_dir() and target.suffix.lower() in WRITTEN:
         if format_ is not None:
             raise ValueError(f"{str(target)!r} names a format already; leave out --format, or give a folder.")
         if len(sources) > 1 and target.suffix.lower() not in _TOGETHER:
@@ -142,7 +159,8 @@ def _targets(sources: list[Path], target: Path, format_: str | None) -> list[Pat
             )
         return [target]
     if not target.is_dir() and target.suffix and format_ is None:
-        raise ValueError(f"Cannot write {target.suffix!r} files. Use one of {', '.join(suffixes)}, or a folder with --format.")
+        step = writing_step(target.suffix.lower())
+        raise ValueError(f"Cannot write {target.suffix!r} files. Use one of {', '.join(WRITTEN)}, or a folder with --format.{step}")
     if format_ is None:
         raise ValueError(f"{str(target)!r} is a folder: say which format to write into it with --format, such as --format bvh.")
     targets = [target / f"{source.stem}.{format_}" for source in sources]
@@ -159,20 +177,19 @@ def _check(sources: list[Path], targets: list[Path], wishes: _Wishes) -> None:
 
     suffix = targets[0].suffix.lower()
     wishes.finish.check([suffix])
-    if wishes.layout is not None and suffix != ".npz":
-        raise ValueError(f"--layout chooses the content of .npz files, not of {suffix}; leave it out.")
-    if wishes.recorded_bones and suffix != ".bvh":
-        raise ValueError(f"--recorded-bones is for .bvh files, not for {suffix}; leave it out.")
-    if wishes.keep_proportions and suffix not in _SOLVED:
-        raise ValueError(f"--keep-proportions is for {', '.join(_SOLVED)} files, not for {suffix}; leave it out.")
+    for flag, given, option in (
+        ("--layout", wishes.layout, "layout"), ("--recorded-bones", wishes.recorded_bones, "constant_bones"),
+        ("--keep-proportions", wishes.keep_proportions, "keep_proportions"),
+    ):  # fmt: skip
+        if given and suffix not in taking(option):
+            raise ValueError(f"{flag} is for {', '.join(taking(option))} files, not for {suffix}; leave it out.")
     if wishes.texts and len(wishes.texts) != len(sources):
         raise ValueError(f"{len(wishes.texts)} texts for {len(sources)} files; give --text once for each, or not at all.")
     if wishes.faces and len(wishes.faces) != len(sources):
         raise ValueError(f"{len(wishes.faces)} faces for {len(sources)} files; give --face once for each, or not at all.")
-    if wishes.faces and (suffix in (".bvh", ".csv") or wishes.layout == "amass"):
-        raise ValueError(
-            f"Such a {suffix} file has no place for a face; write .glb, .json, .npz, .html, .mp4 or .png, or leave out --face."
-        )
+    if wishes.faces and ("face" not in BY_SUFFIX[suffix].keeps or wishes.layout == "amass"):
+        keeping = ", ".join(suffixes(lambda row: "face" in row.keeps))
+        raise ValueError(f"Such a {suffix} file has no place for a face; write one of {keeping}, or leave out --face.")
     if not wishes.faces and (wishes.face_fps is not None or wishes.face_offset):
         raise ValueError("--face-fps and --face-offset are about the files of --face; give one, or leave them out.")
     for rate in (wishes.fps, wishes.face_fps):
@@ -214,18 +231,13 @@ def _finished(motion: Motion, source: Path, finish: Finish) -> Motion:
 
 
 def _save_together(motions: list[Motion], path: Path) -> None:
-    from ..rendering import save_contact_sheet, save_player, save_video
-
-    writers: dict[str, Callable[..., None]] = {
-        ".html": save_player, ".mp4": save_video, ".gif": save_video, ".png": save_contact_sheet,
-    }  # fmt: skip
-    writers[path.suffix.lower()](motions, path)
+    function(BY_SUFFIX[path.suffix.lower()].writes)(motions, path)
 
 
 def _options(path: Path, wishes: _Wishes) -> dict[str, Any]:
-    if path.suffix.lower() == ".npz":
-        return {"layout": wishes.layout} if wishes.layout else {}
     options = wishes.finish.options(path)
+    if wishes.layout:
+        options["layout"] = wishes.layout
     if wishes.recorded_bones:
         options["constant_bones"] = False
     if wishes.keep_proportions:

@@ -104,6 +104,31 @@ def evaluate(
         typer.echo(output)
 
 
+@corrections_app.command()
+def threshold(
+    takes: Annotated[list[Path], typer.Argument(metavar="ONE ANOTHER...", help="Motion files, two repetitions of one exercise each.")],
+    share: Annotated[float, typer.Option(min=0.0, max=1.0, help="How many of these pairs count as the same.")] = 0.95,
+    model: Annotated[Path | None, typer.Option(help="Folder of a model that is to remember it.")] = None,
+) -> None:
+    """Learn below which distance there is nothing to correct, from pairs that nobody would correct."""
+    with user_errors():
+        from ..deviation import THRESHOLD, learn_threshold
+        from ..formats.take import take_motion
+        from ..utils.files import write_json
+
+        if len(takes) % 2:
+            raise ValueError(f"Takes come in pairs, one repetition and another; got {len(takes)} files.")
+        motions = [take_motion(path) for path in takes]
+        learned = learn_threshold(list(zip(motions[::2], motions[1::2], strict=True)), share)
+        if model is not None:
+            config = json.loads((model / "config.json").read_text(encoding="utf-8"))
+            if "motion" not in config:
+                raise ValueError(f"{str(model)!r} holds no motion language model, which would be asked for corrections.")
+            config["motion"]["nothing_to_correct"] = learned
+            write_json(model / "config.json", config)
+    typer.echo(f"{learned:.3f} m: {share:.0%} of {len(motions) // 2} pairs are no farther apart ({THRESHOLD:g} m without learning).")
+
+
 def _speaker(model: str, device: str) -> Any:
     from ..models.motion_language.modeling_motion_language import MotionLanguageModel
 

@@ -4,31 +4,16 @@ from __future__ import annotations
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
+from ..formats.rigs import WRITTEN_RIGS
+from ..formats.table import WRITTEN, taking
 from .app import app, user_errors
 
-
-class Format(StrEnum):
-    """File formats that motion is written in."""
-
-    bvh = "bvh"
-    glb = "glb"
-    fbx = "fbx"
-    vrma = "vrma"
-    usd = "usd"
-    usda = "usda"
-    usdc = "usdc"
-    usdz = "usdz"
-    npz = "npz"
-    csv = "csv"
-    json = "json"
-    mp4 = "mp4"
-    gif = "gif"
-    png = "png"
-    html = "html"
+Format = StrEnum("Format", [(suffix[1:], suffix[1:]) for suffix in WRITTEN])  # type: ignore[misc]
+"""File formats that motion is written in."""
 
 
 class BvhUnits(StrEnum):
@@ -58,7 +43,7 @@ BatchSize = Annotated[int, typer.Option(min=1, help="Motions made at once.")]
 Device = Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1, mps; the fastest there is by default.")]
 Precision = Annotated[DType, typer.Option(help="Precision of the networks.")]
 # Options that these have in common with `hf-motion convert`.
-Rig = Annotated[str | None, typer.Option(help="Joint names of .bvh, .glb, .fbx, .usd, .csv and .json: smpl, mixamo, cmu, unity or unreal.")]
+Rig = Annotated[str | None, typer.Option(help=f"Joint names of {', '.join(taking('rig'))}: {', '.join(WRITTEN_RIGS)}.")]
 Fps = Annotated[float | None, typer.Option(help="Frames per second of the result; those of the model or file by default.")]
 ContactCleanup = Annotated[bool, typer.Option("--contact-cleanup", help="Hold feet still while they touch the floor.")]
 Units = Annotated[
@@ -106,6 +91,14 @@ def generate(
     control: Annotated[
         Path | None, typer.Option(help="JSON file with paths, headings, poses and places of joints to hit; prompts may then be left out.")
     ] = None,
+    retriever: Annotated[
+        str | None,
+        typer.Option(help="Index of videos, folder or Hub repository: a model that sees videos is shown what each prompt finds."),
+    ] = None,
+    retriever_model: Annotated[
+        str | None, typer.Option(help="GeminiMVR that the index was made with; the one inside the package by default.")
+    ] = None,
+    videos: Annotated[Path | None, typer.Option(help="Folder of the videos, where they have moved since the index was made.")] = None,
     units: Units = None,
     root_motion: RootMotion = False,
     device: Device = None,
@@ -130,8 +123,18 @@ def generate(
                 guidance_scale=guidance_scale, num_inference_steps=num_inference_steps, num_samples=num_samples,
                 batch_size=batch_size, device=device, dtype=dtype.value, timeline=timeline, split=split, loop=loop, control=control,
                 own_cleanup=contact_cleanup is not False,
+                retriever=None if retriever is None else lambda: _retriever(retriever, retriever_model, videos, device),
                 finish=Finish(rig, fps, contact_cleanup is True, in_place, units and units.value, root_motion),
             )
         )  # fmt: skip
     for path in written:
         typer.echo(path)
+
+
+def _retriever(index: str, model: str | None, videos: Path | None, device: str | None) -> Any:
+    from ..retrieval.video_building import GeminiMVREmbedder
+    from ..retrieval.video_index import VideoIndex
+    from ..retrieval.video_retriever import VideoRetriever
+    from ..utils.device import choose_device
+
+    return VideoRetriever(VideoIndex.from_pretrained(index), GeminiMVREmbedder.from_pretrained(model, choose_device(device)), videos)

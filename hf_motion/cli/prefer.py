@@ -1,4 +1,4 @@
-"""`hf-motion prefer build`, `hf-motion prefer certain` and `hf-motion prefer accuracy`."""
+"""`hf-motion prefer build`, `mcdpo`, `certain` and `accuracy`."""
 
 from __future__ import annotations
 
@@ -50,6 +50,13 @@ class PairRule(StrEnum):
 
     best = "best"
     all = "all"
+
+
+class Normalize(StrEnum):
+    """How distances are made comparable."""
+
+    sum = "sum"
+    softmax = "softmax"
 
 
 def _judge(text: str, *names: str, **options: Any) -> Any:
@@ -127,6 +134,44 @@ def build(
             typer.echo(f"{title}: {json.dumps(counts)}")
     if record["unjudged"]:
         typer.secho(f"{record['unjudged']} motions have no score and are in no pair; run again to ask for them once more.", err=True)
+    typer.echo(output)
+
+
+@prefer_app.command()
+def mcdpo(
+    dataset: Annotated[str, typer.Argument(help="Captioned motion: parquet file, folder of them, or data set on the Hub.")],
+    output: Annotated[str, typer.Option("--output", "-o", help="Folder of the pairs; run again to go on where it stopped.")],
+    model: Annotated[str, typer.Option(help="Folder or Hub repository of a motion language model that sees videos.")],
+    retrieved: Annotated[str, typer.Option(help="Videos that the captions have found: hf-motion video retrieve.")],
+    split: Annotated[str, typer.Option(help="Split of the captioned motion.")] = "train",
+    share: Annotated[float, typer.Option(help="Share of the captions that are used.")] = 0.25,
+    samples: Annotated[int, typer.Option(min=2, help="Motions of each caption.")] = 3,
+    motion_weight: Annotated[float, typer.Option(help="Weight of the distance to the real motion.")] = 0.9,
+    text_weight: Annotated[float, typer.Option(help="Weight of the distance to the caption.")] = 0.1,
+    normalize: Annotated[Normalize, typer.Option(help="sum: as in the paper; softmax: as in the published code.")] = Normalize.sum,
+    evaluator: Annotated[str | None, typer.Option(help="Model whose embeddings are compared; a small T2MEvaluator by default.")] = None,
+    option: Annotated[
+        list[str] | None, typer.Option(help="Option of the model, NAME=VALUE: temperature=0.9, which is the default.")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="All chance comes from it.")] = 0,
+    device: Device = None,
+) -> None:
+    """Pair a model's better and worse motions of a caption and its video (VimoRAG's McDPO, equation 4)."""
+    with user_errors():
+        from ..preferences.dual_alignment import DualAlignmentRequest, build_dual_alignment
+        from ..utils.options import parse_assignments
+
+        request = DualAlignmentRequest(
+            output=output, model=model, dataset=dataset, retrieved=retrieved, split=split, share=share, samples=samples,
+            motion_weight=motion_weight, text_weight=text_weight, normalize=normalize.value, evaluator=evaluator,
+            options=parse_assignments(option or [], "--option"), seed=seed, device=device,
+        )  # fmt: skip
+        try:
+            record = build_dual_alignment(request)
+        except KeyboardInterrupt:
+            typer.secho("hf-motion: stopped. The same command goes on from what is done.", err=True)
+            raise typer.Exit(130) from None
+    typer.echo(f"{record['pairs']} pairs, left out: {record['left_out'] or 'none'}")
     typer.echo(output)
 
 

@@ -26,6 +26,9 @@ Frames = Annotated[int, typer.Option(min=1, help="Frames to look at, evenly over
 SamplingOption = Annotated[Sampling, typer.Option(help="uniform: so many; vimorag: one a second, at least 8, at most so many.")]
 
 
+Retriever = Annotated[str | None, typer.Option(help="Folder or Hub repository of a GeminiMVR; the one inside the package by default.")]
+
+
 @video_app.command()
 def pose(
     video: Annotated[Path, typer.Argument(help="A video file.")],
@@ -77,7 +80,7 @@ def pose(
 def build_index(
     videos: Annotated[Path, typer.Argument(help="Folder of videos; those in folders below it too.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the index; run again to go on where it stopped.")],
-    model: Annotated[str, typer.Option(help="Folder or Hub repository of a GeminiMVR.")],
+    model: Retriever = None,
     shard_size: Annotated[int, typer.Option(min=1, help="Videos that are finished together.")] = 256,
     process_index: Annotated[int, typer.Option(min=0, help="Which of several processes this is.")] = 0,
     num_processes: Annotated[int, typer.Option(min=1, help="How many there are; start each yourself.")] = 1,
@@ -107,31 +110,72 @@ def build_index(
 @video_app.command()
 def search(
     index: Annotated[str, typer.Argument(help="Folder or Hub repository of an index.")],
-    texts: Annotated[list[str], typer.Argument(help="What to look for.")],
-    model: Annotated[str, typer.Option(help="The GeminiMVR that the index was made with.")],
+    texts: Annotated[list[str] | None, typer.Argument(help="What to look for.")] = None,
+    like: Annotated[list[Path] | None, typer.Option(help="A video, or a motion file, that others are to look like; repeatable.")] = None,
+    model: Retriever = None,
     k: Annotated[int, typer.Option("-k", min=1, help="Videos for each sentence.")] = 5,
+    videos: Annotated[Path | None, typer.Option(help="Folder of the videos, where they have moved since the index was made.")] = None,
     sheet: Annotated[Path | None, typer.Option(help="Show what was found on one page, .png.")] = None,
     device: Device = None,
 ) -> None:
-    """Find videos of an index that show what sentences tell."""
-    from ..retrieval.video_building import GeminiMVREmbedder
+    """Find videos of an index that show what sentences tell, or that look like others."""
+    from ..formats.read import read_motion
+    from ..retrieval.video_building import VIDEO_SUFFIXES, GeminiMVREmbedder
     from ..retrieval.video_index import VideoIndex
+    from ..retrieval.video_retriever import VideoRetriever
     from ..utils.device import choose_device
 
     with user_errors():
         if sheet is not None and sheet.suffix.lower() != ".png":
             raise ValueError(f"{str(sheet)!r} must end in .png.")
-        opened = VideoIndex.from_pretrained(index)
+        if not texts and not like:
+            raise ValueError("Say what to look for: sentences, or --like a video or motion file.")
         embedder = GeminiMVREmbedder.from_pretrained(model, choose_device(device))
-        opened.check_embedder(embedder)
-        found = opened.search(embedder.embed_texts(texts), k)
-        for text, hits in zip(texts, found, strict=True):
+        retriever = VideoRetriever(VideoIndex.from_pretrained(index), embedder, videos)
+        found = retriever.retrieve(texts, k) if texts else []
+        names = [*(texts or []), *(str(path) for path in like or [])]
+        items = [path if path.suffix.lower() in VIDEO_SUFFIXES else read_motion(path) for path in like or []]
+        found += retriever.retrieve_like(items, k) if items else []
+        for text, hits in zip(names, found, strict=True):
             typer.echo(text)
             for hit in hits:
                 typer.echo(f"  {hit.score:8.3f}  {hit.about['path'] or hit.about['id']}")
         if sheet is not None:
-            _save_hits(texts, found, embedder.processor, sheet)
+            _save_hits(names, found, embedder.processor, sheet)
             typer.echo(sheet)
+
+
+@video_app.command()
+def retrieve(
+    index: Annotated[str, typer.Argument(help="Folder or Hub repository of an index.")],
+    dataset: Annotated[str, typer.Option(help="Captioned motion whose captions look for videos, mirrored ones too.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the data set, train.parquet.")],
+    model: Retriever = None,
+    split: Annotated[str, typer.Option(help="Split of the captioned motion.")] = "train",
+    k: Annotated[int, typer.Option("-k", min=1, help="Videos of each caption; the first that can be used is shown.")] = 5,
+    videos: Annotated[Path | None, typer.Option(help="Folder of the videos, where they have moved since the index was made.")] = None,
+    random: Annotated[int | None, typer.Option(help="Draw videos by chance instead, with this seed: for ablations.")] = None,
+    device: Device = None,
+) -> None:
+    """Find a video for every caption of a data set, for training/train_sft.py --retrieved and hf-motion prefer mcdpo."""
+    from ..data.motion_text import load_motion_rows, mirror_text, read_row
+    from ..retrieval.retrieved import RetrievedVideos
+    from ..retrieval.video_building import GeminiMVREmbedder
+    from ..retrieval.video_index import VideoIndex
+    from ..retrieval.video_retriever import RandomVideos, VideoRetriever
+    from ..utils.device import choose_device
+
+    with user_errors():
+        opened = VideoIndex.from_pretrained(index)
+        captions = {caption for row in load_motion_rows(dataset, split) for caption in read_row(row, "humanml3d-22")[1]}
+        texts = sorted(captions | {mirror_text(caption) for caption in captions})
+        if random is not None:
+            retriever: Any = RandomVideos(opened, random, videos)
+        else:
+            retriever = VideoRetriever(opened, GeminiMVREmbedder.from_pretrained(model, choose_device(device)), videos)
+        written = RetrievedVideos.of(retriever, texts, k).save(output)
+    typer.echo(f"{len(texts)} texts, {k} of {len(opened)} videos each", err=True)
+    typer.echo(written)
 
 
 def _save_hits(texts: list[str], found: list[Any], processor: Any, sheet: Path) -> None:
@@ -146,8 +190,12 @@ def _save_hits(texts: list[str], found: list[Any], processor: Any, sheet: Path) 
         cells = []
         for hit in hits:
             try:
-                frames = read_frames(hit.about["path"], processor.num_frames, processor.sampling).frames
-                points = read_keypoints(hit.about["path"], processor.detector, processor.num_frames, processor.sampling).points
+                keypoints = read_keypoints(hit.about["path"], processor.detector, processor.num_frames, processor.sampling)
+                points, (width, height) = keypoints.points, keypoints.size
+                if Path(hit.about["path"]).suffix.lower() == ".npz":
+                    frames = np.full((len(points), height, width, 3), 255, np.uint8)
+                else:
+                    frames = read_frames(hit.about["path"], processor.num_frames, processor.sampling).frames
             except (OSError, TypeError, ValueError) as error:
                 typer.secho(f"  not shown: {hit.about['id']}: {error}", err=True)
                 continue

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-_FRAMES_AT_ONCE = 512
+_MOST_BYTES = 8 * 2**30
 
 
 def write_fbx(job: dict[str, Any]) -> dict[str, Any]:
@@ -51,8 +51,8 @@ def read_fbx(job: dict[str, Any]) -> dict[str, Any]:
     """Joints of an FBX file over time, as an .npz file of matrices from each joint to the world, in metres, Z up.
 
     Args:
-        job (`dict`): `source` (.fbx), `target` (.npz), `fps` to read at (None: the file's own), and `most`, the frames times joints that
-            are read.
+        job (`dict`): `source` (.fbx), `target` (.npz), `fps` to read at (None: the file's own), `most`, the frames times joints that
+            are read, and `slowest` and `fastest`, the frame rates that a file may have.
     """
     import bpy
 
@@ -64,32 +64,41 @@ def read_fbx(job: dict[str, Any]) -> dict[str, Any]:
     armatures = [item for item in scene.objects if item.type == "ARMATURE"]
     armature = max(armatures, key=lambda item: (_moves(item), len(item.data.bones)), default=None)
     points = _bones(armature) if armature is not None and _moves(armature) else _empties(scene)
-    if not points:
-        return {"refused": "it holds no animation of an armature or of nodes"}
+    if all(point.carrier for point in points):
+        return {"refused": "it holds no animation of an armature or of nodes, or the armature has no bones of any length"}
     actions = _actions(points)
     if not actions:
         return {"refused": "it holds no animation"}
     rate = scene.render.fps / scene.render.fps_base
+    if not job["slowest"] <= rate <= job["fastest"]:
+        return {"refused": f"its frame rate is {rate:g}; set it in the program that it comes from, or export the motion as .glb"}
     step = rate / (job["fps"] or rate)
     first, last = min(action.frame_range[0] for action in actions), max(action.frame_range[1] for action in actions)
     frames = math.floor((last - first) / step + 0.02) + 1
     if frames * len(points) > job["most"]:
         return {"refused": f"{frames:,} frames of {len(points):,} joints are more than the {job['most']:,} that are read of FBX"}
+    shaped = _shaped(scene)
+    coefficients = sum(len(keys) for keys in shaped)
+    if frames * coefficients > job["most"]:
+        return {"refused": f"{frames:,} frames of {coefficients:,} shape keys are more than the {job['most']:,} that are read of FBX"}
     scene.frame_set(math.floor(first), subframe=first - math.floor(first))
     rest = [np.array(point.rest()) for point in points]
-    poses = np.empty((frames, len(points), 4, 4), np.float32)
+    poses, faces = np.empty((frames, len(points), 4, 4), np.float32), np.empty((frames, coefficients), np.float32)
     for frame in range(frames):
         at = first + frame * step
         scene.frame_set(math.floor(at + 1e-6), subframe=max(0.0, at - math.floor(at + 1e-6)))
         poses[frame] = [point.matrix() for point in points]
+        faces[frame] = [key.value for keys in shaped for key in keys]
     items = [point.item for point in points]
     np.savez(
-        job["target"], names=np.array([point.name for point in points]), rest=np.array(rest), poses=poses, fps=rate / step,
+        job["target"], names=np.array([point.name for point in points]), rest=np.array(rest), poses=poses, fps=rate / step, faces=faces,
         parents=np.array([items.index(point.parent) if point.parent in items else -1 for point in points]),
         carrier=np.array([point.carrier for point in points]),
     )  # fmt: skip
     used = {action.name for action in actions}
-    return {"take": sorted(used)[0], "others": sorted(action.name for action in bpy.data.actions if action.name not in used)}
+    take, of_faces = sorted(used)[0], {keys[0].id_data.animation_data.action.name for keys in shaped}
+    others = sorted(action.name for action in bpy.data.actions if action.name not in used | of_faces)
+    return {"take": take, "others": others, "faces": [[key.name for key in keys] for keys in shaped]}
 
 
 class _Bone:
@@ -143,6 +152,14 @@ def _moves(item: Any) -> bool:
     return item.animation_data is not None and item.animation_data.action is not None
 
 
+def _shaped(scene: Any) -> list[list[Any]]:
+    """Shape keys of each mesh that an animation changes, without the shape that they change."""
+    found = {item.data.shape_keys for item in scene.objects if item.type == "MESH" and item.data.shape_keys}
+    moving = sorted((keys for keys in found if _moves(keys)), key=lambda keys: keys.name)
+    shaped = [[key for key in keys.key_blocks if key != keys.reference_key] for keys in moving]
+    return [keys for keys in shaped if keys]
+
+
 def _actions(points: list[Any]) -> list[Any]:
     holders = {point.armature if isinstance(point, _Bone) else point.item for point in points}
     return list({item.animation_data.action.name: item.animation_data.action for item in holders if _moves(item)}.values())
@@ -162,14 +179,33 @@ def _set_rate(scene: Any, fps: float) -> None:
 
 
 def main(words: list[str]) -> None:
-    """Do the job of the first file, and leave what comes of it in the second."""
-    told, result = map(Path, words)
+    """Do the job of the first file and leave what comes of it in the second; then the same for each line that comes in."""
+    _limit_memory()
+    do(*map(Path, words))
+    for line in sys.stdin:
+        do(*map(Path, json.loads(line)))
+
+
+def _limit_memory() -> None:
+    """A damaged file should end this process, not the machine."""
+    try:
+        import resource
+    except ImportError:  # on Windows
+        return
+    most = resource.getrlimit(resource.RLIMIT_DATA)[1]
+    resource.setrlimit(resource.RLIMIT_DATA, (_MOST_BYTES if most == resource.RLIM_INFINITY else min(_MOST_BYTES, most), most))
+
+
+def do(told: Path, result: Path) -> None:
+    """One job; its result appears whole."""
     job = json.loads(told.read_text(encoding="utf-8"))
     try:
         answer = {"done": {"write_fbx": write_fbx, "read_fbx": read_fbx}[job["do"]](job)}
     except Exception as error:
         answer = {"error": f"{error}" if isinstance(error, RuntimeError) else f"{type(error).__name__}: {error}"}
-    result.write_text(json.dumps(answer), encoding="utf-8")
+    part = result.with_suffix(".part")
+    part.write_text(json.dumps(answer), encoding="utf-8")
+    part.replace(result)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Which module reads and writes which kind of file: what is behind `Motion.load`, `Motion.save` and `Motion.to_bytes`."""
+"""What is behind `Motion.load`, `Motion.save` and `Motion.to_bytes`: the table of formats (`hf_motion.formats.table`), looked up."""
 
 from __future__ import annotations
 
@@ -6,25 +6,15 @@ import io
 import logging
 import os
 import tempfile
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from ..motion import Motion
 from ..utils.faults import NoRoomError
-from .amass import write_amass
-from .bvh import read_bvh, write_bvh
-from .csv import write_csv
-from .fbx import read_fbx, write_fbx
-from .glb import write_glb
-from .gltf import read_gltf
-from .json import read_json, write_json
-from .npz import read_npz, write_npz
-from .usd import write_usd
-from .vrma import write_vrma
+from .table import BY_SUFFIX, LOADED, READ, WRITTEN, FileFormat, format_of, function, suffixes, taking, writing_step
 
 logger = logging.getLogger("hf_motion")
-_FACELESS = (".bvh", ".csv")
+_ARRAY_OPTIONS = {"hf_motion": (), "amass": ("pose_width", "rest_joints")}
 
 
 def save_motion(motion: Motion, target: str | os.PathLike | BinaryIO, format: str | None = None, **options: Any) -> Path | None:
@@ -32,8 +22,10 @@ def save_motion(motion: Motion, target: str | os.PathLike | BinaryIO, format: st
     if isinstance(target, (str, os.PathLike)):
         path = Path(target)
         suffix = path.suffix.lower()
-        if suffix not in _WRITERS:
-            raise ValueError(f"Cannot save a motion as {path.suffix or path.name!r}. Use one of: {', '.join(_WRITERS)}.")
+        if suffix not in WRITTEN:
+            raise ValueError(
+                f"Cannot save a motion as {path.suffix or path.name!r}. Use one of: {', '.join(WRITTEN)}.{writing_step(suffix)}"
+            )
         if format is not None and _suffix(format) != suffix:
             raise ValueError(f"{str(path)!r} names a format already, other than format={format!r}. Leave it out, or change the suffix.")
         _write(motion, path, **options)
@@ -43,19 +35,22 @@ def save_motion(motion: Motion, target: str | os.PathLike | BinaryIO, format: st
             f"Cannot save a motion into {target!r}. Give a path, or a file object that takes bytes: open(path, 'wb'), io.BytesIO()."
         )
     if format is None:
-        raise ValueError(f"A file object does not say what to write: pass format=, one of {', '.join(name[1:] for name in _WRITERS)}.")
+        raise ValueError(f"A file object does not say what to write: pass format=, one of {', '.join(name[1:] for name in WRITTEN)}.")
     target.write(motion_bytes(motion, format, **options))
     return None
 
 
 def load_motion(path: str | os.PathLike) -> Motion:
-    """Read a file that the library wrote, or any `.bvh`; see `Motion.load`."""
+    """Read a file that the library wrote, or one of a format that says where joints are; see `Motion.load`."""
     path = Path(path)
-    if path.suffix.lower() not in _READERS:
-        raise ValueError(f"Cannot load a motion from {path.suffix or path.name!r}. Use one of: {', '.join(_READERS)}.")
+    row = format_of(path)
+    if row is None or row.loads is None:
+        more = " hf_motion.read_motion does, with what such a file leaves open." if path.suffix.lower() in READ else ""
+        raise ValueError(f"Cannot load a motion from {path.suffix or path.name!r}. Use one of: {', '.join(LOADED)}.{more}")
     if not path.is_file():
         raise FileNotFoundError(f"No motion file at {str(path)!r}.")
-    return _READERS[path.suffix.lower()](path)
+    motion: Motion = function(row.loads)(path)
+    return motion
 
 
 def motion_bytes(motion: Motion, format: str, **options: Any) -> bytes:
@@ -74,18 +69,40 @@ def notebook_html(motion: Motion) -> str:
     return player_html([motion])
 
 
+def write_arrays(motion: Motion, path: Path, *, layout: str = "hf_motion", **options: Any) -> Path:
+    """Write a .npz file.
+
+    Args:
+        motion (`Motion`): The motion.
+        path (`pathlib.Path`): File to write.
+        layout (`str`, defaults to `"hf_motion"`): `"hf_motion"`, see `hf_motion.formats.write_npz`, or `"amass"`.
+        **options: With `"amass"`, those of `hf_motion.formats.write_amass`.
+
+    Raises:
+        ValueError: If the layout is unknown, or has no such options.
+    """
+    if layout not in _ARRAY_OPTIONS or not set(options) <= set(_ARRAY_OPTIONS[layout]):
+        given = ", ".join([f"layout={layout!r}", *options])
+        raise ValueError(f"Cannot write .npz with {given}: layout is 'hf_motion' (joints, no options) or 'amass' (SMPL-H poses).")
+    written: Path = function("formats.amass:write_amass" if layout == "amass" else "formats.npz:write_npz")(motion, path, **options)
+    return written
+
+
 def _suffix(format: str) -> str:
     suffix = f".{str(format).lower().removeprefix('.')}"
-    if suffix not in _WRITERS:
-        raise ValueError(f"Unknown format {format!r}. Use one of: {', '.join(name[1:] for name in _WRITERS)}.")
+    if suffix not in WRITTEN:
+        raise ValueError(f"Unknown format {format!r}. Use one of: {', '.join(name[1:] for name in WRITTEN)}.{writing_step(suffix)}")
     return suffix
 
 
 def _write(motion: Motion, path: Path, **options: Any) -> None:
-    if motion.face is not None and (path.suffix.lower() in _FACELESS or options.get("layout") == "amass"):
-        logger.warning("%s: the face is left out, for which this format has no place; .npz, .json and .glb keep it.", path)
+    row = BY_SUFFIX[path.suffix.lower()]
+    _check_options(row, path.suffix.lower(), options)
+    if motion.face is not None and ("face" not in row.keeps or options.get("layout") == "amass"):
+        keeping = suffixes(lambda other: other.loads and other.writes and "face" in other.keeps)
+        logger.warning("%s: the face is left out, for which this format has no place; %s keep it.", path, ", ".join(keeping))
     try:
-        _WRITERS[path.suffix.lower()](motion, path, **options)
+        function(row.writes)(motion, path, **options)
     except OSError as error:
         if error.strerror is None or isinstance(error, NoRoomError):
             raise
@@ -94,31 +111,8 @@ def _write(motion: Motion, path: Path, **options: Any) -> None:
         ) from error
 
 
-def _write_npz(motion: Motion, path: Path, *, layout: str = "hf_motion", **options: Any) -> None:
-    if layout == "amass":
-        write_amass(motion, path, **options)
-    elif layout != "hf_motion" or options:
-        given = f"layout={layout!r}" if layout != "hf_motion" else ", ".join(options)
-        raise ValueError(f"Cannot write .npz with {given}: layout is 'hf_motion' (joints, no options) or 'amass' (SMPL-H poses).")
-    else:
-        write_npz(motion, path)
-
-
-def _drawn(name: str) -> Callable[..., None]:
-    def write(motion: Motion, path: Path, **options: Any) -> None:
-        from .. import rendering
-
-        getattr(rendering, name)(motion, path, **options)
-
-    return write
-
-
-_WRITERS: dict[str, Callable[..., Any]] = {
-    ".bvh": write_bvh, ".npz": _write_npz, ".mp4": _drawn("save_video"), ".gif": _drawn("save_video"),
-    ".png": _drawn("save_contact_sheet"), ".html": _drawn("save_player"), ".glb": write_glb, ".csv": write_csv, ".json": write_json,
-    ".fbx": write_fbx, ".usd": write_usd, ".usda": write_usd, ".usdc": write_usd, ".usdz": write_usd, ".vrma": write_vrma,
-}  # fmt: skip
-_READERS: dict[str, Callable[[Path], Motion]] = {
-    ".bvh": read_bvh, ".npz": read_npz, ".json": read_json, ".glb": read_gltf, ".gltf": read_gltf, ".vrm": read_gltf, ".vrma": read_gltf,
-    ".fbx": read_fbx,
-}  # fmt: skip
+def _check_options(row: FileFormat, suffix: str, options: dict[str, Any]) -> None:
+    for name in options:
+        if name not in row.options:
+            others = f" {name}= is for {', '.join(taking(name))}." if taking(name) else ""
+            raise TypeError(f"{suffix} files are written without {name}=; options are {', '.join(row.options) or 'none'}.{others}")

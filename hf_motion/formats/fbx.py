@@ -10,12 +10,15 @@ from pathlib import Path
 
 import numpy as np
 
+from ..face import OWN, Face
 from ..motion import Motion
 from ..utils.arrays import load_arrays
 from ..utils.files import atomic_path
-from ..utils.limits import check_bytes
+from ..utils.limits import FPS_RANGE
 from .blender import BlenderError, run_blender
+from .fbx_records import check_fbx
 from .glb import write_glb
+from .gltf.faces import known_targets
 from .nodes import NodeClip, joint_tree, read_clip, unique_names
 
 # Frames times joints: Blender poses one frame after another, some hundred a second.
@@ -37,6 +40,7 @@ def write_fbx(
     | size | centimetres under an armature of scale 100 (Blender's own default) | right in Unity, Unreal and Maya, and scale 1 in Blender |
     | axes | Y up, facing +Z | as Maya and Unity's importer expect |
     | frame rate, length | those of the motion, one take | |
+    | face | shape keys of the head of `write_glb`, animated | blend shapes in Unity, morph targets in Unreal |
 
     Args:
         motion (`Motion`): The motion, on any skeleton.
@@ -68,7 +72,7 @@ def write_fbx(
 
 
 def read_fbx(path: str | os.PathLike, *, source_fps: float | None = None) -> Motion:
-    """Read the first animation of an FBX file with all of its joints, in metres, Y up, through Blender.
+    """Read the first animation of an FBX file with all of its joints, in metres, Y up, and its face, through Blender.
 
     A file whose joints have the names and parents of one of our skeletons comes back on that skeleton, any other on one of its own. What
     was left out is said by the logger `hf_motion`.
@@ -95,17 +99,18 @@ def open_fbx(path: Path, source_fps: float | None = None) -> NodeClip:
         ValueError: If the file is damaged, too large or moves no joint, or Blender fails over it.
         ImportError: If there is no Blender.
     """
-    check_bytes(path, path.stat().st_size)
+    check_fbx(path)
     with tempfile.TemporaryDirectory(prefix="hf_motion-fbx-") as folder:
         target = Path(folder) / "joints.npz"
         job = {"do": "read_fbx", "source": str(path.resolve()), "target": str(target), "fps": source_fps, "most": _MOST}
+        job |= {"slowest": FPS_RANGE[0], "fastest": FPS_RANGE[1]}
         try:
             told = run_blender(job)
         except BlenderError as error:
             raise ValueError(str(error)) from error
         if "refused" in told:
             raise ValueError(f"{told['refused']}.")
-        values = load_arrays(target, ("names", "parents", "carrier", "rest", "poses", "fps"))
+        values = load_arrays(target, ("names", "parents", "carrier", "rest", "poses", "fps", "faces"))
     above, carrier = values["parents"].tolist(), values["carrier"]
     children: list[list[int]] = [[] for _ in above]
     for node, parent in enumerate(above):
@@ -121,7 +126,22 @@ def open_fbx(path: Path, source_fps: float | None = None) -> NodeClip:
     notes += [f"{len(above) - len(nodes) - int(carrier.sum())} joints of other trees are left out"] if len(nodes) < (~carrier).sum() else []
     notes += [f"{repeated} joints have the name of another and get a number"] if repeated else []
 
+    face, more = _face(told["faces"], values["faces"])
+    notes += more
+
     def worlds(frames: np.ndarray) -> np.ndarray:
         return np.asarray(_Y_UP @ poses[frames].astype(np.float64))
 
-    return NodeClip(names, tuple(parents), rest, worlds, float(values["fps"]), len(poses), None, tuple(notes))
+    return NodeClip(names, tuple(parents), rest, worlds, float(values["fps"]), len(poses), None, tuple(notes), face)
+
+
+def _face(meshes: list[list[str]], values: np.ndarray) -> tuple[Face | None, list[str]]:
+    """The face of a file, taken as that of a glTF file is, and what is left out."""
+    ends = np.cumsum([len(names) for names in meshes]).tolist()
+    found = [(*known_targets(names), end - len(names), len(names)) for names, end in zip(meshes, ends, strict=True)]
+    if not found:
+        return None, []
+    chosen, kind, start, count = max(found, key=lambda one: (one[1] != OWN, len(one[0])))
+    notes = [f"the shape keys of {len(found)} meshes are animated; the face is that with most coefficients"] if len(found) > 1 else []
+    notes += [f"{count - len(chosen)} of {count} shape keys have no names of {kind} or repeat, and are left out"] * (len(chosen) < count)
+    return Face(values[:, [start + key for key in chosen]], tuple(chosen.values()), kind), notes

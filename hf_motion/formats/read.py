@@ -4,49 +4,26 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from ..face import Face
 from ..hands import fill_hands
-from ..motion import Motion, check_fps
-from ..skeletons import HUMANML3D_22, KIT_21, SKELETONS, SMPLX_52, Skeleton, get_skeleton
-from ..utils.arrays import array_names, load_array, load_arrays
+from ..motion import Motion
+from ..skeletons import HUMANML3D_22, KIT_21, SKELETONS, SMPLX_52, Skeleton
 from ..utils.faults import reading
-from .amass import KEYS, amass_animation, amass_face
-from .animation import Animation, same_joints
-from .asf_amc import read_amc
-from .bvh import BvhFile, guessed_scale, parse_bvh
-from .fbx import open_fbx
-from .gltf import open_gltf
+from .animation import same_joints
 from .mapping import map_animation
-from .nodes import NodeClip
-from .other_formats import check_npy, check_npz, next_step, shape_step
-from .rigs import (
-    Rig,
-    get_rig,
-    has_fingers,
-    lacking_fingers,
-    left_out,
-    load_mapping,
-    one_body,
-    recognise_fingers,
-    recognise_rig,
-    weights_onto,
-)
-from .units import UNITS, check_up, leg_units, rate_note, size_note, unit_name, units_per_metre, up_axis, up_note
+from .opening import Clip, Wanted
+from .other_formats import next_step
+from .rigs import Rig, has_fingers, lacking_fingers, left_out, one_body, recognise_fingers, recognise_rig, weights_onto
+from .table import READ, format_of, function
+from .units import leg_units, size_note, unit_name, up_axis, up_note
 
 logger = logging.getLogger("hf_motion")
-# How many times farther apart than the next two, mean channel by mean channel, the first two frames are if the first is a T-pose.
-_JUMP = 10.0
-# Share of the longest bone below which a bone has no length.
-_IN_PLACE = 0.01
-_GLTF = (".glb", ".gltf", ".vrm", ".vrma")
-_SUFFIXES = (".bvh", ".amc", ".npz", ".npy", ".json", ".fbx", *_GLTF)
 
 
 @dataclass(frozen=True)
@@ -184,17 +161,18 @@ def inspect_motion(path: str | os.PathLike, **options: Any) -> MotionSource:
         ValueError: As `read_motion`.
         FileNotFoundError: As `read_motion`.
     """
-    wanted = _Wanted(**options)
+    wanted = Wanted(**options)
     path = Path(path)
-    if path.suffix.lower() not in _SUFFIXES:
+    row = format_of(path)
+    if row is None or row.opens is None:
         raise ValueError(
-            f"Cannot read a motion from {path.suffix or path.name!r} ({str(path)!r}). Use one of: {', '.join(_SUFFIXES)}.{next_step(path)}"
+            f"Cannot read a motion from {path.suffix or path.name!r} ({str(path)!r}). Use one of: {', '.join(READ)}.{next_step(path)}"
         )
     if not path.is_file():
         raise FileNotFoundError(f"No motion file at {str(path)!r}.")
     with np.errstate(all="ignore"), reading(path, "a readable motion file"):
         try:
-            clip = _open(path, wanted)
+            clip = function(row.opens)(path, wanted)
             if wanted.keep_fingers and wanted.skeleton == HUMANML3D_22 and _has_all_fingers(clip, wanted.rig):
                 wanted.skeleton = SMPLX_52
             if wanted.skeleton is None and wanted.rig is None:
@@ -206,138 +184,7 @@ def inspect_motion(path: str | os.PathLike, **options: Any) -> MotionSource:
             raise ValueError(f"{str(path)!r}: {error}") from error
 
 
-class _Wanted:
-    def __init__(
-        self, rig=None, mapping=None, fps=None, skeleton="humanml3d-22", unit=None, up=None, source_fps=None, asf=None, body_models=None,
-        num_betas=None, relaxed_hands=False, keep_fingers=False,
-    ) -> None:  # fmt: skip
-        if rig is not None and mapping is not None:
-            raise ValueError("Give either `rig=` or `mapping=`, not both.")
-        self.rig = get_rig(rig) if rig is not None else load_mapping(mapping) if mapping is not None else None
-        self.fps = None if fps is None else check_fps(fps)
-        self.source_fps = None if source_fps is None else check_fps(source_fps)
-        self.skeleton = None if skeleton is None else get_skeleton(skeleton)
-        unit = self.rig.unit if unit is None and self.rig else unit
-        up = self.rig.up if up is None and self.rig else up
-        self.units = None if unit is None else units_per_metre(unit)
-        self.up = None if up is None else check_up(up)
-        self.asf, self.body_models, self.num_betas = asf, body_models, num_betas
-        self.relaxed_hands, self.keep_fingers = relaxed_hands, keep_fingers
-
-
-@dataclass
-class _Clip:
-    """A file that is open: its animation on demand, at any rate, in file units and axes."""
-
-    skeleton: Skeleton
-    animation: Callable[[float | None], Animation]
-    fps: float
-    frames: int
-    length: float = 1.0  # the unit that an ASF file declares
-    units: float | None = None
-    doubtful: bool = False  # whether to say so if a body has no person's size in `units`
-    up: str | None = None
-    guess: Callable[[np.ndarray], tuple[float, str | None]] | None = None  # of units per metre, where no joint is known
-    text: str | None = None
-    face: Face | None = None
-    motion_only: _Clip | None = None  # without the pose that its first frame jumps from
-    in_place: frozenset[str] | None = None  # joints that stand where their parents stand, where that is known
-    notes: tuple[str, ...] = ()
-    without_ends: Skeleton | None = None  # the first of `skeleton`'s joints, without End Sites
-
-    @property
-    def own(self) -> Skeleton:
-        """The joints that a motion that keeps them has."""
-        return self.without_ends or self.skeleton
-
-
-def _open(path: Path, wanted: _Wanted) -> _Clip:
-    suffix = path.suffix.lower()
-    if suffix == ".bvh":
-        return _bvh_clip(parse_bvh(path, source_fps=wanted.source_fps))
-    if suffix == ".amc":
-        amc = read_amc(path, wanted.asf, fps=wanted.source_fps or 120.0)
-        inches = UNITS["inch"] * amc.asf.length
-        return _Clip(amc.skeleton(), amc.animation, amc.fps, amc.frames, length=amc.asf.length, guess=lambda _: (inches, None))
-    if suffix in _GLTF:
-        return _node_clip(open_gltf(path, wanted.source_fps))
-    if suffix == ".fbx":
-        return _node_clip(open_fbx(path, wanted.source_fps))
-    if suffix == ".npy":
-        joints, skeleton = _joints_of_npy(path)
-        return _motion_clip(Motion(joints, fps=wanted.source_fps or skeleton.fps, skeleton=skeleton))
-    if suffix == ".npz":
-        names = array_names(path)
-        if "poses" in names:
-            return _amass_clip(path, wanted)
-        check_npz(path, names)
-    motion = Motion.load(path)
-    clip = _motion_clip(replace(motion, fps=wanted.source_fps or motion.fps))
-    clip.units, clip.up, clip.text, clip.face = 1.0, "y", motion.text, motion.face
-    return clip
-
-
-def _bvh_clip(file: BvhFile) -> _Clip:
-    ends = file.with_end_sites()
-    clip = _Clip(ends.skeleton(), ends.animation, file.fps, len(file.frames), notes=file.notes, without_ends=file.skeleton())
-    clip.guess = lambda joints: guessed_scale(joints, file)
-    lengths = np.linalg.norm(file.offsets, axis=-1)
-    clip.in_place = frozenset(name for name, at in zip(file.joint_names, lengths, strict=True) if at <= _IN_PLACE * lengths.max())
-    steps = np.abs(np.diff(file.frames[:3], axis=0)).mean(axis=1)
-    if len(steps) == 2 and steps[0] > _JUMP * max(steps[1], 0.1):
-        clip.motion_only = _bvh_clip(replace(file, frames=file.frames[1:]))
-    return clip
-
-
-def _node_clip(scene: NodeClip) -> _Clip:
-    """A clip of a format that counts in metres, Y up, which not every program keeps to."""
-    lengths = np.linalg.norm(scene.rest_offsets, axis=-1)
-    in_place = frozenset(name for name, at in zip(scene.joint_names, lengths, strict=True) if at <= _IN_PLACE * lengths.max())
-    return _Clip(
-        scene.skeleton, scene.animation, scene.fps, scene.frames, units=1.0, up="y", text=scene.text, in_place=in_place,
-        notes=scene.notes, doubtful=True, face=scene.face,
-    )  # fmt: skip
-
-
-def _motion_clip(motion: Motion) -> _Clip:
-    def animation(wanted: float | None) -> Animation:
-        made = motion if wanted is None else motion.resample(wanted)
-        return Animation(made.joints.astype(np.float64), made.rotations, made.rest_offsets)
-
-    return _Clip(motion.skeleton, animation, motion.fps, len(motion))
-
-
-def _amass_clip(path: Path, wanted: _Wanted) -> _Clip:
-    units = wanted.units or 1.0
-    fingers = wanted.keep_fingers or (wanted.skeleton is not None and has_fingers(wanted.skeleton))
-    arrays = load_arrays(path, KEYS)
-    made, skeleton, rate, frames = amass_animation(
-        path, wanted.body_models, fps=wanted.fps, num_betas=wanted.num_betas, source_fps=wanted.source_fps, units=units, arrays=arrays,
-        fingers=fingers,
-    )  # fmt: skip
-    scaled = replace(made, joints=made.joints * units, rest_offsets=made.rest_offsets * units)
-    note = None if wanted.source_fps else rate_note(rate)
-    face = amass_face(path, arrays)
-    return _Clip(skeleton, lambda _: scaled, rate, frames, units=units, up="z", face=face, notes=(note,) if note else ())
-
-
-def _joints_of_npy(path: Path) -> tuple[np.ndarray, Skeleton]:
-    check_npy(path)
-    joints = load_array(path)
-    if joints.dtype.kind not in "fiu":
-        raise ValueError(f"{str(path)!r} holds {joints.dtype}; expected numbers.")
-    for skeleton in (HUMANML3D_22, KIT_21):
-        if joints.ndim in (2, 3) and len(joints) and joints.size == len(joints) * len(skeleton) * 3 and joints.shape[:2] != (22, 3):
-            if not np.isfinite(joints).all():
-                raise ValueError(f"{str(path)!r} holds NaN or infinity; repair or drop the file.")
-            return joints.reshape(len(joints), len(skeleton), 3), skeleton
-    raise ValueError(
-        f"{str(path)!r} holds an array of shape {joints.shape}; expected joint positions (frames >= 1, 22, 3) or, for KIT-ML, "
-        f"(frames, 21, 3). {shape_step(joints.shape)}"
-    )
-
-
-def _onto(path: Path, clip: _Clip, wanted: _Wanted) -> MotionSource:
+def _onto(path: Path, clip: Clip, wanted: Wanted) -> MotionSource:
     """The clip on the wanted skeleton, in metres, Y up."""
     rig, weights, between, notes, missing, lacking = _mapping(clip, wanted)
     kept = wanted.skeleton is None
@@ -367,9 +214,7 @@ def _onto(path: Path, clip: _Clip, wanted: _Wanted) -> MotionSource:
     )  # fmt: skip
 
 
-def _measured(
-    clip: _Clip, wanted: _Wanted, joints: np.ndarray, body: np.ndarray | None, landmarks: Skeleton
-) -> tuple[float, str, list[str]]:
+def _measured(clip: Clip, wanted: Wanted, joints: np.ndarray, body: np.ndarray | None, landmarks: Skeleton) -> tuple[float, str, list[str]]:
     """Units in one metre, the up axis, and what to say about them. `body` has the joints of `landmarks`, None if they are unknown."""
     units, up, notes = wanted.units or clip.units, wanted.up or clip.up, []
     if body is not None:
@@ -384,7 +229,7 @@ def _measured(
     return units, up or "y", [note for note in notes if note]
 
 
-def _mapping(clip: _Clip, wanted: _Wanted) -> tuple[Rig | None, np.ndarray | None, tuple[str, ...], list[str], list[str], tuple[str, ...]]:
+def _mapping(clip: Clip, wanted: Wanted) -> tuple[Rig | None, np.ndarray | None, tuple[str, ...], list[str], list[str], tuple[str, ...]]:
     """The rig, weights that make our joints (None where none is known), those placed between others, notes, what is left out or lacking."""
     skeleton, target = clip.skeleton, wanted.skeleton or HUMANML3D_22
     names = skeleton.joint_names
@@ -422,7 +267,7 @@ def _mapping(clip: _Clip, wanted: _Wanted) -> tuple[Rig | None, np.ndarray | Non
     return rig, weights, between, [*_several(pelvis, bodies), *doubts], [*bodies, *others], lacking
 
 
-def _has_all_fingers(clip: _Clip, rig: Rig | None) -> bool:
+def _has_all_fingers(clip: Clip, rig: Rig | None) -> bool:
     names = clip.skeleton.joint_names
     return len(recognise_fingers([names[joint] for joint in one_body(names, rig)])) == len(SMPLX_52.groups["hands"])
 

@@ -20,6 +20,7 @@ _LANGUAGE_TEMPLATE = Path(__file__).parent / "language_card_template.md"
 _FACE_TEMPLATE = Path(__file__).parent / "face_card_template.md"
 _GENERATOR_TEMPLATE = Path(__file__).parent / "generator_card_template.md"
 _RETRIEVAL_TEMPLATE = Path(__file__).parent / "retrieval_card_template.md"
+_VIDEO_TEMPLATE = Path(__file__).parent / "video_retrieval_card_template.md"
 _TOKENIZER_TEMPLATE = Path(__file__).parent / "tokenizer_card_template.md"
 
 
@@ -54,20 +55,30 @@ def write_model_card(folder: Path, repo_id: str | None = None) -> None:
 
 
 def write_retrieval_card(
-    folder: Path, model: PreTrainedModel, feature_extractor: MotionFeatureExtractor, repo_id: str | None = None
+    folder: Path, model: PreTrainedModel, feature_extractor: MotionFeatureExtractor | None, repo_id: str | None = None
 ) -> None:
     """Write `README.md` for a saved retrieval model, unless it has one.
 
     Args:
         folder (`pathlib.Path`): Where the model is.
         model (`PreTrainedModel`): The model.
-        feature_extractor (`MotionFeatureExtractor`): Its feature extractor.
+        feature_extractor (`MotionFeatureExtractor`, *optional*): Its feature extractor; one that finds videos has none.
         repo_id (`str`, *optional*): Where it is going to be, for the examples.
     """
     path = folder / "README.md"
     if path.exists():
         return
     name = type(model).__name__
+    if feature_extractor is None:
+        ModelCard.from_template(
+            ModelCardData(library_name="hf_motion", tags=["video-retrieval", "human-motion", name]),
+            template_path=str(_VIDEO_TEMPLATE),
+            model_class=name,
+            max_frames=model.config.max_frames,
+            objects=model.config.object_config is not None,
+            repository=repo_id or "<this repository>",
+        ).save(path)
+        return
     data = ModelCardData(library_name="hf_motion", tags=["motion-retrieval", "human-motion", name])
     ModelCard.from_template(
         data,
@@ -208,7 +219,8 @@ def write_language_card(folder: Path, model: MotionLanguageModel, repo_id: str |
         title=type(model).__name__,
         architecture=architecture,
         base_line=f"These are adapters of `{base}`, which has all the rest." if base else "Motion tokens are words of its vocabulary.",
-        plain_line="" if model.config.is_encoder_decoder else plain,
+        plain_line="" if model.config.is_encoder_decoder or model.video_processor is not None else plain,
+        sees_videos=model.video_processor is not None,
         format=f"`{settings['format']}`, such as `{model.motion_text([[0]] * settings['num_quantizers'])}`",
         codes=codes,
         skeleton=extractor.skeleton,

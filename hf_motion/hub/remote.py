@@ -31,19 +31,24 @@ def write_model_door(folder: Path, model_class: str) -> None:
         temporary.write_text(_DOOR.replace("MotionSystem, MotionSystemConfig, TextToMotionPipeline", names), encoding="utf-8")
 
 
-def write_language_door(folder: Path) -> None:
+def write_language_door(folder: Path, own: str | None = None) -> None:
     """The same for a language model with a motion tokenizer: trusted, `AutoModel` makes a `MotionLanguageModel` of it.
 
     Everything else, and everybody who does not trust, gets the architecture that `config.json` names.
 
     Args:
         folder (`pathlib.Path`): A folder with the language model's `config.json`.
+        own (`str`, *optional*): What the names of its classes begin with, where transformers does not have its architecture.
     """
     config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     config["auto_map"] = {"AutoModel": "hf_motion_remote.MotionLanguageModel"}
+    names = ["MotionLanguageModel"]
+    if own is not None:
+        config["auto_map"] |= {"AutoConfig": f"hf_motion_remote.{own}Config", "AutoModelForCausalLM": f"hf_motion_remote.{own}ForCausalLM"}
+        names += [f"{own}Config", f"{own}ForCausalLM"]
     write_json(folder / "config.json", config)
     with atomic_path(folder / "hf_motion_remote.py") as temporary:
-        temporary.write_text(_DOOR.replace("MotionSystem, MotionSystemConfig", "MotionLanguageModel"), encoding="utf-8")
+        temporary.write_text(_DOOR.replace("MotionSystem, MotionSystemConfig", ", ".join(names)), encoding="utf-8")
 
 
 def forget_origin(path: Path) -> None:

@@ -96,6 +96,9 @@ class Targets:
     heading: np.ndarray
     turned: np.ndarray
 
+    def __len__(self) -> int:
+        return len(self.turned)
+
     def errors(self, joints: np.ndarray) -> np.ndarray:
         """Distances in metres by which joints (frames, joints, 3) miss what is asked of them, one for each joint and frame that is."""
         misses = np.linalg.norm((joints - self.places) * self.asked, axis=-1)

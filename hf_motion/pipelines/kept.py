@@ -13,9 +13,10 @@ from torch.nn import functional as F
 
 from ..motion import Motion
 from ..representation import MotionFeatureExtractor
-from .spread import Spread, turn_vectors
+from .spread import FADE_SECONDS, Spread, turn_vectors
+from .steering import padded
+from .way import ON_FLOOR
 
-_FADE_SECONDS = 0.5
 # Frames beside a border whose poses are drawn anew between those around them: a model that disagrees with the clip jumps there.
 _HEALED_FRAMES = 2
 _ATTACH_ROUNDS = 48
@@ -41,13 +42,11 @@ class Edit:
 
 
 class KeptMotion:
-    """Known parts of a batch of motions, as a diffusion loop over HumanML3D features needs them.
+    """Poses of clips that a batch of motions keeps.
 
-    `constrain` serves inside the loop. As published for MDM it overwrites predictions of clean features with what is known. Two things
-    are added. What the overwriting changes fades out over half a second of the neighbouring frames, so that no jump forms at the
-    border. And turns and steps of the root, of which the features know only differences, are corrected so that they lead from one kept
-    part to the next. `decode` serves after the loop: it does the same in joints, on the skeleton of the input, and puts the kept joints
-    where they were.
+    Inside a diffusion loop predictions of clean features are overwritten with what is known, as published for MDM, and what that changes
+    fades out over half a second of the neighbouring frames, so that no jump forms at the border. After it `decode` does the same in
+    joints, on the body of the clip, and puts the kept joints where they were.
 
     Args:
         extractor (`MotionFeatureExtractor`): The model's.
@@ -55,30 +54,38 @@ class KeptMotion:
         frames (`int`): Frames of the batch, at least those of the longest edit.
         device (`torch.device`): Where the loop runs.
         repeats (`int`, defaults to 1): How often each edit stands in the batch, in a row.
+        carried (`bool`, defaults to `False`): A frame that is kept in part keeps its pose, but is carried along the way of a control.
 
     Raises:
         ValueError: If a clip has another skeleton, or NaN.
     """
 
     def __init__(
-        self, extractor: MotionFeatureExtractor, edits: Sequence[Edit], frames: int, device: torch.device, repeats: int = 1
+        self,
+        extractor: MotionFeatureExtractor,
+        edits: Sequence[Edit],
+        frames: int,
+        device: torch.device,
+        repeats: int = 1,
+        carried: bool = False,
     ) -> None:
         self.extractor = extractor
         self._parents = list(extractor.features.skeleton.parents[1:])
         rows = [_row(edit, clips) for edit, clips in zip(edits, _encode_clips(extractor, edits), strict=True)]
-        tensors = (_padded(values, frames).repeat_interleave(repeats, dim=0).to(device) for values in zip(*rows, strict=True))
-        self._features, self._joints, self._yaw, self._scale, lengths, self._known, self._second, self._real = tensors
+        tensors = (padded(values, frames).repeat_interleave(repeats, dim=0).to(device) for values in zip(*rows, strict=True))
+        self._features, self.joints, self.yaw, scale, lengths, self.known, self.second, self._real = tensors
         self._lengths = lengths[:, :1]
-        self._scale = torch.where(self._scale > 0, self._scale, 1.0)[..., None]
+        self.scale = torch.where(scale > 0, scale, 1.0)[..., None]
+        """Units of the features in a metre of the clip, (batch, frames, 1)."""
         # A frame that keeps any joint keeps the root: what is kept hangs on it.
-        self._known[..., 0] |= self._known.any(-1)
-        fade = max(1, round(_FADE_SECONDS * extractor.fps))
-        self._prepare(fade)
+        self.known[..., 0] |= self.known.any(-1)
+        self.carried = self.known[..., 0] & ~self.known.all(-1) & carried
+        """Frames whose place and heading are led, (batch, frames) bool."""
+        self._prepare(max(1, round(FADE_SECONDS * extractor.fps)))
 
     def _prepare(self, fade: int) -> None:
-        root = self._known[..., :1]
-        bones = self._known[..., 1:] & self._known[..., self._parents]
-        self._anchored = Spread(root & ~self._second[..., None], fade, bridge=True)
+        root = self.known[..., :1]
+        bones = self.known[..., 1:] & self.known[..., self._parents]
         self._rooted = Spread(root, fade, bridge=True)
         self._posed = Spread(bones, fade)
         self._sized = Spread(bones, fade, bridge=True)
@@ -86,10 +93,14 @@ class KeptMotion:
         self._healed = Spread(bones | ~near & self._real[..., None], fade, bridge=True)
         self._mask = self._feature_mask()
         self._faded = Spread(self._mask, fade)
+        slices = self.extractor.features.slices
+        self._firm = self._mask.clone()
+        for name in ("root_rotation", "root_velocity", "velocities"):
+            self._firm[..., slices[name]] &= ~self.carried[..., None]
 
     def _feature_mask(self) -> Tensor:
         """(batch, frames, features) bool. Velocities and contacts of a frame depend on the next frame too."""
-        known, slices = self._known, self.extractor.features.slices
+        known, slices = self.known, self.extractor.features.slices
         moving = known & F.pad(known[:, 1:], (0, 0, 0, 1))
         above = [0, *self._parents]
         turned = known & known[..., above] & known[..., above][..., above]
@@ -100,44 +111,66 @@ class KeptMotion:
         widths = {name: slices[name].stop - slices[name].start for name in parts}
         return torch.cat([part.repeat_interleave(widths[name] // part.shape[-1], dim=-1) for name, part in parts.items()], dim=-1)
 
-    def constrain(self, prediction: Tensor) -> Tensor:
-        """Predicted clean features with the known ones in place.
+    def fill(self, features: Tensor) -> Tensor:
+        """Normalised features (batch, frames, features) with the known ones in place, and those around them bent to meet them."""
+        return features + self._faded((self._features - features)[..., None])[..., 0]
+
+    def keep(self, features: Tensor) -> Tensor:
+        """Normalised features with the known ones in place again, but for ways and headings that are led."""
+        return torch.where(self._firm, self._features, features)
+
+    def keep_way(self, features: Tensor) -> Tensor:
+        """Normalised features in which frames that are carried turn and travel as their clip does."""
+        return torch.where(self._mask & self.carried[..., None], self._features, features)
+
+    def place_second(self, yaw: Tensor, root: Tensor) -> tuple[Tensor, Tensor]:
+        """Known joints and headings, second clips turned and moved to where the made motion arrives."""
+        if not self.second.any():
+            return self.joints, self.yaw
+        first = self.second.float().argmax(1)
+        rows = torch.arange(len(first), device=first.device)
+        turn = (yaw - self.yaw)[rows, first][:, None]
+        origin = self.joints[rows, first, 0] * self.joints.new_tensor(ON_FLOOR)
+        ground = root[rows, first] * root.new_tensor(ON_FLOOR)
+        moved = turn_vectors(turn[..., None], self.joints - origin[:, None, None]) + ground[:, None, None]
+        joints = torch.where(self.second[..., None, None], moved, self.joints)
+        return joints, torch.where(self.second, self.yaw + turn, self.yaw)
+
+    def at_height(self, root: Tensor) -> Tensor:
+        """Roots (batch, frames, 3), metres, led through the heights of the known ones."""
+        height = root[..., 1:2]
+        height = height + self._rooted((self.joints[..., :1, 1] - height)[..., None])[..., 0]
+        return torch.cat((root[..., :1], height, root[..., 2:]), dim=-1)
+
+    def carry(self, joints: Tensor, known_yaw: Tensor, yaw: Tensor, root: Tensor) -> tuple[Tensor, Tensor]:
+        """Known joints and headings, those of frames that are led turned and moved to where these are led."""
+        moved = turn_vectors((yaw - known_yaw)[..., None], joints - joints[..., :1, :]) + root[..., None, :]
+        return torch.where(self.carried[..., None, None], moved, joints), torch.where(self.carried, yaw, known_yaw)
+
+    def decode(
+        self,
+        yaw: Tensor,
+        root: Tensor,
+        local: Tensor,
+        joints: Tensor,
+        known_yaw: Tensor,
+        asked: Tensor | None = None,
+        places: Tensor | None = None,
+    ) -> Tensor:
+        """Joints in the world of the clip.
 
         Args:
-            prediction (`torch.Tensor`): (batch, frames, features), normalised.
-
-        Returns:
-            `torch.Tensor`: Same shape.
-        """
-        features = prediction + self._faded((self._features - prediction)[..., None])[..., 0]
-        if not self._anchored.bridges:
-            return features
-        features = self.extractor.denormalize(features)
-        yaw, ground = self._root(features, self._anchored)
-        step = (ground[:, 1:] - ground[:, :-1]) * self._scale[:, 1:]
-        step = turn_vectors(-yaw[:, 1:], step)
-        features[:, :-1, 0] = (yaw[:, :-1] - yaw[:, 1:]) / 2
-        features[:, :-1, 1:3] = step[..., [0, 2]]
-        return torch.where(self._mask, self._features, self.extractor.normalize(features))
-
-    def decode(self, latents: Tensor) -> Tensor:
-        """Joints in the world of the input.
-
-        Args:
-            latents (`torch.Tensor`): (batch, frames, features), normalised: what the model made, not yet overwritten.
+            yaw (`torch.Tensor`): Headings, (batch, frames).
+            root (`torch.Tensor`): Roots, (batch, frames, 3), metres.
+            local (`torch.Tensor`): What the model made, not overwritten: joints relative to both but for heights.
+            joints (`torch.Tensor`): Known joints where they are, (batch, frames, joints, 3).
+            known_yaw (`torch.Tensor`): Their headings, (batch, frames).
+            asked (`torch.Tensor`, *optional*): Other joints that have a place, (batch, frames, joints) bool.
+            places (`torch.Tensor`, *optional*): These, (batch, frames, joints, 3).
 
         Returns:
             `torch.Tensor`: (batch, frames, joints, 3), metres.
         """
-        features = self.extractor.denormalize(latents)
-        joints, known_yaw = self._place_second(features)
-        yaw, root = self._root(features, self._rooted, joints[..., 0, :], known_yaw)
-        height = features[..., 3:4] / self._scale
-        height = height + self._rooted((joints[..., :1, 1] - height)[..., None])[..., 0]
-        root = torch.cat((root[..., :1], height, root[..., 2:]), dim=-1)
-
-        local = features[..., self.extractor.features.slices["positions"]].unflatten(-1, (-1, 3))
-        local = torch.cat((F.pad(features[..., 3:4], (1, 1))[..., None, :], local), dim=-2)
         made = F.normalize(local[..., 1:, :] - local[..., self._parents, :], dim=-1)
         bones = joints[..., 1:, :] - joints[..., self._parents, :]
         lengths = bones.norm(dim=-1)
@@ -145,69 +178,29 @@ class KeptMotion:
         directions = F.normalize(self._healed(made + self._posed(known - made)), dim=-1)
         lengths = self._lengths + self._sized((lengths - self._lengths)[..., None])[..., 0]
         bones = turn_vectors(yaw[..., None], directions) * lengths[..., None]
-        return self._attach(joints, root, bones, lengths)
+        held = self.known
+        if asked is not None and places is not None:
+            held, joints = held | asked, torch.where(asked[..., None], places, joints)
+        return self._attach(joints, root, bones, lengths, held)
 
-    def motions(self, latents: Tensor, attention_mask: Tensor, texts: Sequence[str]) -> list[Motion]:
-        """What `decode` gives, as motions of their own lengths.
-
-        Args:
-            latents (`torch.Tensor`): As for `decode`.
-            attention_mask (`torch.Tensor`): (batch, frames), 1 on real frames, which come first.
-            texts (`list[str]`): One per motion.
-
-        Returns:
-            `list[Motion]`: At the model's frame rate.
-        """
-        return [
-            Motion(clip[:length], fps=self.extractor.fps, skeleton=self.extractor.skeleton, text=text)
-            for clip, length, text in zip(self.decode(latents), attention_mask.sum(1).tolist(), texts, strict=True)
-        ]
-
-    def _root(
-        self, features: Tensor, spread: Spread, joints: Tensor | None = None, known_yaw: Tensor | None = None
-    ) -> tuple[Tensor, Tensor]:
-        """Heading (batch, frames), and path (batch, frames, 3), height zero, of denormalised features, led through what is known."""
-        joints = self._joints[..., 0, :] if joints is None else joints
-        known_yaw = self._yaw if known_yaw is None else known_yaw
-        yaw = -2 * F.pad(features[:, :-1, 0], (1, 0)).cumsum(1)
-        yaw = yaw + spread(spread.unwrap((known_yaw - yaw)[..., None])[..., None])[..., 0, 0]
-        velocity = F.pad(features[:, :-1, 1:3] / self._scale[:, 1:], (0, 0, 1, 0))
-        velocity = torch.stack((velocity[..., 0], torch.zeros_like(yaw), velocity[..., 1]), dim=-1)
-        path = turn_vectors(yaw, velocity).cumsum(1)
-        known = joints * joints.new_tensor((1.0, 0.0, 1.0))
-        return yaw, path + spread((known - path)[..., None, :])[..., 0, :]
-
-    def _place_second(self, features: Tensor) -> tuple[Tensor, Tensor]:
-        """Known joints and headings, second clips turned and moved to where the made motion arrives."""
-        if not self._second.any():
-            return self._joints, self._yaw
-        yaw, root = self._root(features, self._anchored)
-        first = self._second.float().argmax(1)
-        rows = torch.arange(len(first), device=first.device)
-        turn = (yaw - self._yaw)[rows, first][:, None]
-        origin = self._joints[rows, first, 0] * self._joints.new_tensor((1.0, 0.0, 1.0))
-        moved = turn_vectors(turn[..., None], self._joints - origin[:, None, None]) + root[rows, first][:, None, None]
-        joints = torch.where(self._second[..., None, None], moved, self._joints)
-        return joints, torch.where(self._second, self._yaw + turn, self._yaw)
-
-    def _attach(self, joints: Tensor, root: Tensor, bones: Tensor, lengths: Tensor) -> Tensor:
+    def _attach(self, joints: Tensor, root: Tensor, bones: Tensor, lengths: Tensor, fixed: Tensor) -> Tensor:
         """Joints from the root outwards: known ones where they are, others at the end of their bones.
 
         Where a joint that is not kept lies between kept ones, as the spine does between pelvis and hands, bones are made to reach by
         going inwards and outwards in turn (FABRIK; Aristidou and Lasenby 2011).
         """
-        known = self._known[..., None]
+        known = fixed[..., None]
         out = [torch.where(known[..., 0, :], joints[..., 0, :], root)]
         for joint, parent in enumerate(self._parents, start=1):
             out.append(torch.where(known[..., joint, :], joints[..., joint, :], out[parent] + bones[..., joint - 1, :]))
-        held = list(self._known.unbind(-1))
+        held = list(fixed.unbind(-1))
         for joint, parent in reversed(list(enumerate(self._parents, start=1))):
             held[parent] = held[parent] | held[joint]
-        between = [held_ & ~known_ for held_, known_ in zip(held, self._known.unbind(-1), strict=True)]
+        between = [held_ & ~known_ for held_, known_ in zip(held, fixed.unbind(-1), strict=True)]
         if torch.stack(between).any():
             for _ in range(_ATTACH_ROUNDS):
                 self._reach_inwards(out, held, between, lengths)
-                self._reach_outwards(out, between, bones, lengths)
+                self._reach_outwards(out, between, bones, lengths, fixed)
         return torch.stack(out, dim=-2)
 
     def _reach_inwards(self, out: list[Tensor], held: list[Tensor], between: list[Tensor], lengths: Tensor) -> None:
@@ -222,11 +215,11 @@ class KeptMotion:
             mean = (weights * wanted).sum(-2) / weights.sum(-2).clamp_min(1)
             out[joint] = torch.where(between[joint][..., None], mean, out[joint])
 
-    def _reach_outwards(self, out: list[Tensor], between: list[Tensor], bones: Tensor, lengths: Tensor) -> None:
+    def _reach_outwards(self, out: list[Tensor], between: list[Tensor], bones: Tensor, lengths: Tensor, fixed: Tensor) -> None:
         for joint, parent in enumerate(self._parents, start=1):
             bone = F.normalize(out[joint] - out[parent], dim=-1) * lengths[..., joint - 1, None]
             bone = torch.where(between[joint][..., None], bone, bones[..., joint - 1, :])
-            out[joint] = torch.where(self._known[..., joint, None], out[joint], out[parent] + bone)
+            out[joint] = torch.where(fixed[..., joint, None], out[joint], out[parent] + bone)
 
 
 class _Clip(NamedTuple):
@@ -282,11 +275,3 @@ def _row(edit: Edit, clips: Sequence[_Clip]) -> tuple[Tensor, ...]:
         second,
         torch.ones_like(second),
     )
-
-
-def _padded(values: Sequence[Tensor], frames: int) -> Tensor:
-    """(batch, frames, ...), zero behind each end."""
-    batch = values[0].new_zeros(len(values), frames, *values[0].shape[1:])
-    for row, value in zip(batch, values, strict=True):
-        row[: len(value)] = value
-    return batch

@@ -23,12 +23,12 @@ from ..representation import MotionFeatureExtractor
 from ..text_encoders import mean_over_tokens, pooled_text, token_limit
 from ..utils.asked import asked_frames, asked_generator
 from ..utils.text import check_prompts, quoted, say, warn_of_unread
-from .control import MotionControl, compile_control
+from .constraint import Constraint, plan_constraint
+from .control import MotionControl
 from .editing import plan_edits
-from .kept import Edit, KeptMotion
+from .kept import Edit
 from .motion_diffusion import MotionDiffusionPipeline, MotionPipelineOutput
-from .plan import Plan, asked_segments, close_loop
-from .steering import Steering
+from .plan import Plan, Segments, asked_segments, close_loop
 from .streaming import stream_motion
 from .windows import Windows
 
@@ -181,7 +181,9 @@ class MDMPipeline(MotionDiffusionPipeline):
         they were, at the model's frame rate; the rest has the clip's bone lengths. A frame that keeps any joint also keeps the root.
 
         `timeline` takes several sentences in a row and is as long as they are together, also beyond what the model makes at once;
-        `loop` makes motions that an engine can play round and round; `control` says where they have to be and when. The three go together.
+        `loop` makes motions that an engine can play round and round; `control` says where they have to be and when. A timeline may loop, or
+        be controlled. With `motion` and `control` places are in the world of the clip: frames that are kept as a whole stay where they
+        are, and what is kept of the others goes where the control leads.
 
         Args:
             prompt (`str` or `list[str]`, *optional*): What to do, for example `"a person walks forward and waves"`. Left out with a
@@ -230,23 +232,14 @@ class MDMPipeline(MotionDiffusionPipeline):
         Raises:
             ValueError: If an argument is of the wrong kind or out of range.
         """
-        generator, fps = asked_generator(generator, seed), self.feature_extractor.fps
+        generator = asked_generator(generator, seed)
         _check_options(num_motions_per_prompt, num_inference_steps, guidance_scale, output_type, callback_on_step_end_tensor_inputs)
-        segments = asked_segments(prompt, timeline, split, seconds, num_frames, fps, control is not None)
-        edits = None
-        if segments is None:
-            prompts = [""] if prompt is None else check_prompts(prompt)
-            num_frames = asked_frames(num_frames, seconds, fps)
-            wanted = self._lengths(num_frames, len(prompts)) if num_frames is not None or motion is None else None
-            edits = plan_edits(self.feature_extractor, len(prompts), wanted, motion, mask, body_part, keep_start, keep_end, end_motion)
-            lengths = wanted if edits is None else [len(edit) for edit in edits]
-            segments = [[(text, length)] for text, length in zip(prompts, lengths, strict=True)]
-        elif motion is not None:
-            raise ValueError("motion= edits a clip under one sentence; leave it out with timeline= or split=True.")
-        plan = Plan(
-            segments, fps, self.feature_extractor.max_frames, num_motions_per_prompt, loop and edits is None, self._execution_device
+        segments, edits = self._asked(
+            prompt, num_frames, seconds, timeline, split, control is not None, motion, mask, body_part, keep_start, keep_end, end_motion
         )
-        constraint = self._constraint(edits, control, plan, num_motions_per_prompt, loop)
+        extractor, device = self.feature_extractor, self._execution_device
+        plan = Plan(segments, extractor.fps, extractor.max_frames, num_motions_per_prompt, loop and edits is None, device)
+        constraint = plan_constraint(extractor, edits, control, plan.lengths, plan.frames, device, num_motions_per_prompt, loop)
         warn_of_unread([text for text in plan.texts if text], self.tokenizer, token_limit(self.text_encoder, self.config.max_text_tokens))
 
         conditions = self._conditions(plan, guidance_scale != 1)
@@ -258,7 +251,7 @@ class MDMPipeline(MotionDiffusionPipeline):
         for index, timestep in enumerate(self.progress_bar(call.scheduler.timesteps)):
             sample = call.scheduler.scale_model_input(latents, timestep)
             prediction = self._predict(sample, timestep, conditions, plan.windows, guidance_scale)
-            # The last prediction stays as the model makes it: decoding puts the kept part in, and bends the rest to meet it.
+            # The last prediction stays as the model makes it: decoding puts what is fixed in, and bends the rest to meet it.
             if constraint is not None and index + 1 < len(call.scheduler.timesteps):
                 prediction = constraint.constrain(prediction)
             prediction = torch.nn.functional.pad(prediction, (0, 0, 0, latents.shape[1] - prediction.shape[1]))
@@ -282,6 +275,23 @@ class MDMPipeline(MotionDiffusionPipeline):
             `Iterator[numpy.ndarray]`: Joints (joints, 3) of one frame after the other, at the model's frame rate.
         """
         return stream_motion(self, timeline, **options)
+
+    def _asked(
+        self, prompt: Any, num_frames: Any, seconds: Any, timeline: Any, split: bool, controlled: bool, motion: Any, *edit_options: Any
+    ) -> tuple[list[Segments], list[Edit] | None]:
+        """Sentences and lengths of the motions of a call, and what each keeps of a clip."""
+        extractor = self.feature_extractor
+        segments = asked_segments(prompt, timeline, split, seconds, num_frames, extractor.fps, controlled)
+        if segments is not None:
+            if motion is not None:
+                raise ValueError("motion= edits a clip under one sentence; leave it out with timeline= or split=True.")
+            return segments, None
+        prompts = [""] if prompt is None else check_prompts(prompt)
+        num_frames = asked_frames(num_frames, seconds, extractor.fps)
+        wanted = self._lengths(num_frames, len(prompts)) if num_frames is not None or motion is None else None
+        edits = plan_edits(extractor, len(prompts), wanted, motion, *edit_options)
+        lengths = wanted if edits is None else [len(edit) for edit in edits]
+        return [[(text, length)] for text, length in zip(prompts, lengths, strict=True)], edits
 
     def _conditions(self, plan: Plan, guided: bool) -> list[MDMCondition]:
         """What the denoiser needs of the texts of windows, for so many at once as it denoises; with guidance those without text before."""
@@ -311,27 +321,6 @@ class MDMPipeline(MotionDiffusionPipeline):
             parts.append(prediction)
         return windows.merge(parts[0] if len(parts) == 1 else torch.cat(parts))
 
-    def _constraint(self, edits: list[Edit] | None, control: Any, plan: Plan, repeats: int, loop: bool) -> KeptMotion | Steering | None:
-        if edits is not None and (control is not None or loop):
-            raise ValueError("motion= edits a clip; leave it out with control= or loop=True.")
-        if edits is not None:
-            return KeptMotion(self.feature_extractor, edits, plan.frames, self._execution_device, repeats)
-        if control is None:
-            return None
-        if loop:
-            raise ValueError("A loop comes back to its first pose and travels as it likes; leave control= out with loop=True.")
-        controls = list(control) if isinstance(control, (list, tuple)) else [control] * (len(plan.lengths) // repeats)
-        if len(controls) * repeats != len(plan.lengths):
-            raise ValueError(
-                f"control is a list of {len(controls)} for {len(plan.lengths) // repeats} prompts; pass one, or one per prompt."
-            )
-        skeleton = self.feature_extractor.features.skeleton
-        targets = [
-            compile_control(one, length, self.feature_extractor.fps, skeleton)
-            for one, length in zip(controls, plan.lengths[::repeats], strict=True)
-        ]
-        return Steering(self.feature_extractor, targets, plan.frames, self._execution_device, repeats)
-
     def _set_timesteps(self, count: int) -> None:
         power, device = self.config.noise_spacing, self._execution_device
         if power != 1 and _takes_timesteps(self.scheduler):
@@ -357,7 +346,7 @@ class MDMPipeline(MotionDiffusionPipeline):
             )
 
     def _decode(
-        self, latents: Tensor, plan: Plan, output_type: str, constraint: KeptMotion | Steering | None, clean: bool
+        self, latents: Tensor, plan: Plan, output_type: str, constraint: Constraint | None, clean: bool
     ) -> list[Motion] | list[Tensor] | Tensor:
         latents = latents[:, : plan.frames]
         if output_type != "motion":
@@ -366,14 +355,11 @@ class MDMPipeline(MotionDiffusionPipeline):
                 return latents
             features = self.feature_extractor.denormalize(latents)
             return [clip[:length] for clip, length in zip(features, plan.lengths, strict=True)]
-        if isinstance(constraint, KeptMotion):
-            return constraint.motions(latents, plan.mask, plan.prompts)
         if constraint is not None:
-            motions = constraint.motions(latents, plan.prompts)
-            return [constraint.cleaned(motion, index) for index, motion in enumerate(motions)] if clean else motions
+            return constraint.motions(latents, plan.prompts, clean)
         if plan.loops:
-            return [close_loop(self.feature_extractor, row[:length], text, clean)
-                    for row, length, text in zip(latents, plan.lengths, plan.prompts, strict=True)]  # fmt: skip
+            return [close_loop(self.feature_extractor, row[:length], text, starts, clean)
+                    for row, length, text, starts in zip(latents, plan.lengths, plan.prompts, plan.starts, strict=True)]  # fmt: skip
         motions = self.feature_extractor.decode(latents, plan.mask, plan.prompts)
         return [lock_feet(settle_on_floor(made)) for made in motions] if clean else motions
 

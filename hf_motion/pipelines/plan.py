@@ -23,7 +23,7 @@ OVERLAP_SECONDS = 1.0
 """How much of a motion two sentences share where the one goes over into the other."""
 
 _SHORTEST_LOOP = 1.0
-_ROUNDS = 3
+_ROUNDS = 4
 
 Segments = list[tuple[str, int]]
 """The sentences of one motion with the frames of each."""
@@ -86,6 +86,8 @@ class Plan:
                     )
                 one[-1] -= 1
         self.lengths = [sum(one) for one in parts]
+        # A circle may begin anywhere; with several sentences only so late that the first is still the first.
+        self.starts = [sum(one) if len(one) == 1 else round(OVERLAP_SECONDS * fps / 2) for one in parts]
         self.frames = max(self.lengths)
         self.device = device
         overlap = 2 * round(OVERLAP_SECONDS * fps / 2)
@@ -104,13 +106,16 @@ class Plan:
         return (torch.arange(self.frames, device=self.device) < lengths[:, None]).long()
 
 
-def close_loop(extractor: MotionFeatureExtractor, latents: Tensor, text: str, clean: bool) -> Motion:
+def close_loop(extractor: MotionFeatureExtractor, latents: Tensor, text: str, starts: int, clean: bool) -> Motion:
     """A motion whose last pose is its first, where the way has led meanwhile.
+
+    It begins where the joints go on most evenly from one frame to the next, so that nothing shows where a player begins anew.
 
     Args:
         extractor (`MotionFeatureExtractor`): The model's.
         latents (`torch.Tensor`): One round, (frames, features), normalised.
         text (`str`): What is done.
+        starts (`int`): Among so many of its first frames.
         clean (`bool`): Settle it on the floor and hold its feet, all around.
 
     Returns:
@@ -121,8 +126,10 @@ def close_loop(extractor: MotionFeatureExtractor, latents: Tensor, text: str, cl
     motion = extractor.decode(rounds, texts=[text])[0]
     if clean:
         motion = lock_feet(settle_on_floor(motion))
-    # The round in the middle has others on both sides of it, as all have that are played.
-    middle = motion[count : 2 * count + 1]
+    # A round in the middle has others on both sides of it, as all have that are played.
+    turns = np.linalg.norm(np.diff(motion.joints[count - 1 : 2 * count + 1].astype(float), n=2, axis=0), axis=-1).mean(-1)
+    first = count + int(turns[:starts].argmin())
+    middle = motion[first : first + count + 1]
     start = middle.joints[0, 0] * [1, 0, 1]
     turn = -_heading(middle, 0)
     placed = middle.turn(turn, about=start)

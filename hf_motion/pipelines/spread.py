@@ -10,6 +10,9 @@ from torch.nn import functional as F
 
 from ..representation.rotations import quaternion_rotate
 
+FADE_SECONDS = 0.5
+"""Over so long what is changed at a frame goes over into its neighbours."""
+
 
 class Spread:
     """Carries values of known frames into the unknown ones around them, smoothly, with their slopes.
@@ -30,20 +33,27 @@ class Spread:
         self.bridges = bool(between.any())
         gap = torch.where(between, right - left, 2 * count)
         window = gap.clamp_max(fade)
+        near_left, near_right = left.clamp(min=0), right.clamp(max=count - 1)
+        # The known frame behind each nearest one, seen from the gap.
+        before = F.pad(left[:, :-1], (0, 0, 1, 0), value=-1).gather(1, near_left)
+        behind = F.pad(right[:, 1:], (0, 0, 0, 1), value=count).gather(1, near_right)
         weights, index = [], []
-        for near, far, inside, has, other in ((left, left - 1, frame - left, has_left, has_right),
-                                              (right, right + 1, right - frame, has_right, has_left)):  # fmt: skip
-            near, share = near.clamp(0, count - 1), (inside / window).clamp(0, 1)
-            sloped = has & (far >= 0) & (far < count)
-            far = far.clamp(0, count - 1)
-            slope = torch.where(sloped & known.gather(1, far), window * share * (1 - share) ** 2, 0)
-            run = torch.where(other, inside / gap, 0) if bridge else share
+        for near, far, other, inside, has, both in ((near_left, before, near_right, frame - left, has_left, has_right),
+                                                    (near_right, behind, near_left, right - frame, has_right, has_left)):  # fmt: skip
+            share = (inside / window).clamp(0, 1)
+            run = torch.where(both, inside / gap, 0) if bridge else share
             value = torch.where(has, 1 - run * run * (3 - 2 * run), 0)
-            weights += [value + slope, -slope]
-            index += [near, far]
-        weights[2] = torch.where(known, 0, weights[2])
+            # Slopes are those of the parabola through three known frames, or of two neighbours where the next one is far.
+            behind_by, ahead_by = (near - far).abs(), torch.where(gap <= fade, gap, 0)
+            sloped = has & (far >= 0) & (far < count) & ((behind_by == 1) | (behind_by <= fade) & (ahead_by > 0))
+            bend = torch.where(sloped & ~known, window * share * (1 - share) ** 2, 0)
+            ahead = torch.where(ahead_by > 0, behind_by / (ahead_by * (behind_by + ahead_by)).clamp(min=1), 0)
+            back = torch.where(ahead_by > 0, ahead_by / (behind_by * (behind_by + ahead_by)).clamp(min=1), 1 / behind_by.clamp(min=1))
+            weights += [value + bend * (back - ahead), -bend * back, bend * ahead]
+            index += [near, far.clamp(0, count - 1), other]
+        weights[3] = torch.where(known, 0, weights[3])
         self._weights, self._index = weights, index
-        self._nearest = torch.where(has_left, index[0], index[2])
+        self._nearest = torch.where(has_left, near_left, near_right)
 
     def __call__(self, values: Tensor) -> Tensor:
         """(batch, frames, channels, n); values of unknown frames do not count, those of known ones come back as they are."""
@@ -57,6 +67,21 @@ class Spread:
         held = angles.gather(1, self._nearest)
         turns = torch.round((held[:, 1:] - held[:, :-1]) / (2 * math.pi)).cumsum(1)
         return held - 2 * math.pi * F.pad(turns, (0, 0, 1, 0))
+
+
+def smoothed(values: Tensor, real: Tensor, radius: int) -> Tensor:
+    """Means over so many frames on either side of each, of those that are real.
+
+    Args:
+        values (`torch.Tensor`): (batch, frames, n).
+        real (`torch.Tensor`): Frames that count, (batch, frames, 1) bool.
+        radius (`int`): Frames.
+    """
+    real = real.to(values)
+    kernel = values.new_ones(1, 1, 2 * radius + 1)
+    rows = (values * real).mT.reshape(-1, 1, values.shape[1])
+    total = F.conv1d(rows, kernel, padding=radius).reshape(values.shape[0], values.shape[2], values.shape[1]).mT
+    return total / F.conv1d(real.mT, kernel, padding=radius).mT.clamp(min=1)
 
 
 def turn_vectors(yaw: Tensor, vectors: Tensor) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -15,7 +16,10 @@ from ..utils.asked import asked_frames, asked_generator
 from ..utils.text import check_prompts, say_once
 from .task import MotionPipeline
 
-_PER_TEXT = ("motion", "end_motion", "mask", "control")
+_PER_TEXT = ("motion", "end_motion", "mask", "control", "videos")
+_CANDIDATES = 5
+
+logger = logging.getLogger("hf_motion")
 
 
 class TextToMotionPipeline(MotionPipeline):
@@ -43,7 +47,7 @@ class TextToMotionPipeline(MotionPipeline):
         batch_size: int | None = None,
         show_progress: bool = False,
         **options: Any,
-    ) -> Motion | list[Motion]:
+    ) -> Motion | list[Motion] | dict[str, Any] | list[dict[str, Any]]:
         """Generate.
 
         Args:
@@ -56,15 +60,23 @@ class TextToMotionPipeline(MotionPipeline):
             show_progress (`bool`, defaults to `False`): Show a progress bar over batches.
             **options: The model's own, such as `guidance_scale` or `num_inference_steps`, and for editing `motion`, `body_part`, ...: see
                 `MDMPipeline.__call__`, as for `timeline`, `split`, `loop` and `control`. Lists under `motion`, `end_motion`, `mask` and
-                `control` hold one per text.
+                `control` hold one per text. For models that see videos
+                also `retriever`, which finds one for each text: a `VideoIndex`, a `VideoRetriever`, or whatever answers
+                `retrieve(texts, k)`, None for none (a video that cannot be used is passed over for the next best); and
+                `return_retrieved=True`, which tells what was found.
 
         Returns:
-            `Motion` for a string or none, `list[Motion]` for a list, or for a string with several motions per prompt.
+            `Motion` for a string or none, `list[Motion]` for a list, or for a string with several motions per prompt. With
+            `return_retrieved=True` dictionaries of `motion` and `retrieved`: for each video `id`, `path`, `start`, `score`, and whether it
+            was `shown`; without a retriever there are none.
 
         Raises:
             ValueError: If a text is not a string, the list is empty, or an option does not fit.
         """
         options = {**self._forward_params, **options}
+        retriever, return_retrieved = options.pop("retriever", None), options.pop("return_retrieved", False)
+        if (retriever is not None or return_retrieved) and (texts is None or options.get("split") or options.get("videos") is not None):
+            raise ValueError("A retriever finds videos for texts: leave timeline, control, split and videos out, or the retriever.")
         if texts is None or options.get("split"):
             given = {"num_frames": num_frames, "seconds": seconds, "generator": generator, "seed": seed}
             given = {name: value for name, value in given.items() if value is not None}
@@ -88,6 +100,9 @@ class TextToMotionPipeline(MotionPipeline):
         for name, values in lists.items():
             if len(values) != len(prompts):
                 raise ValueError(f"{name} has {len(values)} entries for {len(prompts)} texts; pass one for all, or one per text.")
+        found: list[list[dict[str, Any]]] = [[] for _ in prompts]
+        if retriever is not None:
+            lists["videos"], found = self._look_for_videos(retriever, prompts)
         repeats = options.get("num_motions_per_prompt", 1)
         generators = spawn_generators(generator, len(prompts) * repeats, self.model.device)
         motions: list[Motion] = []
@@ -98,7 +113,35 @@ class TextToMotionPipeline(MotionPipeline):
                 draws = generators[start * repeats : (start + batch_size) * repeats]
                 options.update({name: values[part] for name, values in lists.items()})
                 motions += self._answer(prompts[part], frames, generator=draws, **options)
+        if return_retrieved:
+            told = [{"motion": motion, "retrieved": videos} for motion, videos in zip(motions, found, strict=True)]
+            return told[0] if isinstance(texts, str) else told
         return motions[0] if isinstance(texts, str) and len(motions) == 1 else motions
+
+    def _look_for_videos(self, retriever: Any, prompts: Sequence[str]) -> tuple[list[Any], list[list[dict[str, Any]]]]:
+        """A video for each text, read, and what is told of all that were found."""
+        processor = getattr(self.model, "video_processor", None)
+        if processor is None:
+            raise ValueError(f"This {type(self.model).__name__} does not see videos. Leave the retriever out, or name a VimoRAG.")
+        if not hasattr(retriever, "retrieve"):
+            raise ValueError(f"A retriever answers retrieve(texts, k), as a VideoIndex does; a {type(retriever).__name__} does not.")
+        shown, told = [], []
+        for text, hits in zip(prompts, retriever.retrieve(prompts, _CANDIDATES), strict=True):
+            about = [{name: hit.about.get(name) for name in ("id", "path", "start")} | {"score": hit.score, "shown": False} for hit in hits]
+            for place, video in enumerate(about):
+                try:
+                    shown.append(processor.read(video["path"] or video["id"]))
+                    break
+                except (OSError, ValueError) as error:
+                    logger.warning("For %r, the video %r is passed over: %s", text, video["id"], error)
+                    if place == len(about) - 1:
+                        raise ValueError(
+                            f"None of {len(about)} videos found for {text!r} can be used, the last because: {error} Say where the videos "
+                            "are: VideoRetriever(index, videos=folder)."
+                        ) from error
+            about[place]["shown"] = True
+            told.append(about)
+        return shown, told
 
     def stream(self, timeline: Any, **options: Any) -> Iterator[np.ndarray]:
         """Frames of a timeline as they are made; see `hf_motion.pipelines.streaming.stream_motion`.

@@ -36,7 +36,10 @@ HEAT = ((150, 159, 171), (238, 196, 92), (236, 120, 48), (200, 30, 30))
 _AZIMUTH = np.radians(35)
 
 
-def player_html(motions: Motion | Sequence[Motion], *, height: int = 420, heat: Sequence[np.ndarray] | None = None) -> str:
+def player_html(
+    motions: Motion | Sequence[Motion], *, height: int = 420, heat: Sequence[np.ndarray] | None = None,
+    ghosts: Sequence[Motion | None] | None = None,
+) -> str:  # fmt: skip
     """HTML that plays motions side by side, to be put into a page or a notebook cell, any number of times.
 
     Drag turns the view, the wheel zooms after a click or with Ctrl held (before, it scrolls the page), a double-click resets;
@@ -48,6 +51,7 @@ def player_html(motions: Motion | Sequence[Motion], *, height: int = 420, heat: 
         height (`int`, defaults to 420): Height in pixels; the width is that of the page.
         heat (`Sequence[numpy.ndarray]`, *optional*): For each motion (frames, joints) from 0 to 1: bones are coloured from grey to red by
             it rather than by their side.
+        ghosts (`Sequence[Motion or None]`, *optional*): For each motion one that the page around may lay over it, see-through.
 
     Returns:
         `str`: One `<iframe>` element. Positions are rounded to 1 mm (motions that span more than 65 m: to 1/65,534 of it).
@@ -58,7 +62,7 @@ def player_html(motions: Motion | Sequence[Motion], *, height: int = 420, heat: 
     """
     if not height >= 100:
         raise ValueError(f"height must be at least 100 pixels, got {height!r}. The default is 420.")
-    document = html.escape(_document(check_motions(motions), heat))
+    document = html.escape(_document(check_motions(motions), heat, ghosts))
     style = f"width:100%;height:{int(height)}px;border:1px solid #e3e8ee;border-radius:6px"
     return f'<iframe srcdoc="{document}" sandbox="allow-scripts" title="Motion player" style="{style}"></iframe>'
 
@@ -80,7 +84,9 @@ def save_player(motions: Motion | Sequence[Motion], path: str | os.PathLike) -> 
         temporary.write_text(document, encoding="utf-8")
 
 
-def _document(motions: list[Motion], heat: Sequence[np.ndarray] | None = None) -> str:
+def _document(
+    motions: list[Motion], heat: Sequence[np.ndarray] | None = None, ghosts: Sequence[Motion | None] | None = None
+) -> str:  # fmt: skip
     template = files(__package__).joinpath("player.html").read_text(encoding="utf-8")
     colours = {"left": LEFT, "right": RIGHT, "middle": MIDDLE}
     packed = [_packed(motion if heat else with_finger_tips(motion)) for motion in motions]
@@ -90,6 +96,8 @@ def _document(motions: list[Motion], heat: Sequence[np.ndarray] | None = None) -
                 f"heat has shape {values.shape} for joints {motion.joints.shape}; it needs a number for each joint of each frame."
             )
         content["heat"] = base64.b64encode(np.round(np.clip(values, 0, 1) * 255).astype(np.uint8).tobytes()).decode()
+    for content, ghost in zip(packed, ghosts or (), strict=ghosts is not None):
+        content["ghost"] = None if ghost is None else _packed(ghost)
     data = json.dumps({"colours": colours, "ramp": HEAT, "motions": packed}, separators=(",", ":"))
     title = next((motion.text for motion in motions if motion.text), "Motion")
     values = {"title": html.escape(title), "data": data.replace("<", "\\u003c")}

@@ -30,7 +30,8 @@ class HumanTomatoRepresentation(HumanML3DRepresentation):
     The paper writes the width of the positions as 3N-1. It is taken as 3 (N - 1), a vector for each joint but the root, as in HumanML3D's
     features, which it extends. It names neither rotations (its table 4 finds that they harm) nor contacts. The code published with it
     keeps both and has no face: 623 numbers, which are `HumanML3DRepresentation("smplx-52")`. The paper's faces are 50 coefficients of
-    FLAME.
+    FLAME. Neither decodes into `Motion.rotations`: these features hold none, and those of the 623 are further from the truth than the ones
+    that are solved from the positions, see `HumanML3DRepresentation`.
 
     Args:
         skeleton (`str` or `Skeleton`, defaults to `"smplx-52"`): A skeleton with `rest_directions`, `facing` and `feet`.

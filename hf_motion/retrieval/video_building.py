@@ -16,6 +16,7 @@ import torch
 from tqdm.auto import tqdm
 from transformers import AutoModel
 
+from ..checkpoints import EMBEDDED_MVR, say_licence
 from ..hub.loading import load_part
 from ..models.gemini_mvr.modeling_gemini_mvr import GeminiMVR
 from ..models.gemini_mvr.processing_gemini_mvr import GeminiMVRProcessor
@@ -29,7 +30,7 @@ from .video_index import VideoIndex
 
 logger = logging.getLogger(__name__)
 
-VIDEO_SUFFIXES = (".mp4", ".mkv", ".webm", ".mov", ".avi", ".m4v", ".mpg", ".mpeg", ".gif")
+VIDEO_SUFFIXES = (".mp4", ".mkv", ".webm", ".mov", ".avi", ".m4v", ".mpg", ".mpeg", ".gif", ".npz")
 
 
 class VideoEmbedder(Protocol):
@@ -69,14 +70,21 @@ class GeminiMVREmbedder:
         self.parts = (*action, *objects)
 
     @classmethod
-    def from_pretrained(cls, name: str | os.PathLike, device: str | torch.device = "cpu") -> GeminiMVREmbedder:
+    def from_pretrained(cls, name: str | os.PathLike | None = None, device: str | torch.device = "cpu") -> GeminiMVREmbedder:
         """Load a checkpoint with its processor.
+
+        Args:
+            name (`str` or `os.PathLike`, *optional*): Folder or Hub repository; the small one inside the package by default.
+            device (`str` or `torch.device`, defaults to `"cpu"`): Where to run.
 
         Raises:
             OSError: If there is no such checkpoint.
             ValueError: If it holds another model.
         """
+        name = EMBEDDED_MVR if name is None else name
         folder = checkpoint_folder(name)
+        if folder.resolve() == EMBEDDED_MVR.resolve():
+            say_licence()
         model = load_part(AutoModel, folder, "model", dtype=torch.float32)
         if not isinstance(model, GeminiMVR):
             raise ValueError(f"{str(name)!r} holds a {type(model).__name__}, which does not embed videos. Use a GeminiMVR.")
@@ -156,13 +164,14 @@ class BuildReport:
 
 
 def find_videos(folder: str | os.PathLike) -> list[dict[str, Any]]:
-    """Videos in a folder and below, by name: rows of `id` and `path`.
+    """Videos in a folder and below, by name: rows of `id` and `path`. Files of keypoints (`.npz`) stand for videos.
 
     Raises:
         FileNotFoundError: If there is no such folder, or no video in it.
     """
     folder = Path(folder)
     paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in VIDEO_SUFFIXES and path.is_file())
+    paths = [path for path in paths if not path.name.endswith(".keypoints.npz")]  # what is remembered of a video
     if not paths:
         raise FileNotFoundError(f"There is no video in {str(folder)!r}. Known are {', '.join(VIDEO_SUFFIXES)}.")
     return [{"id": path.relative_to(folder).as_posix(), "path": str(path)} for path in paths]

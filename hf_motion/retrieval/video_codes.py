@@ -10,9 +10,9 @@ import numpy as np
 from ..utils.extras import require
 from ..utils.faults import reading
 from ..utils.files import atomic_path, write_json
-from .video_index import ABOUT, Hit, VideoIndex
+from .index_card import write_index_card
+from .video_index import ABOUT, CODES, Hit, VideoIndex
 
-CODES = "codes.faiss"
 _BOOKS = (192, 96, 64, 48, 32, 16, 8, 4)
 _TRAIN = 65_536
 _MEASURED = 200
@@ -73,6 +73,7 @@ class VideoCodes:
             with atomic_path(index.folder / CODES) as temporary:
                 faiss.write_index(codes, str(temporary))
             write_json(index.folder / ABOUT, index.about)
+            write_index_card(index, index.folder)
         return made
 
     @classmethod
@@ -89,6 +90,17 @@ class VideoCodes:
             raise FileNotFoundError(f"There is no file {str(path)!r}. VideoCodes.build(index) makes it.")
         with reading(path, "codes of an index"):
             return cls(index, faiss.read_index(str(path), faiss.IO_FLAG_MMAP_IFC), candidates)
+
+    def add(self, *args: Any, **kwargs: Any) -> None:
+        """Not possible: see the class.
+
+        Raises:
+            ValueError: Always, with the way out.
+        """
+        raise ValueError(
+            "Codes are never added to: FAISS ends the whole process when a file that is mapped is. Add to the index (VideoIndex.add), save "
+            "it, and make codes anew with VideoCodes.build."
+        )
 
     def measure(self, generator: np.random.Generator) -> float:
         """Recall at 10: entries with noise as queries, against the exact search."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,12 +16,15 @@ import torch
 from ..utils.extras import require
 from ..utils.faults import reading
 from ..utils.files import atomic_path, check_writable, write_json
+from .index_card import write_index_card
 
-_VERSION = 1
+logger = logging.getLogger(__name__)
+
+_VERSION = 2
 _ROWS = 1 << 17
 _CHUNK = 1 << 14
 _SPARE = 256
-ABOUT, TABLE = "index.json", "metadata.parquet"
+ABOUT, TABLE, CODES = "index.json", "metadata.parquet", "codes.faiss"
 
 
 @dataclass(frozen=True)
@@ -45,7 +49,9 @@ class VideoIndex:
     level's scale). A score is the sum over parts of scale times inner product with the query's part: equation 2 of VimoRAG, exact.
 
     Args:
-        vectors (`list[numpy.ndarray]`): (rows, width) float16 each, perhaps mapped from files; one after the other they are all entries.
+        vectors (`list[list[numpy.ndarray]]`): Blocks of rows, in each an array (rows, width) float16 for each part, perhaps mapped;
+            one after the other they are all entries. Parts lie apart since products of whole arrays are twice as fast as of
+            columns.
         table (`pyarrow.Table`): One row for each entry, with columns `id`, `sha1` and `scale_0` (and `scale_1`).
         about (`dict`): `embedder` (digest), `name`, `parts` (widths) and `kind`, `"video"` or `"motion"`.
         folder (`pathlib.Path`, *optional*): Where it lies.
@@ -58,12 +64,18 @@ class VideoIndex:
         >>> index.search(embedder.embed_texts(["a person waves"]), k=3)  # doctest: +SKIP
     """
 
-    def __init__(self, vectors: Sequence[np.ndarray], table: Any, about: Mapping[str, Any], folder: Path | None = None) -> None:
+    def __init__(self, vectors: Sequence[Sequence[np.ndarray]], table: Any, about: Mapping[str, Any], folder: Path | None = None) -> None:
         self.vectors, self.table, self.about, self.folder = list(vectors), table, dict(about), folder
-        width, rows = sum(self.about["parts"]), sum(len(block) for block in self.vectors)
-        if rows != len(table) or any(block.shape[1:] != (width,) or block.dtype != np.float16 for block in self.vectors):
-            shapes = [block.shape for block in self.vectors][:3]
-            raise ValueError(f"The table has {len(table)} rows, the embeddings {rows} of {shapes} float16; {width} wide are expected.")
+        self._retriever: Any = None
+        widths, rows = list(self.about["parts"]), sum(len(block[0]) for block in self.vectors)
+        fits = all(
+            [part.shape for part in block] == [(len(block[0]), width) for width in widths]
+            and all(part.dtype == np.float16 for part in block)
+            for block in self.vectors
+        )
+        if rows != len(table) or not fits:
+            shapes = [[part.shape for part in block] for block in self.vectors][:2]
+            raise ValueError(f"The table has {len(table)} rows, the embeddings {rows} of {shapes} float16; widths {widths} are expected.")
         self.scales = np.stack([table[f"scale_{part}"].to_numpy() for part in range(len(self.about["parts"]))], axis=1).astype(np.float32)
 
     def __len__(self) -> int:
@@ -98,7 +110,11 @@ class VideoIndex:
             "parts": list(embedder.parts),
             "kind": embedder.kind,
         }
-        return cls([np.asarray(vectors, np.float16)], pyarrow.table(columns, schema=table_schema(len(embedder.parts))), about)
+        return cls(
+            [_apart(np.asarray(vectors, np.float16), embedder.parts)],
+            pyarrow.table(columns, schema=table_schema(len(embedder.parts))),
+            about,
+        )
 
     @classmethod
     def from_pretrained(cls, name: str | os.PathLike) -> VideoIndex:
@@ -124,18 +140,22 @@ class VideoIndex:
             about = json.loads((folder / ABOUT).read_text(encoding="utf-8"))
             if about["version"] != _VERSION:
                 raise ValueError(f"it is of version {about['version']}, known is {_VERSION}; build it anew")
-            files = [folder / Path(file).name for file in about["files"]]
+            blocks = [[folder / Path(file).name for file in block] for block in about["files"]]
         with reading(folder / TABLE, "the table of an index"):
             table = parquet.read_table(folder / TABLE)
-        vectors = []
-        for file in files:
-            with reading(file, "embeddings of an index"):
-                vectors.append(np.load(file, mmap_mode="c", allow_pickle=False))
+        vectors: list[list[np.ndarray]] = []
+        for block in blocks:
+            vectors.append([])
+            for file in block:
+                with reading(file, "embeddings of an index"):
+                    vectors[-1].append(np.load(file, mmap_mode="c", allow_pickle=False))
         with reading(folder, "a whole index"):
             return cls(vectors, table, about, folder)
 
     def save(self, folder: str | os.PathLike) -> Path:
-        """Write the index into a folder that has none, or has an older one of the same name.
+        """Write the index, and a card that tells of it, into a folder that has none, or has an older one of the same name.
+
+        Codes of an older one are of other entries, and are removed: `VideoCodes.build` makes new ones.
 
         Args:
             folder (`str` or `os.PathLike`): Where to.
@@ -147,17 +167,26 @@ class VideoIndex:
         check_writable(folder)
         parquet = require("pyarrow.parquet", "Writing an index of videos")
         old = set(folder.glob("embeddings-*.npy"))
-        stamp = len(old)
+        stamp = 1 + max((int(file.name.split("-")[1][:5]) for file in old), default=-1)
         starts = range(0, max(len(self), 1), _ROWS)
-        names = [f"embeddings-{stamp + number:05d}.npy" for number, _ in enumerate(starts)]
-        for name, start in zip(names, starts, strict=True):
-            with atomic_path(folder / name) as temporary:
-                np.save(temporary, self.rows(np.arange(start, min(start + _ROWS, len(self)))))
+        widths = self.about["parts"]
+        names = [[f"embeddings-{stamp + number:05d}-{part}.npy" for part in range(len(widths))] for number, _ in enumerate(starts)]
+        for block, start in zip(names, starts, strict=True):
+            rows = self.rows(np.arange(start, min(start + _ROWS, len(self))))
+            for name, part in zip(block, _apart(rows, widths), strict=True):
+                with atomic_path(folder / name) as temporary:
+                    np.save(temporary, part)
         with atomic_path(folder / TABLE) as temporary:
             parquet.write_table(self.table, temporary, compression="zstd")
-        write_json(folder / ABOUT, {**self.about, "files": names})
-        for file in old - {folder / name for name in names}:
+        codes = folder / CODES
+        if codes.is_file():
+            codes.unlink()
+            logger.warning("%s was of the index that lay here before, and is removed. VideoCodes.build makes it anew.", codes)
+        about = {name: value for name, value in self.about.items() if name != "recall"}
+        write_json(folder / ABOUT, {**about, "files": names})
+        for file in old - {folder / name for block in names for name in block}:
             file.unlink()
+        write_index_card(VideoIndex(self.vectors, self.table, about), folder)
         return folder
 
     def push_to_hub(self, repo_id: str, private: bool = False, token: str | None = None) -> str:
@@ -179,8 +208,27 @@ class VideoIndex:
         if self.folder is None:
             raise ValueError("This index lies in no folder. Call save(folder) and open it with from_pretrained(folder) first.")
         api = HfApi(token=token)
-        api.create_repo(repo_id, repo_type="dataset", private=private, exist_ok=True)
-        return str(api.upload_folder(folder_path=self.folder, repo_id=repo_id, repo_type="dataset").commit_url)
+        repo_id = api.create_repo(repo_id, repo_type="dataset", private=private, exist_ok=True).repo_id
+        write_index_card(self, self.folder, repo_id)
+        return str(
+            api.upload_folder(folder_path=self.folder, repo_id=repo_id, repo_type="dataset", ignore_patterns=["shards/*"]).commit_url
+        )
+
+    def retrieve(self, texts: Sequence[str], k: int = 5) -> list[list[Hit]]:
+        """What texts find, with the embedded retriever; see `VideoRetriever`, which takes others.
+
+        Args:
+            texts (`list[str]`): Sentences.
+            k (`int`, defaults to 5): How many of each.
+
+        Raises:
+            ValueError: If the index was made with another model, or is empty.
+        """
+        from .video_retriever import VideoRetriever
+
+        if self._retriever is None:
+            self._retriever = VideoRetriever(self)
+        return self._retriever.retrieve(texts, k)
 
     def check_embedder(self, embedder: Any) -> None:
         """Refuse queries and entries of another model.
@@ -199,9 +247,11 @@ class VideoIndex:
         result = np.empty((len(indices), sum(self.about["parts"])), np.float16)
         begin = 0
         for block in self.vectors:
-            here = (indices >= begin) & (indices < begin + len(block))
-            result[here] = block[indices[here] - begin]
-            begin += len(block)
+            here, at = (indices >= begin) & (indices < begin + len(block[0])), 0
+            for part in block:
+                result[here, at : at + part.shape[1]] = part[indices[here] - begin]
+                at += part.shape[1]
+            begin += len(block[0])
         return result
 
     def search(self, queries: np.ndarray, k: int = 10, keep: np.ndarray | None = None) -> list[list[Hit]]:
@@ -238,29 +288,25 @@ class VideoIndex:
     def _scores(self, queries: np.ndarray, chosen: np.ndarray | None = None) -> np.ndarray:
         """(queries, entries) float32, of float16 products."""
         total = len(self) if chosen is None else len(chosen)
-        widths = self.about["parts"]
-        # A query for each part, zero elsewhere: products of whole rows are faster than of parts of rows.
-        apart = torch.zeros(len(widths), *queries.shape, dtype=torch.half)
-        for part, span in enumerate(torch.arange(queries.shape[1]).split(widths)):
-            apart[part][:, span] = torch.from_numpy(queries)[:, span].half()
+        asked = [torch.from_numpy(part) for part in _apart(queries.astype(np.float16), self.about["parts"])]
         scores = np.empty((len(queries), total), np.float32)
         scales = self.scales if chosen is None else self.scales[chosen]
         for begin, block in self._chunks(chosen):
-            products = (torch.from_numpy(block) @ apart.flatten(0, 1).T).float().unflatten(1, apart.shape[:2])
-            here = slice(begin, begin + len(block))
-            scores[:, here] = torch.einsum("rpq,rp->qr", products, torch.from_numpy(scales[here])).numpy()
+            here = slice(begin, begin + len(block[0]))
+            products = [(query @ torch.from_numpy(part).T).float().numpy() for query, part in zip(asked, block, strict=True)]
+            scores[:, here] = sum(product * scales[here, part] for part, product in enumerate(products))
         return scores
 
     def _chunks(self, chosen: np.ndarray | None) -> Any:
         if chosen is not None:
             for begin in range(0, len(chosen), _CHUNK):
-                yield begin, self.rows(chosen[begin : begin + _CHUNK])
+                yield begin, _apart(self.rows(chosen[begin : begin + _CHUNK]), self.about["parts"])
             return
         begin = 0
         for block in self.vectors:
-            for start in range(0, len(block), _CHUNK):
-                yield begin + start, block[start : start + _CHUNK]
-            begin += len(block)
+            for start in range(0, len(block[0]), _CHUNK):
+                yield begin + start, [part[start : start + _CHUNK] for part in block]
+            begin += len(block[0])
 
     def _best(self, query: np.ndarray, rough: np.ndarray, k: int, chosen: np.ndarray | None) -> list[Hit]:
         count = min(k + _SPARE, len(rough))
@@ -326,7 +372,7 @@ class VideoIndex:
     def keep(self, rows: np.ndarray) -> VideoIndex:
         """Some entries as an index: (entries,) bool or row numbers."""
         rows = np.flatnonzero(rows) if rows.dtype == bool else rows
-        return VideoIndex([self.rows(rows)], self.table.take(rows), self.about)
+        return VideoIndex([_apart(self.rows(rows), self.about["parts"])], self.table.take(rows), self.about)
 
     def remove(self, ids: Sequence[str]) -> VideoIndex:
         """The index without some entries.
@@ -353,6 +399,12 @@ class VideoIndex:
             keep.append(row["sha1"] is None or key not in seen)
             seen.add(key)
         return self.keep(np.array(keep, dtype=bool))
+
+
+def _apart(rows: np.ndarray, widths: Sequence[int]) -> list[np.ndarray]:
+    """Parts of (rows, width), each an array of its own."""
+    ends = np.cumsum(widths)[:-1]
+    return [np.ascontiguousarray(part) for part in np.split(rows, ends, axis=1)]
 
 
 def schema_names() -> list[str]:

@@ -71,6 +71,11 @@ class MotionCodec:
         counts = (codes[:, 0] >= 0).sum(1).tolist()
         return [clip[:, :count] for clip, count in zip(codes, counts, strict=True)]
 
+    def encode_latents(self, motions: Sequence[Motion]) -> list[Tensor]:
+        """What motions are before they are quantised, (code_dim, tokens) float32 each; see `encode`."""
+        features, mask = pad_and_mask(self.feature_extractor.encode(motions))
+        return [clip.cpu() for clip in self.model.encode_latents(features.to(self.model.device), mask.to(self.model.device))]
+
     def decode(self, codes: Sequence[Tensor], texts: Sequence[str] | None = None) -> list[Motion]:
         """Motions of codes.
 

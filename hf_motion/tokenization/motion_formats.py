@@ -115,12 +115,13 @@ def token_pieces(text: str, tokens: Mapping[str, Meaning]) -> list[Piece]:
     return pieces
 
 
-def integer_pieces(text: str, codebook_size: int) -> list[Piece]:
+def integer_pieces(text: str, codebook_size: int, books: Sequence[int] = (0,)) -> list[Piece]:
     """Find comma-separated integers, the format `"integers"`; other words may stand around them.
 
     Args:
         text (`str`): Any text.
-        codebook_size (`int`): Codes of the book.
+        codebook_size (`int`): Codes per book.
+        books (`Sequence[int]`, defaults to `(0,)`): The book of each code of a step, in order.
 
     Returns:
         `list[Piece]`: Those of the longest run, between a start and, unless it breaks off after a comma, an end. Codes of another run
@@ -132,7 +133,7 @@ def integer_pieces(text: str, codebook_size: int) -> list[Piece]:
         if before := _BEFORE_RUN.match(match[0].split(",")[0]):
             start += before.end()
         content = _without_ending(text[start : match.end()])
-        runs.append(_run(content, start, codebook_size, closed=not content.endswith(",")))
+        runs.append(_run(content, start, codebook_size, books, closed=not content.endswith(",")))
     return _longest_run(runs)
 
 
@@ -147,17 +148,18 @@ def _without_ending(content: str) -> str:
         content = shorter
 
 
-def list_pieces(text: str, codebook_size: int) -> list[Piece]:
+def list_pieces(text: str, codebook_size: int, books: Sequence[int] = (0,)) -> list[Piece]:
     """Find a list in square brackets, the format `"list"`; other words may stand around it.
 
     Args:
         text (`str`): Any text.
-        codebook_size (`int`): Codes of the book.
+        codebook_size (`int`): Codes per book.
+        books (`Sequence[int]`, defaults to `(0,)`): The book of each code of a step, in order.
 
     Returns:
         `list[Piece]`: As from `integer_pieces`; without a closing bracket there is no end.
     """
-    return _longest_run([_run(match[1], match.start(1), codebook_size, closed=bool(match[2])) for match in _LIST.finditer(text)])
+    return _longest_run([_run(match[1], match.start(1), codebook_size, books, closed=bool(match[2])) for match in _LIST.finditer(text)])
 
 
 def gather_codes(
@@ -272,7 +274,7 @@ class _Run(NamedTuple):
     closed: bool
 
 
-def _run(content: str, offset: int, codebook_size: int, closed: bool) -> _Run:
+def _run(content: str, offset: int, codebook_size: int, books: Sequence[int], closed: bool) -> _Run:
     pieces, integers = [], 0
     items = content.split(",")
     for index, item in enumerate(items):
@@ -284,7 +286,7 @@ def _run(content: str, offset: int, codebook_size: int, closed: bool) -> _Run:
         integers += bool(_INTEGER.fullmatch(word))
         digits = word.lstrip("0") or "0"
         in_range = _INTEGER.fullmatch(word) and not word.startswith("-") and len(digits) < 10 and int(digits) < codebook_size
-        pieces.append(Piece(where, word, "code", 0, int(digits)) if in_range else Piece(where, word, "bad"))
+        pieces.append(Piece(where, word, "code", books[index % len(books)], int(digits)) if in_range else Piece(where, word, "bad"))
     return _Run(pieces, integers, closed)
 
 
@@ -308,7 +310,7 @@ def codes_to_text(codes: np.ndarray, layout: str, codebook_size: int, books: Seq
 
     Args:
         codes (`np.ndarray`): Shape `(codes of a step, tokens)`, checked.
-        layout (`str`): One of `FORMATS`; all but `"motion"` take a single quantizer.
+        layout (`str`): One of `FORMATS`; `"motiongpt"` takes a single quantizer. Codes of a time step stand together.
         codebook_size (`int`): Codes per book.
         books (`Sequence[int]`): The book of each row.
 
@@ -319,7 +321,7 @@ def codes_to_text(codes: np.ndarray, layout: str, codebook_size: int, books: Seq
         pairs = ((book, code) for step in codes.T.tolist() for book, code in zip(books, step, strict=True))
         steps = (f"<motion_{book}_{code}>" if book else f"<motion_{code}>" for book, code in pairs)
         return "".join([SPECIAL_TOKENS["start"], *steps, SPECIAL_TOKENS["end"]])
-    numbers = codes[0].tolist()
+    numbers = codes.T.reshape(-1).tolist()
     if layout == "motiongpt":
         return "".join(f"<motion_id_{number}>" for number in (codebook_size, *numbers, codebook_size + 1))
     return ",".join(map(str, numbers)) if layout == "integers" else str(numbers)

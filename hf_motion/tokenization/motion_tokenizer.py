@@ -46,10 +46,12 @@ class MotionTokenizer(PreTrainedTokenizer):
 
     | `format` | a motion | source |
     |---|---|---|
-    | `"motion"` | `<motion_start><motion_12><motion_3><motion_end>` | ours, the only one for several quantizers |
+    | `"motion"` | `<motion_start><motion_12><motion_3><motion_end>` | ours |
     | `"motiongpt"` | `<motion_id_512><motion_id_12><motion_id_3><motion_id_513>` | Jiang et al., MotionGPT (NeurIPS 2023) |
     | `"integers"` | `12,3` | VimoRAG, with the codes of T2M-GPT |
     | `"list"` | `[12, 3]` | CigTime, inside of an Alpaca prompt |
+
+    All but `"motiongpt"` write the codes of several quantizers too, in `"integers"` and `"list"` as so many numbers for each time step.
 
     Reading is strict, then anything that does not fit is an error that names its position; or lenient (`strict=False`), then it is left
     out and counted. In the format `"integers"`, a motion that was cut inside of a number or before a comma looks whole; and the last
@@ -207,7 +209,7 @@ class MotionTokenizer(PreTrainedTokenizer):
         if format in ("motion", "motiongpt"):
             pieces = token_pieces(text, self._format_tokens(format))
         else:
-            pieces = (integer_pieces if format == "integers" else list_pieces)(text, self.codebook_size)
+            pieces = (integer_pieces if format == "integers" else list_pieces)(text, self.codebook_size, self.step_books)
         end = f"At character {len(text)}"
         codes, dropped, truncated = gather_codes(pieces, self.codebook_size, self.step_books, strict, format, end)
         return DecodedMotion(torch.from_numpy(self._squeeze(codes)), dropped, truncated)
@@ -357,7 +359,7 @@ class MotionTokenizer(PreTrainedTokenizer):
     def _check_format(self, format: str) -> None:
         if format not in FORMATS:
             raise ValueError(f"format must be one of {', '.join(map(repr, FORMATS))}, got {format!r}.")
-        if format != "motion" and self.num_quantizers > 1:
+        if format == "motiongpt" and self.num_quantizers > 1:
             raise ValueError(f"The format {format!r} has one quantizer, this tokenizer has {self.num_quantizers}. Use format='motion'.")
 
     def _format_tokens(self, format: str) -> dict[str, Meaning]:

@@ -6,6 +6,7 @@ import random
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+import torch
 from torch import Tensor
 from tqdm.auto import tqdm
 
@@ -46,7 +47,8 @@ def correction_rows(
         show_progress (`bool`, defaults to `True`): Show progress bars.
 
     Returns:
-        `datasets.Dataset`: `input_ids` and `labels` (-100 on the question; of an encoder-decoder the answer alone), `task`, and `clip`.
+        `datasets.Dataset`: `input_ids` and `labels` (-100 on the question; of an encoder-decoder the answer alone), `task`, and `clip`; of
+        the layout `"continuous"` also `motion_latents`, (tokens * width,).
 
     Raises:
         ValueError: If there are no triplets, or no row is short enough.
@@ -59,6 +61,7 @@ def correction_rows(
         model.config.motion["instructions"] = model.instructions.templates
     codes, sentences, cut = _encoded(model, triplets, show_progress)
     columns: dict[str, list[Any]] = {"input_ids": [], "labels": [], "task": [], "clip": []}
+    columns |= {"motion_latents": []} if model.reads_latents else {}
     order: list[int] = []
     count, left_out = len(triplets) if count is None else count, 0
     for place in tqdm(range(count), desc="Writing corrections", disable=not show_progress):
@@ -73,6 +76,8 @@ def correction_rows(
             continue
         for name, value in (("input_ids", ids), ("labels", labels), ("task", TASK), ("clip", first_clip + number)):
             columns[name].append(value)
+        if model.reads_latents:
+            columns["motion_latents"].append(torch.cat(codes[number], dim=1).T.flatten().numpy())
     if not columns["clip"]:
         raise ValueError(f"None of {count} corrections has at most {max_length} tokens; raise max_length, or lower max_tokens.")
     for number, what in ((left_out, f"of {count} rows have more than {max_length} tokens and were left out"),

@@ -16,6 +16,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.distributed.tensor import DTensor
 from torch.optim import Optimizer
+from tqdm.auto import tqdm
 from transformers import TrainerCallback
 from transformers.utils import SAFE_WEIGHTS_NAME
 
@@ -244,6 +245,7 @@ class DiffusionCollator:
             of more than 8,192 texts are kept in half precision, and a line says so.
         embeds (`dict[str, torch.Tensor]`, *optional*): What the feedback's extractors make of each caption.
         real (`list[torch.Tensor]`, *optional*): What they make of each clip that is never cut, None for others.
+        show_progress (`bool`, defaults to `False`): Show a progress bar while captions are encoded.
     """
 
     def __init__(
@@ -252,6 +254,7 @@ class DiffusionCollator:
         captions: Sequence[str] | None = None,
         embeds: dict[str, Tensor] | None = None,
         real: Sequence[Tensor | None] | None = None,
+        show_progress: bool = False,
     ) -> None:
         self.pipeline, self.embeds, self.real = pipeline, embeds, real
         self.cache: dict[str, Tensor] | None = None
@@ -260,7 +263,7 @@ class DiffusionCollator:
             self.cache = {}
             self.half = len(captions) > _HALF_ABOVE
             with torch.no_grad():
-                for start in range(0, len(captions), 256):
+                for start in tqdm(range(0, len(captions), 256), desc="Encoding captions", disable=not show_progress):
                     batch = captions[start : start + 256]
                     states, mask = pipeline.encode_prompt(batch)
                     for caption, state, valid in zip(
@@ -342,7 +345,7 @@ class DiffusionTrainer(MotionTextTrainer):
             model=objective,
             args=args,
             train_dataset=train_dataset,
-            data_collator=DiffusionCollator(pipeline, None if trains_text else captions, embeds, real),
+            data_collator=DiffusionCollator(pipeline, None if trains_text else captions, embeds, real, not args.disable_tqdm),
             callbacks=[*averaging, *(callbacks or ())],
         )
         watched = [one for one in callbacks or () if isinstance(one, (EvaluateMotionsCallback, SampleMotionsCallback)) and one.every]

@@ -19,6 +19,7 @@ from ..models.motion_language.modeling_motion_language import MotionLanguageMode
 from ..preferences.prompts import words
 from ..utils.extras import require
 from .tokens import TokenDataset
+from .videos import NO_VIDEO, ShownVideos
 
 MIXTURE = {"text_to_motion": 0.6, "motion_to_text": 0.2, "prediction": 0.1, "in_between": 0.1}
 """Shares of the tasks, if nothing else is said."""
@@ -46,7 +47,9 @@ class Example(NamedTuple):
     codes: Tensor | None = None
 
 
-def make_example(model: MotionLanguageModel, task: str, codes: Tensor, caption: str, draw: random.Random) -> Example:
+def make_example(
+    model: MotionLanguageModel, task: str, codes: Tensor, caption: str, draw: random.Random, video: str | None = None
+) -> Example:
     """Ask and answer something about a clip.
 
     Args:
@@ -55,6 +58,7 @@ def make_example(model: MotionLanguageModel, task: str, codes: Tensor, caption: 
         codes (`torch.Tensor`): (quantizers, tokens).
         caption (`str`): What the clip shows.
         draw (`random.Random`): All chance.
+        video (`str`, *optional*): What stands for a video that is shown, where a motion is asked for.
     """
     count = codes.shape[1]
     if count < _SHORTEST.get(task, 1):
@@ -62,7 +66,7 @@ def make_example(model: MotionLanguageModel, task: str, codes: Tensor, caption: 
     if task == "motion_to_text":
         return Example(task, model.instructions(task, draw, motion=model.motion_text(codes)), words=caption)
     if task == "text_to_motion":
-        first, behind, values = 0, count, {"text": caption}
+        first, behind, values = 0, count, {"text": caption, **({} if video is None else {"video": video})}
     elif task == "prediction":
         first, behind = draw.randint(1, count - 1), count
         values = {"motion": model.motion_text(codes[:, :first])}
@@ -87,6 +91,8 @@ def instruction_rows(
     joined: float = 0.0,
     max_length: int | None = None,
     show_progress: bool = True,
+    videos: ShownVideos | None = None,
+    video_share: float = 1.0,
 ) -> Any:
     """Draw questions and answers from clips: a data set that trainers of language models take as it is.
 
@@ -104,41 +110,55 @@ def instruction_rows(
             so many fit: captions of single actions teach no order. Their tokens follow each other as they are.
         max_length (`int`, *optional*): Leave rows out that have more tokens.
         show_progress (`bool`, defaults to `True`): Show a progress bar.
+        videos (`ShownVideos`, *optional*): Videos of captions, which are shown where a motion is asked for. One of several clips in a row
+            is shown none; other wordings of a caption are shown its video.
+        video_share (`float`, defaults to 1.0): How often they are.
 
     Returns:
         `datasets.Dataset`: `input_ids` and `labels` (-100 on the question; of an encoder-decoder the answer alone), `task`, and `clip`,
-        the place in the data set.
+        the place in the data set; with videos also `video`, their numbers.
 
     Raises:
-        ValueError: If a task is unknown, shares are no shares, or no row is short enough.
+        ValueError: If a task is unknown, shares are no shares, no row is short enough, or the model makes no motions.
     """
     tasks, shares = _checked_mixture(MIXTURE if mixture is None else mixture)
-    if not 0 <= joined <= 1:
-        raise ValueError(f"joined is a share, from 0 to 1, got {joined}.")
+    for name, share in (("joined", joined), ("video_share", video_share)):
+        if not 0 <= share <= 1:
+            raise ValueError(f"{name} is a share, from 0 to 1, got {share}.")
+    if model.reads_latents:
+        raise ValueError(
+            "A model of format 'continuous' reads motions and makes none; it learns corrections. Train it with --triplets alone, or write "
+            "motions as tokens: --format motion."
+        )
     if "motion_correction" in tasks:
         raise ValueError(
             "motion_correction in the mixture asks about two motions: hf_motion.trainers.corrections makes its rows of triplets."
         )
     weights = list(accumulate(dataset.balanced_weights(balance)))
-    columns: dict[str, list[Any]] = {"input_ids": [], "labels": [], "task": [], "clip": []}
+    columns: dict[str, list[Any]] = {"input_ids": [], "labels": [], "task": [], "clip": [], "video": []}
     left_out: Counter[str] = Counter()
     for place in tqdm(range(count), desc="Writing questions", disable=not show_progress):
         draw = random.Random(seed * 1_000_003 + place)
-        clip, codes, caption = _drawn(dataset, weights, draw)
-        task = draw.choices(tasks, shares)[0]
+        clip, codes, caption, own = _drawn(dataset, weights, draw)
+        task, video = draw.choices(tasks, shares)[0], NO_VIDEO if videos is None else videos.number(own)
         if joined and task == "text_to_motion" and draw.random() < joined:
             codes, caption = _joined(dataset, weights, draw, codes, caption, model.max_tokens)
-        example = make_example(model, task, codes, caption, draw)
+            video = NO_VIDEO
+        if video != NO_VIDEO and (task != "text_to_motion" or draw.random() >= video_share):
+            video = NO_VIDEO
+        example = make_example(model, task, codes, caption, draw, videos.text(video) if videos and video != NO_VIDEO else None)
         ids, labels = tokenize(model, example)
         if max_length is not None and max(len(ids), len(labels)) > max_length:
             left_out[example.task] += 1
             continue
-        for name, value in (("input_ids", ids), ("labels", labels), ("task", example.task), ("clip", clip)):
+        for name, value in (("input_ids", ids), ("labels", labels), ("task", example.task), ("clip", clip), ("video", video)):
             columns[name].append(value)
     if not columns["clip"]:
         raise ValueError(f"None of {count} questions and answers has at most {max_length} tokens; raise max_length.")
     if left_out:
         tqdm.write(f"{sum(left_out.values())} of {count} rows have more than {max_length} tokens and were left out: {dict(left_out)}.")
+    if videos is None:
+        del columns["video"]
     return require("datasets", "Training").Dataset.from_dict(columns)
 
 
@@ -183,11 +203,11 @@ def join_captions(captions: Sequence[str], draw: random.Random) -> str:
     return said
 
 
-def _drawn(dataset: TokenDataset, weights: Sequence[float], draw: random.Random) -> tuple[int, Tensor, str]:
-    """A clip's place, its codes and what is said of it."""
+def _drawn(dataset: TokenDataset, weights: Sequence[float], draw: random.Random) -> tuple[int, Tensor, str, str]:
+    """A clip's place, its codes, what is said of it, and its caption."""
     clip = draw.choices(range(len(weights)), cum_weights=weights)[0]
     item = dataset[clip, draw.getrandbits(62)]
-    return clip, item["codes"], _reworded(dataset, item["caption"], draw)
+    return clip, item["codes"], _reworded(dataset, item["caption"], draw), item["caption"]
 
 
 def _joined(
@@ -197,7 +217,7 @@ def _joined(
     clips, captions = [codes], [caption]
     wanted, room = draw.randint(2, _MOST_JOINED), longest - codes.shape[1]
     for _ in range(_TRIES):
-        _, more, said = _drawn(dataset, weights, draw)
+        _, more, said, _ = _drawn(dataset, weights, draw)
         if more.shape[1] <= room and _SUBJECT.match(said) and said not in captions:
             clips, captions, room = [*clips, more], [*captions, said], room - more.shape[1]
         if len(clips) == wanted:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -32,6 +32,7 @@ from ..utils.training_folder import checkpoint_in, leave_sign
 from .anchor import Anchored, check_anchor, check_precision
 from .resuming import Resumable
 from .steps import AnyDevice, FiniteLoss, WithClips
+from .videos import TOWERS, ShownVideos, WithVideos
 
 trl = require("trl", "Training language models")
 _Collator = require("trl.trainer.sft_trainer", "Training language models").DataCollatorForLanguageModeling
@@ -48,7 +49,25 @@ class MotionSFTConfig(AnyDevice, trl.SFTConfig):
 
 
 class LanguageTrainer(FiniteLoss, Anchored, Resumable, Trainer):
-    """What trainers of language models are, TRL's and ours."""
+    """What trainers of language models are, TRL's and ours.
+
+    Attributes:
+        rates (`dict[str, float]`): Learning rates of their own for weights whose names have a part.
+    """
+
+    rates: Mapping[str, float] = {}
+
+    def create_optimizer(self, *args: Any, **kwargs: Any) -> Any:
+        """The optimizer, with weights of other learning rates in groups of their own."""
+        optimizer = super().create_optimizer(*args, **kwargs)
+        names = {id(parameter): name for name, parameter in self.model.named_parameters()}
+        for part, rate in self.rates.items():
+            for group in list(optimizer.param_groups):
+                own = [parameter for parameter in group["params"] if part in names.get(id(parameter), "") and group["lr"] != rate]
+                if own:
+                    group["params"] = [parameter for parameter in group["params"] if all(parameter is not one for one in own)]
+                    optimizer.add_param_group({**group, "params": own, "lr": rate})
+        return optimizer
 
 
 class _CausalTrainer(LanguageTrainer, trl.SFTTrainer):
@@ -59,8 +78,26 @@ class _Seq2SeqTrainer(LanguageTrainer):
     """transformers' trainer, for encoder-decoders, which TRL's does not take."""
 
 
+class _WithLatents:
+    """A collator's batches with the latents of their motions, row after row, (latents, width)."""
+
+    def __init__(self, collator: WithClips, width: int) -> None:
+        self.collator, self.width = collator, width
+
+    def __call__(self, rows: Sequence[dict[str, Any]]) -> dict[str, torch.Tensor]:
+        latents = torch.cat([torch.as_tensor(row["motion_latents"], dtype=torch.float32) for row in rows])
+        return {**self.collator(rows), "motion_latents": latents.reshape(-1, self.width)}
+
+
 def sft_trainer(
-    model: MotionLanguageModel, args: MotionSFTConfig, rows: Any, clip_names: Sequence[str], anchor: float = 0.0, **kwargs: Any
+    model: MotionLanguageModel,
+    args: MotionSFTConfig,
+    rows: Any,
+    clip_names: Sequence[str],
+    anchor: float = 0.0,
+    videos: ShownVideos | None = None,
+    projector_rate: float | None = None,
+    **kwargs: Any,
 ) -> LanguageTrainer:
     """A trainer of the model's language model: of all its weights, or of its adapters if it has some.
 
@@ -71,6 +108,8 @@ def sft_trainer(
         clip_names (`Sequence[str]`): Names of clips, for errors.
         anchor (`float`, defaults to 0.0): Strength of the anchor loss, see `hf_motion.trainers.anchor`. To go on after a stop, it needs the
             checkpoint that the model was loaded from.
+        videos (`ShownVideos`, *optional*): What the rows' column `video` numbers.
+        projector_rate (`float`, *optional*): Learning rate of what puts videos into the model's width; that of the rest by default.
         **kwargs: As for `transformers.Trainer`.
 
     Raises:
@@ -80,24 +119,29 @@ def sft_trainer(
     language_model, tokenizer = model.language_model, model.tokenizer
     check_precision(language_model, args.learning_rate)
     if model.config.is_encoder_decoder:
-        collator = WithClips(DataCollatorForSeq2Seq(tokenizer, language_model), _COLUMNS)
+        collator: Any = WithClips(DataCollatorForSeq2Seq(tokenizer, language_model), _COLUMNS)
         trainer: LanguageTrainer = _Seq2SeqTrainer(
             language_model, args, data_collator=collator, train_dataset=rows, processing_class=tokenizer, **kwargs
         )
     else:
         collator = WithClips(_Collator(pad_token_id=model.prompts.pad), _COLUMNS)
+        if model.reads_latents:
+            collator = _WithLatents(collator, language_model.config.latent_size)
+        collator = collator if videos is None else WithVideos(collator, videos)
         trainer = _CausalTrainer(language_model, args, data_collator=collator, train_dataset=rows, processing_class=tokenizer, **kwargs)
         head = model.language_model.get_output_embeddings()
         if not hasattr(head, "bias"):
             head.bias = None  # what peft puts around a head has none, and TRL's head reads it
     trainer.clip_names = clip_names
+    if projector_rate is not None:
+        trainer.rates = {TOWERS: projector_rate}
     trainer.anchor, trainer.anchor_start = anchor, language_model.name_or_path
     check_anchor(trainer, language_model)
     return trainer
 
 
 def add_adapters(model: MotionLanguageModel, rank: int, alpha: int | None = None, dropout: float = 0.0) -> None:
-    """Put LoRA on all linear layers, and let the rows of the motion tokens learn.
+    """Put LoRA on all linear layers of the language model, and let rows of motion tokens learn, and projectors of videos or latents.
 
     Args:
         model (`MotionLanguageModel`): Loaded from a whole repository, which the adapters will name as their base; it is changed.
@@ -114,15 +158,35 @@ def add_adapters(model: MotionLanguageModel, rank: int, alpha: int | None = None
         table, head = language_model.get_input_embeddings(), language_model.get_output_embeddings()
         rows = ids if head.weight is table.weight else {_name(language_model, table): ids, _name(language_model, head): ids}
     task = "SEQ_2_SEQ_LM" if model.config.is_encoder_decoder else "CAUSAL_LM"
+    # Of what sees videos the projectors learn whole, and the towers nothing.
+    projectors = [f"{TOWERS}.{name}" for name in model.config.towers] if model.video_processor is not None else []
+    if model.reads_latents:
+        projectors = ["projector"]
     config = LoraConfig(
         r=rank,
         lora_alpha=alpha or 2 * rank,
         lora_dropout=dropout,
-        target_modules="all-linear",
+        target_modules=layers_of(model),
+        modules_to_save=projectors or None,
+        exclude_modules=projectors if model.reads_latents else None,
         trainable_token_indices=rows,
         task_type=task,
     )
     model.language_model = get_peft_model(language_model, config)
+
+
+def layers_of(model: MotionLanguageModel, names: Sequence[str] | None = None) -> list[str] | str:
+    """Which layers get adapters, as peft takes it: never those of towers that see videos.
+
+    Args:
+        model (`MotionLanguageModel`): The model.
+        names (`Sequence[str]`, *optional*): Last parts of their names; all linear layers by default.
+    """
+    if model.video_processor is None:
+        return list(names) if names else "all-linear"
+    part = model.language_model.model.language_model
+    found = {name.rpartition(".")[2] for name, module in part.named_modules() if isinstance(module, nn.Linear)}
+    return rf".*\.language_model\..*\.({'|'.join(sorted(names or found))})"
 
 
 def new_motion_language_model(

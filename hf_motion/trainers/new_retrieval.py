@@ -19,10 +19,12 @@ MODEL_TYPES = ("t2m-evaluator", "tmr", "adaqf-extractors", "gemini-mvr")
 
 
 def load_retrieval_model(name: str | os.PathLike) -> tuple[PreTrainedModel, PreTrainedTokenizerBase, MotionFeatureExtractor]:
-    """A retrieval checkpoint's model, tokenizer and feature extractor, to train on."""
+    """A retrieval checkpoint's model, tokenizer and feature extractor, to train on; one that finds videos gets a plain extractor."""
     folder = checkpoint_folder(name)
-    model = load_part(AutoModel, folder, "model", dtype=torch.float32)
-    return model, load_part(AutoTokenizer, folder, "tokenizer"), load_part(AutoFeatureExtractor, folder, "feature_extractor")
+    model, tokenizer = load_part(AutoModel, folder, "model", dtype=torch.float32), load_part(AutoTokenizer, folder, "tokenizer")
+    if model.config.model_type == "gemini-mvr":
+        return model, tokenizer, MotionFeatureExtractor()
+    return model, tokenizer, load_part(AutoFeatureExtractor, folder, "feature_extractor")
 
 
 def new_retrieval_model(

@@ -20,8 +20,9 @@ from ..models.motion_language.modeling_motion_language import MotionLanguageMode
 from ..models.motion_language.new_tokens import keep_own_head
 from ..preferences.pairs import Pair
 from ..utils.extras import require
-from .motion_language import LanguageTrainer
+from .motion_language import LanguageTrainer, layers_of
 from .steps import AnyDevice, WithClips
+from .videos import NO_VIDEO, ShownVideos, WithVideos
 
 logger = logging.getLogger("hf_motion")
 
@@ -45,7 +46,11 @@ class MotionDPOConfig(AnyDevice, trl.DPOConfig):
 
 
 def preference_rows(
-    model: MotionLanguageModel, pairs: Sequence[Pair], max_length: int | None = None, show_progress: bool = True
+    model: MotionLanguageModel,
+    pairs: Sequence[Pair],
+    max_length: int | None = None,
+    show_progress: bool = True,
+    videos: ShownVideos | None = None,
 ) -> tuple[Any, Counter[str]]:
     """Pairs as token ids: what trainers of preferences take.
 
@@ -54,6 +59,7 @@ def preference_rows(
         pairs (`Sequence[Pair]`): See `hf_motion.preferences.load_pairs`.
         max_length (`int`, *optional*): Leave pairs out whose prompt and longer side have more tokens.
         show_progress (`bool`, defaults to `True`): Show a progress bar.
+        videos (`ShownVideos`, *optional*): Of the pairs, see `pair_videos`; the rows' column `video` numbers them.
 
     Returns:
         `datasets.Dataset` and `Counter`: Rows of `prompt_ids`, `chosen_ids`, `rejected_ids` and `clip`, the place in `pairs`; and why how
@@ -65,7 +71,7 @@ def preference_rows(
     Example:
         See `training/train_dpo.py`.
     """
-    columns: dict[str, list[Any]] = {"prompt_ids": [], "chosen_ids": [], "rejected_ids": [], "clip": []}
+    columns: dict[str, list[Any]] = {"prompt_ids": [], "chosen_ids": [], "rejected_ids": [], "clip": [], "video": []}
     left_out: Counter[str] = Counter()
     cut = 0
     for place, pair in enumerate(tqdm(pairs, desc="Reading pairs", disable=not show_progress)):
@@ -78,18 +84,39 @@ def preference_rows(
         if codes[0].shape == codes[1].shape and torch.equal(*codes):
             left_out["are the same tokens"] += 1
             continue
-        prompt = model.prompts.question(model.instructions("text_to_motion", text=pair.text))
+        number = NO_VIDEO if videos is None else videos.number(pair.id)
+        shown = {} if videos is None or number == NO_VIDEO else {"video": videos.text(number)}
+        prompt = model.prompts.question(model.instructions("text_to_motion", text=pair.text, **shown))
         chosen, rejected = (model.answer_ids(side) for side in codes)
         if max_length is not None and len(prompt) + max(len(chosen), len(rejected)) > max_length:
             left_out["are too long"] += 1
             continue
-        for name, value in zip(columns, (prompt, chosen, rejected, place), strict=True):
+        for name, value in zip(columns, (prompt, chosen, rejected, place, number), strict=True):
             columns[name].append(value)
     if cut:
         logger.warning("In %d pairs a motion is longer than the %d frames that the model reads, and was cut.", cut, model.max_frames)
     if not columns["clip"]:
         raise ValueError(f"Of {len(pairs)} pairs none is left to learn from: {dict(left_out) or 'there were none'}.")
     return require("datasets", "Preference tuning").Dataset.from_dict(columns), left_out
+
+
+def pair_videos(model: MotionLanguageModel, pairs: Sequence[Pair], show_progress: bool = True) -> ShownVideos | None:
+    """The videos that pairs were made with, if the model sees videos and they were made with some.
+
+    Args:
+        model (`MotionLanguageModel`): The model.
+        pairs (`Sequence[Pair]`): With `video_path` in their details, as `hf-motion prefer mcdpo` makes them.
+        show_progress (`bool`, defaults to `True`): Show a progress bar.
+
+    Raises:
+        ValueError: If they were made with videos and the model sees none.
+    """
+    candidates = {pair.id: [pair.details["video_path"]] for pair in pairs if pair.details.get("video_path")}
+    if not candidates:
+        return None
+    if model.video_processor is None:
+        raise ValueError("These pairs were made with videos, and the model sees none. Name the one that they were made with.")
+    return ShownVideos(model.video_processor, candidates, show_progress)
 
 
 def preference_trainer(
@@ -100,6 +127,7 @@ def preference_trainer(
     rank: int = 8,
     alpha: int = 16,
     dropout: float = 0.05,
+    videos: ShownVideos | None = None,
     **kwargs: Any,
 ) -> LanguageTrainer:
     """A trainer that tunes the model's language model; afterwards that model carries the adapters.
@@ -113,6 +141,7 @@ def preference_trainer(
         rank (`int`, defaults to 8): Rank of adapters on the attention's queries and values; 0 tunes all weights.
         alpha (`int`, defaults to 16): Their strength.
         dropout (`float`, defaults to 0.05): Their dropout.
+        videos (`ShownVideos`, *optional*): What the rows' column `video` numbers.
         **kwargs: As for `transformers.Trainer`.
 
     On several processes `precompute_ref_log_probs` is switched off, and a warning says so.
@@ -129,11 +158,12 @@ def preference_trainer(
         if args.precompute_ref_log_probs and args.world_size > 1:
             args.precompute_ref_log_probs = False  # TRL keeps them in a file that the other processes look for in a folder of their own
             logger.warning("On several processes the reference is computed at each step, not beforehand (precompute_ref_log_probs).")
+        collator: Any = WithClips(_Collator(pad_token_id=model.prompts.pad))
         trainer = _PairTrainer(
             model.language_model,
             reference,
             args,
-            data_collator=WithClips(_Collator(pad_token_id=model.prompts.pad)),
+            data_collator=collator if videos is None else WithVideos(collator, videos, copies=2),
             train_dataset=rows,
             processing_class=model.tokenizer,
             peft_config=attention_adapters(model, rank, alpha, dropout),
@@ -166,13 +196,13 @@ def attention_adapters(model: MotionLanguageModel, rank: int, alpha: int, dropou
         return None
     peft = require("peft", "Preference tuning")
     task = "SEQ_2_SEQ_LM" if model.config.is_encoder_decoder else "CAUSAL_LM"
-    return peft.LoraConfig(r=rank, lora_alpha=alpha, lora_dropout=dropout, target_modules=_attention(model.language_model), task_type=task)
+    return peft.LoraConfig(r=rank, lora_alpha=alpha, lora_dropout=dropout, target_modules=_attention(model), task_type=task)
 
 
-def _attention(model: nn.Module) -> list[str] | str:
+def _attention(model: MotionLanguageModel) -> list[str] | str:
     """Queries and values, as in the paper's code for T5, whatever the architecture calls them; else all linear layers."""
-    names = {name.rpartition(".")[2] for name, module in model.named_modules() if isinstance(module, nn.Linear)}
-    return next((list(pair) for pair in (("q_proj", "v_proj"), ("q", "v"), ("query", "value")) if names.issuperset(pair)), "all-linear")
+    names = {name.rpartition(".")[2] for name, module in model.language_model.named_modules() if isinstance(module, nn.Linear)}
+    return layers_of(model, next((pair for pair in (("q_proj", "v_proj"), ("q", "v"), ("query", "value")) if names.issuperset(pair)), None))
 
 
 class _PairTrainer(LanguageTrainer, trl.DPOTrainer):

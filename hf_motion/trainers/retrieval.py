@@ -167,20 +167,22 @@ def save_retrieval_checkpoint(
         folder (`str` or `pathlib.Path`): Where to.
         model (`PreTrainedModel`): The model.
         tokenizer (`PreTrainedTokenizerBase`): Its tokenizer.
-        feature_extractor (`MotionFeatureExtractor`): With the statistics that it was trained with.
+        feature_extractor (`MotionFeatureExtractor`): With the statistics that it was trained with; not saved with a model that finds
+            videos, which reads no features.
         repo_id (`str`, *optional*): Push it to the Hub too.
         token (`str`, *optional*): Access token.
         record (`TrainingRecord`, *optional*): What its card tells of the training.
     """
+    own = None if model.config.model_type == "gemini-mvr" else feature_extractor
 
     def write_card(path: Path, repository: str | None) -> None:
-        write_retrieval_card(path, model, feature_extractor, repository)
+        write_retrieval_card(path, model, own, repository)
         if record is not None:
             record.write(path, repository)
 
     save_checkpoint(
         folder,
-        [model, tokenizer, feature_extractor],
+        [model, tokenizer, *([own] if own is not None else [])],
         write_card,
         repo_id,
         token,

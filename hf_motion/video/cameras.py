@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..motion import Motion
-from .frames import SAMPLINGS
+from .frames import frame_count
 from .keypoints import H36M_JOINTS, Keypoints
 
 _SIZE = (640, 480)
@@ -40,6 +40,9 @@ class CameraRange:
     distance: tuple[float, float] = (2.5, 8.0)
     noise: float = 0.01
     missing: float = 0.02
+
+
+_PLAIN = CameraRange((30.0, 30.0), (10.0, 10.0), (4.0, 4.0), noise=0.0, missing=0.0)  # somewhat from the side, where arms and legs show
 
 
 def h36m_joints(motion: Motion) -> np.ndarray:
@@ -91,10 +94,8 @@ def film_motion(
         >>> film_motion(motion, np.random.default_rng(1)).points.shape
         (8, 17, 3)
     """
-    if sampling not in SAMPLINGS:
-        raise ValueError(f"sampling must be one of {', '.join(map(repr, SAMPLINGS))}, got {sampling!r}.")
     cameras = cameras or CameraRange()
-    count = min(num_frames, max(8, int(motion.duration))) if sampling == "vimorag" else num_frames
+    count = frame_count(motion.duration, num_frames, sampling)
     frames = np.unique(np.linspace(0, len(motion) - 1, min(count, len(motion))).round().astype(int))
     joints = h36m_joints(motion)[frames]
     turn, height, distance = (generator.uniform(*bounds) for bounds in (cameras.turn, cameras.height, cameras.distance))
@@ -109,6 +110,17 @@ def film_motion(
     filmed = np.concatenate([points, confidence[..., None]], axis=-1)
     filmed[confidence == 0] = 0
     return Keypoints(filmed, frames / motion.fps, _SIZE, np.ones(len(frames)), "cameras", motion.duration)
+
+
+def film_plainly(motion: Motion, num_frames: int = 16, sampling: str = "vimorag") -> Keypoints:
+    """Keypoints of a motion as a camera in front of it sees it, without noise: how a motion looks for videos like it.
+
+    Args:
+        motion (`Motion`): As for `film_motion`, as are the others.
+        num_frames (`int`, defaults to 16): The same.
+        sampling (`str`, defaults to `"vimorag"`): The same.
+    """
+    return film_motion(motion, np.random.default_rng(0), num_frames, sampling, _PLAIN)
 
 
 def _project(joints: np.ndarray, turn: float, height: float, distance: float) -> np.ndarray:

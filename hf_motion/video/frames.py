@@ -148,6 +148,26 @@ def open_video(video: Video) -> tuple[bytes | Path, str]:
     return path, name
 
 
+def frame_count(duration: float, num_frames: int, sampling: str) -> int:
+    """How many frames are taken of a video, see `read_frames`.
+
+    Args:
+        duration (`float`): Its seconds.
+        num_frames (`int`): At most so many.
+        sampling (`str`): `"uniform"` or `"vimorag"`.
+
+    Raises:
+        ValueError: If the sampling is unknown.
+
+    Example:
+        >>> frame_count(3.0, 16, "vimorag"), frame_count(12.0, 16, "vimorag"), frame_count(3.0, 16, "uniform")
+        (8, 12, 16)
+    """
+    if sampling not in SAMPLINGS:
+        raise ValueError(f"sampling must be one of {', '.join(map(repr, SAMPLINGS))}, got {sampling!r}.")
+    return num_frames if sampling == "uniform" else min(num_frames, max(_LEAST_OF_VIMORAG, int(duration)))
+
+
 def _check_options(num_frames: int | None, sampling: str, start: float, end: float | None, max_side: int | None) -> None:
     if num_frames is not None and (not isinstance(num_frames, int) or num_frames < 1):
         raise ValueError(f"num_frames must be a whole number from 1, or None for all, got {num_frames!r}.")
@@ -241,9 +261,7 @@ def _choose(timeline: _Timeline, num_frames: int | None, sampling: str) -> tuple
         own = spread / max(len(stamps) - 1, 1)
     duration = spread + own
     fps = (len(stamps) - 1) / spread if spread else 1 / own if own else 1.0
-    count = len(stamps) if num_frames is None else num_frames
-    if sampling == "vimorag":
-        count = min(count, max(_LEAST_OF_VIMORAG, int(duration)))
+    count = frame_count(duration, len(stamps) if num_frames is None else num_frames, sampling)
     if count >= len(stamps):
         return stamps, fps, duration
     targets = np.linspace(stamps[0], stamps[-1], count)

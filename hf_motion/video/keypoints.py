@@ -13,6 +13,7 @@ import numpy as np
 from ..utils.arrays import load_arrays
 from ..utils.faults import reading
 from ..utils.files import atomic_path
+from .frames import frame_count
 
 H36M_JOINTS = (
     "root", "right_hip", "right_knee", "right_ankle", "left_hip", "left_knee", "left_ankle", "belly", "neck", "nose", "head",
@@ -98,6 +99,24 @@ class Keypoints:
                 f"It shows a person in {int(self.found.sum())} of {len(self)} frames, and at least {least:.0%} are wanted. "
                 "Leave the video out, or lower the share."
             )
+
+    def sample(self, num_frames: int | None = 16, sampling: str = "uniform") -> Keypoints:
+        """Some of the frames, as `read_frames` would take them; all where there are no more.
+
+        Args:
+            num_frames (`int`, *optional*, defaults to 16): As for `read_frames`.
+            sampling (`str`, defaults to `"uniform"`): As for `read_frames`.
+
+        Raises:
+            ValueError: If the sampling is unknown.
+        """
+        if num_frames is None or not len(self):
+            return self
+        wanted = frame_count(self.duration or float(np.ptp(self.times)), num_frames, sampling)
+        if len(self) <= wanted:
+            return self
+        chosen = np.linspace(0, len(self) - 1, wanted).round().astype(int)
+        return Keypoints(self.points[chosen], self.times[chosen], self.size, self.people[chosen], self.detector, self.duration)
 
     def crop_scale(self) -> np.ndarray:
         """What networks read: `crop_scale` of the points, (frames, 17, 3) float32."""

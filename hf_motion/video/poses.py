@@ -11,7 +11,7 @@ from typing import Protocol, runtime_checkable
 
 import numpy as np
 
-from .frames import Video, open_video, read_frames
+from .frames import Video, VideoFrames, open_video, read_frames
 from .keypoints import Keypoints, load_keypoints, to_h36m
 
 logger = logging.getLogger(__name__)
@@ -43,7 +43,7 @@ def read_keypoints(
     """Keypoints of the person who matters in a video, see `main_person`.
 
     They are remembered in `<video>.keypoints.npz` beside it and found there again as long as file, detector and sampling are the same. A
-    folder that cannot be written to is said in a log line, once for each video.
+    folder that cannot be written to is said in a log line, once for each video. An `.npz` file of keypoints stands for its video.
 
     Args:
         video (`str`, `os.PathLike`, `bytes` or `Mapping`): As for `read_frames`; only a file's keypoints are remembered.
@@ -60,6 +60,8 @@ def read_keypoints(
         FileNotFoundError: If there is no such file.
     """
     content, _ = open_video(video)
+    if isinstance(content, Path) and content.suffix.lower() == ".npz":
+        return load_keypoints(content)[0].sample(num_frames, sampling)
     beside = content.with_name(f"{content.name}.keypoints.npz") if cache and isinstance(content, Path) else None
     key = {}
     if beside is not None:
@@ -68,18 +70,27 @@ def read_keypoints(
             known, about = load_keypoints(beside)
             if known.detector == detector.name and all(about.get(name) == value for name, value in key.items()):
                 return known
-    read = read_frames(video, num_frames, sampling)
-    people = detector(read.frames)
-    points = main_person([to_h36m(found, detector.layout) for found in people])
-    height, width = read.frames.shape[1:3]
-    counts = np.array([len(found) for found in people])
-    keypoints = Keypoints(points, read.times, (width, height), counts, detector.name, read.duration)
+    keypoints = keypoints_of(read_frames(video, num_frames, sampling), detector)
     if beside is not None:
         try:
             keypoints.save(beside, **key)
         except OSError as error:
             logger.warning("Keypoints are not remembered: %s", error)
     return keypoints
+
+
+def keypoints_of(read: VideoFrames, detector: PoseDetector) -> Keypoints:
+    """Keypoints of the person who matters in frames that were read.
+
+    Args:
+        read (`VideoFrames`): Frames.
+        detector (`PoseDetector`): What finds people.
+    """
+    people = detector(read.frames)
+    points = main_person([to_h36m(found, detector.layout) for found in people])
+    height, width = read.frames.shape[1:3]
+    counts = np.array([len(found) for found in people])
+    return Keypoints(points, read.times, (width, height), counts, detector.name, read.duration)
 
 
 def video_digest(video: Video) -> str:

@@ -3,20 +3,25 @@
     python tests/benchmarks/control.py seams [--count 50]
     python tests/benchmarks/control.py loops [--count 24]
     python tests/benchmarks/control.py judged [--count 48]
-    python tests/benchmarks/control.py control --dataset PARQUET_OR_FOLDER [--count 64] [--evaluator FOLDER]
+    python tests/benchmarks/control.py control --dataset PARQUET_OR_FOLDER [--count 400] [--output FOLDER] [--evaluator FOLDER]
 
 `--model FOLDER` takes another checkpoint than the one inside the package, `--seed` other chance. Every table is made in one run, with the
 uncontrolled or pasted motions beside it.
 
 seams: two to four training captions in a row. Peak acceleration (mean of all joints) within a quarter of a second around a border, over the
 peak inside the segments, and over the median of the peaks in stretches as long inside them.
-loops: distance of the last pose from the first, and how much mean joint speed changes over the seam.
+loops: distance of the last pose from the first, and how much the mean speed of the joints, and their velocities as vectors, change over the
+seam.
 judged: pairs of training captions whose actions have a judge (wordings.yaml); each segment, cut out, and the same caption alone.
-control: places taken from real clips of the test split, at 1, 2, 5, 49 or all frames: mean error, motions with a frame off by more than 20
-and 50 cm, skating ratio, FID on the motions of the row against the real clips, seconds a motion.
+control: places taken from real clips of the test split, at 1, 2, 5, 49 or all frames: mean error, share of these frames off by more than
+20 and 50 cm, skating ratio, FID on the motions of the row against the real clips, CPU seconds a motion. --count takes so many clips, all if
+there are fewer; --output keeps what is measured, 64 clips at a time: a run that was cut short goes on, also with more clips, and
+results.json holds the table. A folder belongs to one model, data set and seed.
 """
 
 import argparse
+import json
+import tempfile
 import time
 from itertools import cycle
 from pathlib import Path
@@ -31,7 +36,9 @@ from hf_motion.metrics.skating import skating_ratio
 from hf_motion.pipelines.control import compile_control
 from hf_motion.pipelines.mdm import MDMPipeline
 
-_BATCH = 16
+_BATCH, _CHUNK = 16, 64
+_MEASURED = ("error", "off20", "off50", "skating", "seconds", "embeddings")
+_COLUMNS = ("error, cm", "> 20 cm", "> 50 cm", "skating", "CPU seconds a motion", "FID")
 
 
 def captions() -> list[dict]:
@@ -92,19 +99,20 @@ def loops(pipe: MDMPipeline, arguments: argparse.Namespace) -> None:
     draw, rows = np.random.default_rng(arguments.seed), []
     for index, action in zip(range(arguments.count), cycle(captions()), strict=False):
         motion = pipe(action["training"], loop=True, seconds=float(draw.uniform(2, 6)), seed=index).motions[0]
-        twice = Motion.concatenate([motion[:-1], motion[:-1], motion[:-1]])
-        speeds = np.linalg.norm(np.diff(twice.joints, axis=0), axis=-1).mean(-1) * motion.fps
-        count = len(motion) - 1
         played = motion.joints[-1] - motion.joints[-1, 0] * [1, 0, 1]
-        first = motion.turn(heading(motion, -1) - heading(motion, 0)).joints[0]
-        pose = np.linalg.norm(played - (first - first[0] * [1, 0, 1]), axis=-1).max()
-        jump = abs(speeds[count] - speeds[count - 1])
-        inside = np.abs(np.diff(speeds[: count - 1]))
-        rows.append((100 * pose, jump / speeds.mean(), np.percentile(inside, 90) / speeds.mean()))
-    pose, jump, inside = np.array(rows).T
-    print(f"{len(rows)} loops, seed {arguments.seed}: last pose off the first {pose.max():.2f} cm at most; speed changes over the seam by "
-          f"{np.median(jump):.1%} of its mean in the median ({np.percentile(jump, 90):.1%} 90 % below), from one frame to the next inside "
-          f"by up to {np.median(inside):.1%}.")  # fmt: skip
+        turn = heading(motion, -1) - heading(motion, 0)
+        first = motion.turn(turn).joints
+        pose = np.linalg.norm(played - (first[0] - first[0, 0] * [1, 0, 1]), axis=-1).max()
+        steps = np.linalg.norm(np.diff(motion.joints, axis=0), axis=-1).mean(-1)
+        jump = abs(steps[0] - steps[-1]) / steps.mean()
+        vector = np.linalg.norm(first[1] - first[0] - motion.joints[-1] + motion.joints[-2], axis=-1).mean() / steps.mean()
+        rows.append((100 * pose, jump, vector, np.percentile(np.abs(np.diff(steps)), 90) / steps.mean()))
+    pose, jump, vector, inside = np.array(rows).T
+    print(f"{len(rows)} loops, seed {arguments.seed}: last pose off the first {pose.max():.2f} cm at most")
+    for name, values in (("mean speed of the joints", jump), ("their velocities", vector)):
+        print(f"{name}, changes over the seam by {np.median(values):.1%} in the median, {np.percentile(values, 90):.1%} 90 % below, "
+              f"{values.max():.1%} at most")  # fmt: skip
+    print(f"inside, the speed changes from one frame to the next by up to {np.median(inside):.1%}")
 
 
 def heading(motion: Motion, frame: int) -> float:
@@ -147,50 +155,81 @@ def controls_of(clips: list[Motion], joint: str, frames: int | None, seed: int) 
 
 def control(pipe: MDMPipeline, arguments: argparse.Namespace) -> None:
     """Controls of real clips of the test split."""
-    from hf_motion.canonical import face_forward, start_at_origin
     from hf_motion.checkpoints import EMBEDDED_EVALUATOR
-    from hf_motion.data.motion_text import load_motion_rows, read_row
     from hf_motion.metrics.fid import frechet_distance
     from hf_motion.retrieval.embedder import MotionTextEmbedder
 
+    clips, texts = recorded(pipe, arguments)
+    embedder = MotionTextEmbedder.from_pretrained(arguments.evaluator or EMBEDDED_EVALUATOR)
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(arguments.output or temporary)
+        folder.mkdir(parents=True, exist_ok=True)
+        real = np.concatenate([embedder.embed_motions(embedder.encode(clips[at : at + _CHUNK])) for at in range(0, len(clips), _CHUNK)])
+        print(f"{len(clips)} clips, seed {arguments.seed}\n\n| controlled | frames | {' | '.join(_COLUMNS)} |\n{'|---' * 8}|")
+        table = []
+        for joint, frames in [("none", None), *((joint, frames) for joint in arguments.joint for frames in (1, 2, 5, 49, None))]:
+            name = "" if joint == "none" else "all" if frames is None else frames
+            parts = [measured(pipe, embedder, folder / f"{joint}-{name}-{at:04d}.npz", clips[at : at + _CHUNK], texts[at : at + _CHUNK],
+                              joint, frames, arguments.seed + at) for at in range(0, len(clips), _CHUNK)]  # fmt: skip
+            *values, embeddings = (np.concatenate(one) for one in zip(*parts, strict=True))
+            row = [*(float(one.mean()) for one in values), float(frechet_distance(real, embeddings))]
+            table.append({"controlled": joint, "frames": name, **dict(zip(_COLUMNS, row, strict=True))})
+            cells = ["", "", ""] if joint == "none" else [f"{row[0]:.1f}", f"{row[1]:.1%}", f"{row[2]:.1%}"]
+            print(f"| {joint} | {name} | {' | '.join(cells)} | {row[3]:.3f} | {row[4]:.2f} | {row[5]:.2f} |", flush=True)
+        (folder / "results.json").write_text(json.dumps({"clips": len(clips), "seed": arguments.seed, "rows": table}, indent=1))
+
+
+def recorded(pipe: MDMPipeline, arguments: argparse.Namespace) -> tuple[list[Motion], list[str]]:
+    """Clips of the test split with their first captions, by chance, but sorted by length within what is measured at once."""
+    from hf_motion.canonical import face_forward, start_at_origin
+    from hf_motion.data.motion_text import load_motion_rows, read_row
+
     extractor = pipe.feature_extractor
     rows = [row for row in load_motion_rows(arguments.dataset, "test") if 40 <= row["n_frames"] <= extractor.max_frames]
-    draw = np.random.default_rng(arguments.seed)
-    rows = [rows[at] for at in draw.permutation(len(rows))[: arguments.count]]
-    recorded = [read_row(row, extractor.skeleton) for row in rows]
-    clips = [extractor.decode(features)[0] for features in extractor.encode([motion for motion, _ in recorded])]
-    clips = [start_at_origin(face_forward(clip)) for clip in clips]
-    texts = [captions[0] for _, captions in recorded]
-    embedder = MotionTextEmbedder.from_pretrained(arguments.evaluator or EMBEDDED_EVALUATOR)
+    order = np.random.default_rng(arguments.seed).permutation(len(rows)).tolist()[: arguments.count]
+    order = [
+        at for start in range(0, len(order), _CHUNK) for at in sorted(order[start : start + _CHUNK], key=lambda at: rows[at]["n_frames"])
+    ]
+    found = [read_row(rows[at], extractor.skeleton) for at in order]
+    clips = [extractor.decode(features)[0] for features in extractor.encode([motion for motion, _ in found])]
+    return [start_at_origin(face_forward(clip)) for clip in clips], [captions[0] for _, captions in found]
 
-    def embed(motions: list[Motion]) -> np.ndarray:
-        return embedder.embed_motions(embedder.encode(motions))
 
-    real, skeleton = embed(clips), extractor.features.skeleton
-    print("| controlled | frames | error, cm | > 20 cm | > 50 cm | skating | FID | seconds a motion |\n|---|---|---|---|---|---|---|---|")
-    wanted: list[tuple[str, Any]] = [("none", None)]
-    wanted += [(joint, frames) for joint in arguments.joint for frames in (1, 2, 5, 49, None)]
-    for joint, frames in wanted:
-        controls = controls_of(clips, joint, frames, arguments.seed) if joint != "none" else None
-        made, start = [], time.perf_counter()
-        for at in range(0, len(texts), _BATCH):
-            part = slice(at, at + _BATCH)
-            generators = [torch.Generator().manual_seed(index) for index in range(at, min(at + _BATCH, len(texts)))]
-            lengths = [len(clip) for clip in clips[part]]
-            made += pipe(texts[part], lengths, generator=generators, control=controls[part] if controls else None).motions
-        taken = (time.perf_counter() - start) / len(texts)
-        cells = ["", "", ""]
-        if controls is not None:
-            errors = [compile_control(one, len(motion), extractor.fps, skeleton).errors(motion.joints)
-                      for one, motion in zip(controls, made, strict=True)]  # fmt: skip
-            mean = 100 * np.mean([error.mean() for error in errors])
-            cells = [f"{mean:.1f}", *(f"{np.mean([error.max() > limit for error in errors]):.0%}" for limit in (0.2, 0.5))]
-        skating = np.mean([skating_ratio(motion.joints, fps=motion.fps) for motion in made])
-        name = "all" if frames is None and joint != "none" else frames or ""
-        print(
-            f"| {joint} | {name} | {' | '.join(cells)} | {skating:.3f} | {frechet_distance(real, embed(made)):.2f} | {taken:.2f} |",
-            flush=True,
-        )
+def measured(
+    pipe: MDMPipeline,
+    embedder: Any,
+    path: Path,
+    clips: list[Motion],
+    texts: list[str],
+    joint: str,
+    frames: int | None,
+    seed: int,
+) -> list[np.ndarray]:
+    """What `_MEASURED` names, of each motion; of an earlier run if there is one."""
+    if path.is_file():
+        with np.load(path) as kept:
+            if len(kept["error"]) == len(clips):
+                return [kept[name] for name in _MEASURED]
+    controls = controls_of(clips, joint, frames, seed) if joint != "none" else None
+    made, start = [], time.process_time()
+    for at in range(0, len(texts), _BATCH):
+        part = slice(at, at + _BATCH)
+        generators = [torch.Generator().manual_seed(seed + index) for index in range(at, min(at + _BATCH, len(texts)))]
+        options = {} if controls is None else {"control": controls[part]}
+        made += pipe(texts[part], [len(clip) for clip in clips[part]], generator=generators, **options).motions
+    values = {
+        "seconds": np.full(len(made), (time.process_time() - start) / len(made)),
+        "embeddings": embedder.embed_motions(embedder.encode(made)),
+    }
+    skeleton = pipe.feature_extractor.features.skeleton
+    errors = [np.zeros(1)] * len(made) if controls is None else [
+        compile_control(one, len(motion), motion.fps, skeleton).errors(motion.joints) for one, motion in zip(controls, made, strict=True)
+    ]  # fmt: skip
+    values["error"] = np.array([100 * error.mean() for error in errors])
+    values |= {name: np.array([(error > limit).mean() for error in errors]) for name, limit in (("off20", 0.2), ("off50", 0.5))}
+    values["skating"] = np.array([skating_ratio(motion.joints, fps=motion.fps) for motion in made])
+    np.savez(path, **values)
+    return [values[name] for name in _MEASURED]
 
 
 def main() -> None:
@@ -201,6 +240,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--dataset")
     parser.add_argument("--evaluator")
+    parser.add_argument("--output", type=Path)
     parser.add_argument("--joint", action="append", help="pelvis and right_wrist by default; repeatable")
     arguments = parser.parse_args()
     arguments.joint = arguments.joint or ["pelvis", "right_wrist"]

@@ -47,7 +47,7 @@ def read_face(document: Document, animation: dict[str, Any], times: np.ndarray, 
             notes.append(f"{count} morph targets that are animated have no names and are left out")
             continue
         check_face(len(times), count)
-        chosen, kind = _known(names, kind)
+        chosen, kind = known_targets(names, kind)
         found.append((chosen, kind, _curve(document, pick(samplers, channel.get("sampler"), "sampler"), count)))
         if len(chosen) < count:
             notes.append(f"{count - len(chosen)} of {count} morph targets have no names of {kind} or repeat, and are left out")
@@ -76,8 +76,16 @@ def _names(mesh: dict[str, Any]) -> tuple[list[str], str | None]:
     return (names if named else []), kind if isinstance(kind, str) and kind in (*FACE_SETS, OWN) else None
 
 
-def _known(names: list[str], kind: str | None) -> tuple[dict[int, str], str]:
-    """Which targets are coefficients of what name, and of what kind."""
+def known_targets(names: list[str], kind: str | None = None) -> tuple[dict[int, str], str]:
+    """Which targets are coefficients of what name, and of what kind.
+
+    Args:
+        names (`list[str]`): Of all targets.
+        kind (`str`, *optional*): The kind that the file says; the one that most names belong to by default.
+
+    Returns:
+        `tuple[dict[int, str], str]`: Target to known name, and the kind; all under their own names where none is known.
+    """
     kinds = [*FACE_SETS] if kind is None else [kind] if kind != OWN else []
     found = {one: recognised_names(names, one) for one in kinds}
     best = max(found, key=lambda one: len(found[one]), default=OWN)

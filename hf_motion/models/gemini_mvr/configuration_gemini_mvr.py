@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import Any
 
 from transformers.configuration_utils import PreTrainedConfig
@@ -75,14 +76,7 @@ class GeminiMVRConfig(CheckedConfig):
         similarity: str = "cosine",
         **kwargs: Any,
     ) -> None:
-        for width, heads, name in (
-            (encoder_dim, encoder_heads, "encoder_heads"),
-            (hidden_size, num_attention_heads, "num_attention_heads"),
-        ):
-            if width % heads:
-                raise ValueError(f"{name}={heads} must divide the width {width}.")
-        if not 1 <= max_frames <= encoder_frames:
-            raise ValueError(f"max_frames must be from 1 to encoder_frames={encoder_frames}, got {max_frames}.")
+        _check_sizes(encoder_dim, encoder_heads, hidden_size, num_attention_heads, max_frames, encoder_frames)
         if action_scale <= 0:
             raise ValueError(f"action_scale must be positive, got {action_scale}.")
         if similarity != "cosine":
@@ -114,6 +108,66 @@ class GeminiMVRConfig(CheckedConfig):
         return self
 
 
+class ActionLevelConfig(CheckedConfig):
+    """Sizes of the action level's networks alone, for models that look at a person's joints through them: see `GeminiMVRConfig`.
+
+    Args:
+        encoder_dim (`int`, defaults to 512): As for `GeminiMVRConfig`, and so are the others.
+        encoder_depth (`int`, defaults to 5): The same.
+        encoder_heads (`int`, defaults to 8): The same.
+        encoder_mlp_ratio (`int`, defaults to 2): The same.
+        encoder_rep_dim (`int`, defaults to 512): The same.
+        encoder_frames (`int`, defaults to 243): The same.
+        hidden_size (`int`, defaults to 768): The same.
+        num_layers (`int`, defaults to 4): The same.
+        num_attention_heads (`int`, defaults to 12): The same.
+        intermediate_size (`int`, defaults to 3072): The same.
+        max_frames (`int`, defaults to 16): The same.
+        pad_to_max_frames (`bool`, defaults to `False`): The same.
+        **kwargs: Options of every configuration.
+
+    Raises:
+        ValueError: If sizes do not fit each other.
+    """
+
+    model_type = "gemini-mvr-action"
+
+    def __init__(
+        self,
+        encoder_dim: int = 512,
+        encoder_depth: int = 5,
+        encoder_heads: int = 8,
+        encoder_mlp_ratio: int = 2,
+        encoder_rep_dim: int = 512,
+        encoder_frames: int = 243,
+        hidden_size: int = 768,
+        num_layers: int = 4,
+        num_attention_heads: int = 12,
+        intermediate_size: int = 3072,
+        max_frames: int = 16,
+        pad_to_max_frames: bool = False,
+        **kwargs: Any,
+    ) -> None:
+        _check_sizes(encoder_dim, encoder_heads, hidden_size, num_attention_heads, max_frames, encoder_frames)
+        self.encoder_dim, self.encoder_depth, self.encoder_heads = encoder_dim, encoder_depth, encoder_heads
+        self.encoder_mlp_ratio, self.encoder_rep_dim, self.encoder_frames = encoder_mlp_ratio, encoder_rep_dim, encoder_frames
+        self.hidden_size, self.num_layers, self.num_attention_heads = hidden_size, num_layers, num_attention_heads
+        self.intermediate_size, self.max_frames, self.pad_to_max_frames = intermediate_size, max_frames, pad_to_max_frames
+        super().__init__(**kwargs)
+
+    @classmethod
+    def of(cls, config: GeminiMVRConfig) -> ActionLevelConfig:
+        """Those of a retriever.
+
+        Raises:
+            ValueError: If it has no action level.
+        """
+        if not config.use_action:
+            raise ValueError("This GeminiMVR has no action level (use_action=False), so it sees no keypoints. Name one that has it.")
+        names = list(inspect.signature(cls.__init__).parameters)[1:-1]
+        return cls(**{name: getattr(config, name) for name in names})
+
+
 def check_stage(stage: str, has_action: bool, has_objects: bool) -> str:
     """The stage, if the model has what it trains.
 
@@ -128,6 +182,14 @@ def check_stage(stage: str, has_action: bool, has_objects: bool) -> str:
             return "object"
         raise ValueError(f"stage={stage!r} needs {'both levels' if stage == 'router' else f'the {stage} level'}; see object_config.")
     return stage
+
+
+def _check_sizes(dim: int, dim_heads: int, width: int, width_heads: int, max_frames: int, encoder_frames: int) -> None:
+    for size, heads, name in ((dim, dim_heads, "encoder_heads"), (width, width_heads, "num_attention_heads")):
+        if size % heads:
+            raise ValueError(f"{name}={heads} must divide the width {size}.")
+    if not 1 <= max_frames <= encoder_frames:
+        raise ValueError(f"max_frames must be from 1 to encoder_frames={encoder_frames}, got {max_frames}.")
 
 
 def _sub_config(value: PreTrainedConfig | dict[str, Any] | None, model_type: str) -> PreTrainedConfig:

@@ -6,7 +6,6 @@ by its authors load through `hf_motion.conversion.gemini_mvr`.
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -16,13 +15,12 @@ from torch.nn import functional as F
 from transformers import initialization as init
 from transformers.models.auto.modeling_auto import AutoModel
 
-from ...nn.attention import key_padding_mask
 from ...nn.contrastive import symmetric_info_nce
 from ...text_encoders import pooled_text, text_encoder_from_config, text_width
 from ..checked_model import CheckedModel
 from ..motion_text_output import MotionTextOutput
-from .configuration_gemini_mvr import NUM_KEYPOINTS, GeminiMVRConfig, check_stage
-from .networks import EncoderBlock, KeypointEncoder, QuickGELU
+from .configuration_gemini_mvr import GeminiMVRConfig, check_stage
+from .networks import ActionLevel, init_action_weights
 
 _LARGEST_SCALE = 100.0
 
@@ -52,7 +50,7 @@ class GeminiMVROutput(MotionTextOutput):
     scores: Tensor | None = None
 
 
-class GeminiMVR(CheckedModel):
+class GeminiMVR(ActionLevel, CheckedModel):
     """Embeds texts and videos of people so that one inner product is the score of equation 2.
 
     The action level reads 17 keypoints of up to 16 frames (DSTformer, projector, positions, temporal transformer with a residual, mean) and
@@ -87,12 +85,7 @@ class GeminiMVR(CheckedModel):
             self.text_model = text_encoder_from_config(config.text_config)
             text_dim = text_width(self.text_model)
             self.text_projection = nn.Identity() if text_dim == width else nn.Linear(text_dim, width)
-            self.keypoint_encoder = KeypointEncoder(config)
-            self.projector = nn.Linear(NUM_KEYPOINTS * config.encoder_rep_dim, width)
-            self.positions = nn.Parameter(torch.zeros(config.max_frames, width))
-            self.temporal_blocks = nn.ModuleList(
-                EncoderBlock(width, config.num_attention_heads, config.intermediate_size, QuickGELU()) for _ in range(config.num_layers)
-            )
+            self.build_action_level(config)
         if config.object_config is not None:
             self.object_model = AutoModel.from_config(config.object_config)
             wanting = not hasattr(self.object_model, "get_text_features") or not (
@@ -107,6 +100,14 @@ class GeminiMVR(CheckedModel):
                 self.router = nn.Linear(config.hidden_size, 2)
         self.set_stage(config.stage)
         self.post_init()
+
+    @classmethod
+    def from_pretrained(cls, *args: Any, **kwargs: Any) -> Any:
+        """See `CheckedModel.from_pretrained`; what the stage freezes is frozen again, which loading forgets."""
+        loaded = super().from_pretrained(*args, **kwargs)
+        model = loaded[0] if isinstance(loaded, tuple) else loaded
+        model.set_stage(model.config.stage)
+        return loaded
 
     def set_stage(self, stage: str) -> None:
         """Choose what training trains and what the loss looks at; the rest is frozen.
@@ -157,19 +158,9 @@ class GeminiMVR(CheckedModel):
             ValueError: If the model has no action level, a shape is wrong, or there are more than `max_frames` frames.
         """
         self._needs_action()
-        keypoints, mask = self._check_keypoints(motion_features, attention_mask)
-        frames = keypoints.shape[1]
-        if self.config.pad_to_max_frames:
-            missing = self.config.max_frames - frames
-            encoded = self.keypoint_encoder(F.pad(keypoints, (0, 0, 0, 0, 0, missing)), None)[:, :frames]
-        else:
-            encoded = self.keypoint_encoder(keypoints, mask)
-        states = self.projector(encoded.flatten(2))
-        hidden, bias = states + self.positions[:frames], key_padding_mask(mask, states.dtype)
-        for block in self.temporal_blocks:
-            hidden = block(hidden, bias)
+        states, mask = self.segments(motion_features, attention_mask)
         weights = mask[..., None].to(states.dtype)
-        return F.normalize(((hidden + states) * weights).sum(1) / weights.sum(1).clamp(min=1), dim=-1)
+        return F.normalize((states * weights).sum(1) / weights.sum(1).clamp(min=1), dim=-1)
 
     def get_object_text_features(self, input_ids: Tensor, attention_mask: Tensor | None = None) -> Tensor:
         """What a text says of objects, g: (batch, width of the object level), of unit length.
@@ -339,21 +330,6 @@ class GeminiMVR(CheckedModel):
         output = GeminiMVROutput(loss=symmetric_info_nce(scores, similar), motion_embeds=videos, text_embeds=texts, scores=scores)
         return output if return_dict else output.to_tuple()
 
-    def _check_keypoints(self, features: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor]:
-        """Keypoints (batch, frames, 17, 3), zero where the mask is, and the mask."""
-        width, most = self.config.num_features, self.config.max_frames
-        if features.ndim != 3 or features.shape[-1] != width:
-            raise ValueError(f"motion_features must be (batch, frames, {width}), got {tuple(features.shape)}.")
-        if features.shape[1] > most:
-            raise ValueError(
-                f"A video has at most {most} frames here, got {features.shape[1]}. Take fewer with read_frames(num_frames={most})."
-            )
-        mask = torch.ones(features.shape[:2], dtype=torch.long, device=features.device) if mask is None else mask
-        if mask.shape != features.shape[:2]:
-            raise ValueError(f"attention_mask must be {tuple(features.shape[:2])}, as its input, got {tuple(mask.shape)}.")
-        features = features.to(self.projector.weight.dtype).masked_fill(~mask.bool()[..., None], 0)
-        return features.unflatten(-1, (NUM_KEYPOINTS, 3)), mask
-
     def _needs_action(self) -> None:
         if not self.config.use_action:
             raise ValueError("This model has no action level (use_action=False). Use get_object_text_features and get_video_features.")
@@ -373,14 +349,8 @@ class GeminiMVR(CheckedModel):
         elif isinstance(module, nn.LayerNorm):
             init.ones_(module.weight)
             init.zeros_(module.bias)
-        elif isinstance(module, KeypointEncoder):
-            init.normal_(module.joint_positions, std=0.02)
-            init.normal_(module.frame_positions, std=0.02)
-            for mixer in module.mixers:
-                init.zeros_(mixer.weight)
-                init.constant_(mixer.bias, 0.5)
-        elif isinstance(module, GeminiMVR) and module.config.use_action:
-            init.normal_(module.positions, std=1 / math.sqrt(module.config.hidden_size))
+        else:
+            init_action_weights(module)
 
 
 def _features(output: Any) -> Tensor:

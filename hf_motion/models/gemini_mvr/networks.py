@@ -2,11 +2,83 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
+from transformers import initialization as init
 
 from ...nn.attention import SelfAttention, key_padding_mask
-from .configuration_gemini_mvr import NUM_KEYPOINTS, GeminiMVRConfig
+from .configuration_gemini_mvr import NUM_KEYPOINTS, ActionLevelConfig, GeminiMVRConfig
+
+
+class ActionLevel(nn.Module):
+    """The networks of the action level, as a mixin of modules that have them under these names."""
+
+    def build_action_level(self, config: GeminiMVRConfig | ActionLevelConfig) -> None:
+        """Make the networks."""
+        width = config.hidden_size
+        self.keypoint_encoder = KeypointEncoder(config)
+        self.projector = nn.Linear(NUM_KEYPOINTS * config.encoder_rep_dim, width)
+        self.positions = nn.Parameter(torch.zeros(config.max_frames, width))
+        self.temporal_blocks = nn.ModuleList(
+            EncoderBlock(width, config.num_attention_heads, config.intermediate_size, QuickGELU()) for _ in range(config.num_layers)
+        )
+        self._padded = config.max_frames if config.pad_to_max_frames else 0
+
+    def segments(self, motion_features: Tensor, attention_mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """What each frame of a video says of action, before the mean.
+
+        Args:
+            motion_features (`torch.Tensor`): (batch, frames, 51), see `GeminiMVR.get_motion_features`.
+            attention_mask (`torch.Tensor`, *optional*): (batch, frames), 1 on real frames.
+
+        Returns:
+            `tuple[torch.Tensor, torch.Tensor]`: (batch, frames, hidden_size), and the mask.
+
+        Raises:
+            ValueError: If a shape is wrong, or there are too many frames.
+        """
+        keypoints, mask = self._check_keypoints(motion_features, attention_mask)
+        frames = keypoints.shape[1]
+        if self._padded:
+            encoded = self.keypoint_encoder(F.pad(keypoints, (0, 0, 0, 0, 0, self._padded - frames)), None)[:, :frames]
+        else:
+            encoded = self.keypoint_encoder(keypoints, mask)
+        states = self.projector(encoded.flatten(2))
+        hidden, bias = states + self.positions[:frames], key_padding_mask(mask, states.dtype)
+        for block in self.temporal_blocks:
+            hidden = block(hidden, bias)
+        return hidden + states, mask
+
+    def _check_keypoints(self, features: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor]:
+        """Keypoints (batch, frames, 17, 3), zero where the mask is, and the mask."""
+        width, most = 3 * NUM_KEYPOINTS, len(self.positions)
+        if features.ndim != 3 or features.shape[-1] != width:
+            raise ValueError(f"motion_features must be (batch, frames, {width}), got {tuple(features.shape)}.")
+        if features.shape[1] > most:
+            raise ValueError(
+                f"A video has at most {most} frames here, got {features.shape[1]}. Take fewer with read_frames(num_frames={most})."
+            )
+        mask = torch.ones(features.shape[:2], dtype=torch.long, device=features.device) if mask is None else mask
+        if mask.shape != features.shape[:2]:
+            raise ValueError(f"attention_mask must be {tuple(features.shape[:2])}, as its input, got {tuple(mask.shape)}.")
+        features = features.to(self.projector.weight.dtype).masked_fill(~mask.bool()[..., None], 0)
+        return features.unflatten(-1, (NUM_KEYPOINTS, 3)), mask
+
+
+@torch.no_grad()
+def init_action_weights(module: nn.Module) -> None:
+    """Draw the first weights of a part of the action level; of other parts nothing."""
+    if isinstance(module, KeypointEncoder):
+        init.normal_(module.joint_positions, std=0.02)
+        init.normal_(module.frame_positions, std=0.02)
+        for mixer in module.mixers:
+            init.zeros_(mixer.weight)
+            init.constant_(mixer.bias, 0.5)
+    elif isinstance(module, ActionLevel) and hasattr(module, "positions"):
+        init.normal_(module.positions, std=1 / math.sqrt(module.positions.shape[1]))
 
 
 class KeypointEncoder(nn.Module):
@@ -19,7 +91,7 @@ class KeypointEncoder(nn.Module):
         config (`GeminiMVRConfig`): Configuration.
     """
 
-    def __init__(self, config: GeminiMVRConfig) -> None:
+    def __init__(self, config: GeminiMVRConfig | ActionLevelConfig) -> None:
         super().__init__()
         width = config.encoder_dim
         self.input_projection = nn.Linear(3, width)
@@ -47,7 +119,7 @@ class KeypointEncoder(nn.Module):
 class StreamBlock(nn.Module):
     """Attention over joints and over frames, each with a feed-forward layer, in one of the two orders."""
 
-    def __init__(self, config: GeminiMVRConfig, joints_first: bool) -> None:
+    def __init__(self, config: GeminiMVRConfig | ActionLevelConfig, joints_first: bool) -> None:
         super().__init__()
         self.joints_first = joints_first
         width, inner = config.encoder_dim, config.encoder_dim * config.encoder_mlp_ratio

@@ -13,15 +13,17 @@ from torch import Tensor
 from transformers import AutoImageProcessor, AutoTokenizer
 
 from ...hub.loading import load_part
+from ...motion import Motion
 from ...nn.padding import pad_and_mask
 from ...utils.faults import reading
 from ...video.blazepose import BlazePoseDetector
+from ...video.cameras import film_plainly
 from ...video.frames import Video, VideoFrames, read_frames
-from ...video.keypoints import Keypoints, to_h36m
-from ...video.poses import PoseDetector, main_person, read_keypoints
+from ...video.keypoints import Keypoints
+from ...video.poses import PoseDetector, keypoints_of, read_keypoints
 
-VideoInput = Video | VideoFrames | np.ndarray | Keypoints
-"""A file, its bytes, a row of a video column; frames that were read; (n, height, width, 3) uint8; or keypoints."""
+VideoInput = Video | VideoFrames | np.ndarray | Keypoints | Motion
+"""A file, its bytes, a row of a video column; frames that were read; (n, height, width, 3) uint8; keypoints; or a motion, filmed."""
 
 
 class GeminiMVRProcessor:
@@ -143,19 +145,20 @@ class GeminiMVRProcessor:
         """
         frames = None
         if isinstance(video, Keypoints):
-            keypoints = video
+            keypoints = video.sample(self.num_frames, self.sampling)
+        elif isinstance(video, Motion):
+            keypoints = film_plainly(video, self.num_frames, self.sampling)
         elif isinstance(video, (VideoFrames, np.ndarray)):
-            frames = video if isinstance(video, np.ndarray) else video.frames
-            times = np.arange(len(frames)) if isinstance(video, np.ndarray) else video.times
-            people = self.detector(frames)
-            points = main_person([to_h36m(found, self.detector.layout) for found in people])
-            size, counts = (frames.shape[2], frames.shape[1]), np.array([len(found) for found in people])
-            keypoints = Keypoints(points, times, size, counts, self.detector.name)
+            if isinstance(video, np.ndarray):
+                video = VideoFrames(video, np.arange(len(video), dtype=np.float64), 1.0, float(len(video)))
+            frames, keypoints = video.frames, keypoints_of(video, self.detector)
         elif isinstance(video, (str, bytes, os.PathLike, Mapping)):
             keypoints = read_keypoints(video, self.detector, self.num_frames, self.sampling)
             if self.image_processor is not None:
                 frames = read_frames(video, self.num_frames, self.sampling).frames
         else:
-            raise ValueError(f"A video is a file, bytes, a row of a video column, frames or Keypoints, got a {type(video).__name__}.")
+            raise ValueError(
+                f"A video is a file, bytes, a row of a video column, frames, Keypoints or a Motion, got a {type(video).__name__}."
+            )
         keypoints.check_people(self.least_people)
         return keypoints, frames

@@ -18,11 +18,13 @@ from ...utils.asked import asked_frames, asked_generator
 from ...utils.text import check_prompts, say
 from ..motion_decoding import OUTPUT_TYPES, decode_codes, token_counts
 from ..motion_vq.modeling_motion_vq import MotionVQModel
+from ..vimorag.processing_vimorag import ShownVideo, VideoInput, VimoRAGProcessor, shown_videos
 from .corrections import check_corrects, correct_motions
 from .grammar import MotionGrammar, WordsOnly, sampling
 from .instructions import Instructions
 from .prompts import PromptWriter
-from .vocabulary import MotionVocabulary
+from .shared_prefix import read_prefix_once
+from .vocabulary import CONTINUOUS, MotionVocabulary, latent_text
 
 
 class MotionAnswers:
@@ -38,6 +40,7 @@ class MotionAnswers:
     instructions: Instructions
     prompts: PromptWriter
     vocabulary: MotionVocabulary | None
+    video_processor: VimoRAGProcessor | None
 
     @property
     def max_tokens(self) -> int:
@@ -62,6 +65,7 @@ class MotionAnswers:
         output_type: str = "motion",
         seconds: float | Sequence[float] | None = None,
         seed: int | None = None,
+        videos: VideoInput | ShownVideo | Sequence[VideoInput | ShownVideo] | None = None,
     ) -> list[Motion] | list[Tensor]:
         """Make one motion per text.
 
@@ -77,6 +81,8 @@ class MotionAnswers:
             output_type (`str`, defaults to `"motion"`): `"motion"`, `"features"` or `"codes"`.
             seconds (`float` or `list[float]`, *optional*): In place of `num_frames`.
             seed (`int`, *optional*): In place of `generator`: `seed=0` is `generator=torch.Generator().manual_seed(0)`.
+            videos (*optional*): What a model that sees videos may move like: a file, its bytes, frames or `Keypoints`, or a list of one
+                for each text. A `VideoIndex` finds some.
 
         Returns:
             `list[Motion]`: In the order of the texts.
@@ -87,12 +93,13 @@ class MotionAnswers:
         prompts = check_prompts(texts)
         _check_output(output_type)
         lengths = self._lengths(num_frames, seconds, len(prompts))
+        shown = shown_videos(self, videos, prompts)
         questions = [
-            self.instructions("text_to_motion", text=text, **self._length_values(length))
-            for text, length in zip(prompts, lengths or [None] * len(prompts), strict=True)
+            self.instructions("text_to_motion", text=text, **self._length_values(length), **({"video": video.text} if video else {}))
+            for text, length, video in zip(prompts, lengths or [None] * len(prompts), shown or [None] * len(prompts), strict=True)
         ]
         draws = (temperature, top_k, top_p, asked_generator(generator, seed))
-        codes = self._make(questions, lengths, [self.max_tokens] * len(questions), draws)
+        codes = self._make(questions, lengths, [self.max_tokens] * len(questions), draws, shown)
         return decode_codes(self.vq_model, self.feature_extractor, codes, prompts, lengths, output_type)
 
     @torch.no_grad()
@@ -127,7 +134,7 @@ class MotionAnswers:
         codes = [self._cut(clip, place) for place, clip in enumerate(self.encode_motions(motions))]
         questions = [self.instructions("motion_to_text", motion=self.motion_text(clip)) for clip in codes]
         generators = spawn_generators(asked_generator(generator, seed), len(codes), self.device)
-        return self.say_words(questions, max_new_tokens, sampling(temperature, top_k, top_p, generators))
+        return self.say_words(questions, max_new_tokens, sampling(temperature, top_k, top_p, generators), codes)
 
     @torch.no_grad()
     def continue_motion(
@@ -276,7 +283,7 @@ class MotionAnswers:
         )  # fmt: skip
 
     def encode_motions(self, motions: Motion | Sequence[Motion]) -> list[Tensor]:
-        """Codes of motions, (quantizers, tokens) int64 each.
+        """Codes of motions, (quantizers, tokens) int64 each; of the layout `"continuous"` latents, (width, tokens) float32.
 
         Raises:
             ValueError: If there is none, or something is no motion.
@@ -285,17 +292,21 @@ class MotionAnswers:
         if not motions or not all(isinstance(motion, Motion) for motion in motions):
             kinds = ", ".join(sorted({type(motion).__name__ for motion in motions})) or "nothing"
             raise ValueError(f"Pass a Motion or a list of at least one, got {kinds}. hf_motion.read_motion reads files.")
-        return MotionCodec(self.vq_model, self.feature_extractor).encode(motions)
+        codec = MotionCodec(self.vq_model, self.feature_extractor)
+        return codec.encode_latents(motions) if self.reads_latents else codec.encode(motions)
 
     def say_words(
-        self, questions: Sequence[str], max_new_tokens: int, processors: Sequence[LogitsProcessor] = (), **messages: str
-    ) -> list[str]:
+        self, questions: Sequence[str], max_new_tokens: int, processors: Sequence[LogitsProcessor] = (), shown: Sequence[Tensor] = (),
+        **messages: str,
+    ) -> list[str]:  # fmt: skip
         """Answer questions in words: no motion tokens, and not nothing.
 
         Args:
             questions (`Sequence[str]`): Whole questions; those of the tasks are `instructions`.
             max_new_tokens (`int`): Longest answer.
             processors (`Sequence[LogitsProcessor]`, defaults to `()`): How to draw, the likeliest words by default.
+            shown (`Sequence[torch.Tensor]`, *optional*): What `encode_motions` gave of the motions in the questions, in order: read where
+                latents stand in the place of tokens.
             **messages: `way_out`: what to do where a question does not fit into the context, a sentence.
 
         Returns:
@@ -305,11 +316,15 @@ class MotionAnswers:
             ValueError: If a question does not fit into the context.
         """
         words = WordsOnly(self.vocabulary, [self.tokenizer.eos_token_id])
-        ids = self._generate(list(questions), [], max_new_tokens, [words, *processors], self.tokenizer.eos_token_id, **messages)
+        latents = torch.cat([clip.T for clip in shown]).to(self.device) if self.reads_latents and len(shown) else None
+        end = self.tokenizer.eos_token_id
+        ids = self._generate(list(questions), [], max_new_tokens, [words, *processors], end, latents=latents, **messages)
         return [" ".join(self.tokenizer.decode(row, skip_special_tokens=True).split()) for row in ids]
 
     def motion_text(self, codes: Tensor | Sequence[Sequence[int]]) -> str:
-        """How the model writes codes, (quantizers, tokens)."""
+        """How the model writes codes, (quantizers, tokens), or latents, (width, tokens)."""
+        if self.reads_latents:
+            return latent_text(len(codes[0]))
         return self.motion_tokenizer.encode_motion(codes[0] if len(codes) == 1 else codes, self.config.motion["format"])
 
     def answer_ids(self, codes: Tensor) -> list[int]:
@@ -317,6 +332,11 @@ class MotionAnswers:
         if self.vocabulary is not None:
             return self.prompts.answer(ids=self.vocabulary.ids(codes))
         return self.prompts.answer(self.motion_text(codes))
+
+    @property
+    def reads_latents(self) -> bool:
+        """Whether latents stand in the place of tokens, so that it makes no motions."""
+        return self.config.motion["format"] == CONTINUOUS
 
     @property
     def _unit(self) -> int:
@@ -351,31 +371,44 @@ class MotionAnswers:
             )
         return codes[:, : self.max_tokens]
 
-    def _make(self, questions: list[str], lengths: list[int] | None, most: list[int], draws: tuple) -> list[Tensor]:
+    def _make(
+        self, questions: list[str], lengths: list[int] | None, most: list[int], draws: tuple, shown: list[ShownVideo] | None = None
+    ) -> list[Tensor]:
         """Codes that answer questions, (quantizers, tokens) each."""
+        if self.reads_latents:
+            raise ValueError(
+                "This model reads latents of motions (format 'continuous') and makes no motions. Take one that writes them, such as one of "
+                "format 'motion'."
+            )
         temperature, top_k, top_p, generator = draws
         warpers = sampling(temperature, top_k, top_p, spawn_generators(generator, len(questions), self.device))
         counts = None if lengths is None else [-(-length // self._unit) for length in lengths]
         if self.vocabulary is None:
             from .spelled import make_spelled_motions
 
-            return make_spelled_motions(self, questions, counts, most, warpers)
+            return make_spelled_motions(self, questions, counts, most, warpers, shown)
         grammar = MotionGrammar(self.vocabulary, most, counts, warpers)
         steps = max(counts or most) * self.vocabulary.num_quantizers + 1
-        ids = self._generate(questions, [self.vocabulary.start], steps, [grammar], self.vocabulary.end)
+        ids = self._generate(questions, [self.vocabulary.start], steps, [grammar], self.vocabulary.end, shown)
         return [self.vocabulary.codes(row).to(self.device) for row in ids]
 
     def _generate(
         self, questions: list[str], tail: list[int], steps: int, processors: Sequence[LogitsProcessor], end: int | list[int],
-        **messages: str,
+        shown_videos: list[ShownVideo] | None = None, latents: Tensor | None = None, **messages: str,
     ) -> list[list[int]]:  # fmt: skip
         """Ids that were made for each question, up to the end."""
         inputs = self.prompts.batch(questions, tail, steps, self.device, **messages)
+        if self.video_processor is not None and shown_videos:
+            inputs |= {name: value.to(self.device) for name, value in self.video_processor.collate(shown_videos).items()}
+        elif not self.config.is_encoder_decoder:
+            inputs = read_prefix_once(self.language_model, inputs, self.prompts.pad)
         shown = 0 if self.config.is_encoder_decoder else inputs["input_ids"].shape[1]
         if self.config.is_encoder_decoder:
             begin = [self.language_model.generation_config.decoder_start_token_id, *tail]
             inputs["decoder_input_ids"] = torch.tensor([begin] * len(questions), device=self.device)
             shown = len(begin)
+        if latents is not None:
+            inputs["motion_latents"] = latents
         made = self.language_model.generate(
             **inputs,
             max_new_tokens=steps,

@@ -53,5 +53,5 @@ class AutoMotionModel:
 
 
 def _is_language_model(config: Any) -> bool:
-    """Whether a configuration is one of transformers' own, rather than of ours."""
-    return not type(config).__module__.startswith(("hf_motion", "transformers_modules"))
+    """Whether a configuration is of a language model: one of transformers' own, or of one that says how it writes motions."""
+    return hasattr(config, "motion") or not type(config).__module__.startswith(("hf_motion", "transformers_modules"))

@@ -56,7 +56,7 @@ def correct_motions(
 
     Args:
         model (`MotionLanguageModel`): The model.
-        sources (`Sequence[torch.Tensor]`): (quantizers, tokens) each.
+        sources (`Sequence[torch.Tensor]`): (quantizers, tokens) each, or latents, (width, tokens).
         targets (`Sequence[torch.Tensor]`): The same.
         num_candidates (`int`, defaults to 1): Sentences for each pair.
         max_new_tokens (`int`, defaults to 60): Longest answer.
@@ -75,13 +75,15 @@ def correct_motions(
     temperature = float(num_candidates > 1) if temperature is None else temperature
     if num_candidates > 1 and temperature == 0:
         raise ValueError(f"num_candidates={num_candidates} at temperature 0 are one sentence {num_candidates} times; raise temperature.")
-    questions = [
-        question
-        for place, pair in enumerate(zip(sources, targets, strict=True))
-        for question in [correction_question(model, *(model._cut(codes, place) for codes in pair))] * num_candidates
+    pairs = [
+        pair
+        for place, both in enumerate(zip(sources, targets, strict=True))
+        for pair in [tuple(model._cut(codes, place) for codes in both)] * num_candidates
     ]
+    questions = [correction_question(model, *pair) for pair in pairs]
     generators = spawn_generators(generator, len(questions), model.device)
-    said = model.say_words(questions, max_new_tokens, sampling(temperature, top_k, top_p, generators), way_out=_WAY_OUT)
+    shown = [codes for pair in pairs for codes in pair]
+    said = model.say_words(questions, max_new_tokens, sampling(temperature, top_k, top_p, generators), shown, way_out=_WAY_OUT)
     if num_candidates == 1:
         return said
     return [said[start : start + num_candidates] for start in range(0, len(said), num_candidates)]

@@ -13,7 +13,7 @@ from ...utils.faults import reading
 from ...utils.text import read_text
 
 TASKS: dict[str, tuple[frozenset[str], frozenset[str]]] = {
-    "text_to_motion": (frozenset({"text"}), frozenset({"seconds", "frames"})),
+    "text_to_motion": (frozenset({"text"}), frozenset({"seconds", "frames", "video"})),
     "motion_to_text": (frozenset({"motion"}), frozenset()),
     "prediction": (frozenset({"motion"}), frozenset({"text", "seconds", "frames"})),
     "in_between": (frozenset({"start", "end"}), frozenset({"text", "seconds", "frames"})),
@@ -62,6 +62,12 @@ class Instructions:
         path = Path(path or _BUILT_IN)
         with reading(path, "a YAML file of instructions"):
             return cls(yaml.safe_load(read_text(path)))
+
+    def add(self, other: Instructions) -> None:
+        """Take the wordings of others too, behind the own ones."""
+        for task, wordings in other.templates.items():
+            known = self.templates.setdefault(task, [])
+            known += [wording for wording in wordings if wording not in known]
 
     def __call__(self, task: str, draw: random.Random | None = None, **values: Any) -> str:
         """The question: of the wordings that need nothing but these values, those that say most of them; the first, or a random one.

@@ -20,13 +20,15 @@ from ...tokenization.motion_formats import FORMATS
 from ...tokenization.motion_tokenizer import MotionTokenizer
 from ...utils.training_folder import checkpoint_in
 from ..checked_model import CheckedModel
+from ..motion_latents.modeling_motion_latents import MotionLatentsForCausalLM
 from ..motion_vq.modeling_motion_vq import MotionVQModel
+from ..vimorag.processing_vimorag import VimoRAGProcessor
 from .answers import MotionAnswers
 from .instructions import Instructions
 from .new_tokens import add_token_rows, keep_own_head
 from .prompts import PromptWriter
 from .repository import MOTION_FOLDER, adapter_base, has_file, load_language_model
-from .vocabulary import TOKEN_FORMATS, MotionVocabulary
+from .vocabulary import CONTINUOUS, TOKEN_FORMATS, MotionVocabulary, add_latent_tokens
 
 _HUB_OPTIONS = ("cache_dir", "force_download", "local_files_only", "revision", "token", "subfolder")
 _MODEL_OPTIONS = (*_HUB_OPTIONS, "dtype", "device_map", "attn_implementation", "quantization_config")
@@ -77,9 +79,10 @@ class MotionLanguageModel(MotionAnswers, CheckedModel):
         _check_streams(vq_model)
         _check_books(vq_model, motion_tokenizer, settings)
         self.vocabulary: MotionVocabulary | None = None
-        if settings["format"] in TOKEN_FORMATS:
+        if settings["format"] in (*TOKEN_FORMATS, CONTINUOUS):
             first = settings.get("first_token_id")
             self.vocabulary = MotionVocabulary.find(tokenizer, motion_tokenizer, settings["format"], first)
+        self.video_processor = VimoRAGProcessor(self.config) if self.config.model_type == "vimorag" else None
         self.prompts = PromptWriter(tokenizer, settings["chat"], self.config.is_encoder_decoder, _context(self.config, tokenizer))
 
     @classmethod
@@ -107,26 +110,32 @@ class MotionLanguageModel(MotionAnswers, CheckedModel):
             vq_model (`MotionVQModel`): Motion tokenizer.
             motion_tokenizer (`MotionTokenizer`, *optional*): Writes its codes; made to fit by default.
             feature_extractor (`MotionFeatureExtractor`, *optional*): Its features; one without statistics by default.
-            format (`str`, defaults to `"motion"`): How motions are written, see `MotionTokenizer`.
+            format (`str`, defaults to `"motion"`): How motions are written, see `MotionTokenizer`; or `"continuous"`: latents that are not
+                quantised stand in the place of tokens, so that the model reads motions and makes none (`MotionLatentsForCausalLM`).
             chat (`bool`, *optional*): Put questions into the chat template; by default if the tokenizer has one.
             instructions (`Instructions`, *optional*): Wordings of the tasks; those of this package by default.
             max_tokens (`int`, defaults to 49): Longest motion, in time steps of the motion tokenizer.
             generator (`torch.Generator`, *optional*): Of the new rows.
 
         Raises:
-            ValueError: If the format is unknown or does not fit the motion tokenizer, or `chat` is asked for without a template.
+            ValueError: If the format is unknown or does not fit the motion tokenizer or the base, or `chat` is asked for without a
+                template.
         """
         config = vq_model.config
         _check_streams(vq_model)
         motion_tokenizer = motion_tokenizer or MotionTokenizer(config.codebook_size, config.num_quantizers)
-        if format not in FORMATS:
-            raise ValueError(f"format must be one of {', '.join(map(repr, FORMATS))}, got {format!r}.")
+        if format not in (*FORMATS, CONTINUOUS):
+            raise ValueError(f"format must be one of {', '.join(map(repr, (*FORMATS, CONTINUOUS)))}, got {format!r}.")
         first = None
         if format in TOKEN_FORMATS:
             ids = motion_tokenizer.extend(tokenizer, format)
             first = min(ids.values())
             keep_own_head(language_model)
             add_token_rows(language_model, first, len(ids), generator)
+        if format == CONTINUOUS:
+            first = add_latent_tokens(tokenizer)
+            add_token_rows(language_model, first, len(tokenizer) - first, generator)
+            language_model = MotionLatentsForCausalLM.from_language_model(language_model, config.code_dim, first, generator)
         chat = tokenizer.chat_template is not None if chat is None else chat
         language_model.config.motion = {
             "format": format,
@@ -136,6 +145,7 @@ class MotionLanguageModel(MotionAnswers, CheckedModel):
             "max_tokens": max_tokens,
             "chat": chat,
             "instructions": (instructions or Instructions.from_file()).templates,
+            "codes": vq_model.fingerprint,
         }
         return cls(language_model, tokenizer, vq_model, motion_tokenizer, feature_extractor or MotionFeatureExtractor()).eval()
 
@@ -166,13 +176,16 @@ class MotionLanguageModel(MotionAnswers, CheckedModel):
                 "language model has one, or is one of adapters whose base has one; save_pretrained of MotionLanguageModel writes it."
             )
         parts = {**place_options, "subfolder": MOTION_FOLDER}
-        return cls(
+        model = cls(
             load_language_model(name, base, kwargs.get("config"), **options),
             load_part(AutoTokenizer, home, "tokenizer", **home_options),
             MotionVQModel.from_pretrained(place, **parts),
             MotionTokenizer.from_pretrained(place, **parts),
             load_part(AutoFeatureExtractor, place, "feature_extractor", **parts),
-        ).eval()
+        )
+        if model.video_processor is not None:
+            model.video_processor = VimoRAGProcessor.from_pretrained(home, model.config)
+        return model.eval()
 
     def save_pretrained(self, save_directory: str | os.PathLike, *args: Any, **kwargs: Any) -> None:
         """Save all parts into one folder; a model with adapters saves these alone, which need their base when they are loaded.
@@ -254,3 +267,8 @@ def _check_books(vq_model: MotionVQModel, motion_tokenizer: MotionTokenizer, set
                 f"{name} is {found[0]} in the motion tokenizer's model, {found[1]} in its MotionTokenizer and {found[2]} in the "
                 "language model's configuration. Use the motion tokenizer that the language model was trained on."
             )
+    if settings.get("codes", vq_model.fingerprint) != vq_model.fingerprint:
+        raise ValueError(
+            "This motion tokenizer has the size of the one that the language model learned to read, and other codes, so that all it reads "
+            "would mean something else. Use the motion tokenizer that the language model was trained on."
+        )

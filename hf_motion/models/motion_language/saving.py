@@ -29,10 +29,12 @@ def save_motion_language_model(model: MotionLanguageModel, folder: Path, repo_id
             model.tokenizer.save_pretrained(folder)
             for part in (model.vq_model, model.motion_tokenizer, model.feature_extractor):
                 part.save_pretrained(folder / MOTION_FOLDER)
+            if model.video_processor is not None:
+                model.video_processor.save_pretrained(folder)
             for path in (*folder.glob("*.json"), *(folder / MOTION_FOLDER).glob("*.json")):
                 if path.name != "tokenizer.json":
                     forget_origin(path)
-            write_language_door(folder)
+            write_language_door(folder, "VimoRAG" if model.video_processor is not None else None)
             for name in (ADAPTER_CONFIG, ADAPTER_WEIGHTS):  # of an earlier save, and they would be loaded in place of this
                 (folder / name).unlink(missing_ok=True)
         else:

@@ -10,6 +10,7 @@ from torch import Tensor
 from transformers import LogitsProcessor, LogitsProcessorList, PreTrainedTokenizerBase
 
 if TYPE_CHECKING:
+    from ..vimorag.processing_vimorag import ShownVideo
     from .modeling_motion_language import MotionLanguageModel
 
 _LETTERS = frozenset("0123456789,[] ")
@@ -26,9 +27,10 @@ class SpelledGrammar(LogitsProcessor):
         tokenizer (`PreTrainedTokenizerBase`): Any.
         format (`str`): `"integers"` or `"list"`.
         codebook_size (`int`): Codes are below it.
-        most (`Sequence[int]`): Codes at which each row ends at the latest.
-        counts (`Sequence[int]`, *optional*): Codes of each row, exactly.
+        most (`Sequence[int]`): Time steps at which each row ends at the latest.
+        counts (`Sequence[int]`, *optional*): Time steps of each row, exactly.
         warpers (`Sequence[LogitsProcessor]`, defaults to `()`): What the allowed scores go through.
+        num_quantizers (`int`, defaults to 1): Numbers of a time step.
     """
 
     def __init__(
@@ -39,10 +41,11 @@ class SpelledGrammar(LogitsProcessor):
         most: Sequence[int],
         counts: Sequence[int] | None = None,
         warpers: Sequence[LogitsProcessor] = (),
+        num_quantizers: int = 1,
     ) -> None:
         self.begin, self.comma, self.finish = _SHAPES[format]
-        self.size, self.counts = codebook_size, counts
-        self.most = list(most if counts is None else counts)
+        self.size, self.counts, self.books = codebook_size, counts, num_quantizers
+        self.most = [steps * num_quantizers for steps in (most if counts is None else counts)]
         self.eos, self.warpers = tokenizer.eos_token_id, LogitsProcessorList(warpers)
         self.pieces = _pieces(tokenizer)
         self.prompt: int | None = None
@@ -64,7 +67,8 @@ class SpelledGrammar(LogitsProcessor):
         numbers = text.removeprefix(self.begin).split(self.comma)
         made = len(numbers)
         tail = text if text.startswith(self.begin) is False or made == 1 else self.begin + numbers[-1]
-        may_go_on, may_end = made < self.most[row], self.counts is None or made >= self.most[row]
+        may_go_on = made < self.most[row]
+        may_end = made % self.books == 0 and (self.counts is None or not may_go_on)
         key = (tail, may_go_on, may_end)
         if key not in self._known:
             found = [index for index, piece in self.pieces.items() if self._fits(tail + piece, may_go_on, may_end, self.most[row] - made)]
@@ -98,7 +102,12 @@ class SpelledGrammar(LogitsProcessor):
 
 
 def make_spelled_motions(
-    model: MotionLanguageModel, questions: list[str], counts: list[int] | None, most: list[int], warpers: Sequence[LogitsProcessor]
+    model: MotionLanguageModel,
+    questions: list[str],
+    counts: list[int] | None,
+    most: list[int],
+    warpers: Sequence[LogitsProcessor],
+    shown: list[ShownVideo] | None = None,
 ) -> list[Tensor]:
     """Codes that answer questions, written in numbers.
 
@@ -108,16 +117,18 @@ def make_spelled_motions(
         counts (`list[int]`, *optional*): Codes of each, exactly.
         most (`list[int]`): Codes of each at most.
         warpers (`Sequence[LogitsProcessor]`): How to draw.
+        shown (`list[ShownVideo]`, *optional*): A video for each, where videos are shown.
 
     Returns:
-        `list[torch.Tensor]`: (1, tokens) each.
+        `list[torch.Tensor]`: (quantizers, tokens) each.
     """
-    format, size = model.config.motion["format"], model.motion_tokenizer.codebook_size
-    grammar = SpelledGrammar(model.tokenizer, format, size, most, counts, warpers)
-    steps = max(counts or most) * (len(str(size - 1)) + 2) + 3
-    rows = model._generate(questions, [], steps, [grammar], model.tokenizer.eos_token_id)
+    format, size, books = model.config.motion["format"], model.motion_tokenizer.codebook_size, len(model.motion_tokenizer.step_books)
+    grammar = SpelledGrammar(model.tokenizer, format, size, most, counts, warpers, books)
+    steps = max(counts or most) * books * (len(str(size - 1)) + 2) + 3
+    rows = model._generate(questions, [], steps, [grammar], model.tokenizer.eos_token_id, shown)
     texts = ["".join(grammar.pieces.get(index, "") for index in row) for row in rows]
-    return [model.motion_tokenizer.decode_motion(text, format=format).codes[None].to(model.device) for text in texts]
+    codes = [model.motion_tokenizer.decode_motion(text, format=format).codes for text in texts]
+    return [clip.reshape(books, -1).to(model.device) for clip in codes]
 
 
 def _pieces(tokenizer: PreTrainedTokenizerBase) -> dict[int, str]:

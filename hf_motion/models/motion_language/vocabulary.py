@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from transformers import PreTrainedTokenizerBase
+from transformers import AddedToken, PreTrainedTokenizerBase
 
 from ...tokenization.motion_formats import motion_tokens, motiongpt_tokens
 from ...tokenization.motion_tokenizer import MotionTokenizer
 
 TOKEN_FORMATS = ("motion", "motiongpt")
 """Formats that have tokens of their own."""
+
+CONTINUOUS = "continuous"
+"""The layout in which latents stand in the place of tokens, with start and end around them."""
+
+LATENT_TOKENS = ("<motion_latent>", "<motion_start>", "<motion_end>")
 
 _WAY_OUT = (
     "Load the tokenizer that was saved with the model, or extend the base's again (MotionLanguageModel.from_base) and train the new rows."
@@ -29,7 +34,7 @@ class MotionVocabulary:
         size (`int`): Number of ids.
         codebook_size (`int`): Codes per book.
         num_quantizers (`int`): Books.
-        format (`str`): `"motion"` or `"motiongpt"`.
+        format (`str`): `"motion"`, `"motiongpt"`, or `"continuous"`, whose only code stands for any latent.
 
     Example:
         >>> vocabulary = MotionVocabulary(first=1000, size=516, codebook_size=512, num_quantizers=1, format="motion")
@@ -54,14 +59,16 @@ class MotionVocabulary:
         Args:
             text_tokenizer (`PreTrainedTokenizerBase`): The language model's.
             motion_tokenizer (`MotionTokenizer`): Says which tokens there have to be.
-            format (`str`): `"motion"` or `"motiongpt"`.
+            format (`str`): `"motion"`, `"motiongpt"` or `"continuous"`.
             first (`int`, *optional*): The id that code 0 had when the model learned it.
 
         Raises:
             ValueError: If tokens are missing, or have other ids than they had.
         """
         size, books = motion_tokenizer.codebook_size, motion_tokenizer.num_quantizers
-        tokens = list(motion_tokens(size, books) if format == "motion" else motiongpt_tokens(size))
+        if format == CONTINUOUS:
+            size = books = 1  # all latents stand under one token
+        tokens = [*_tokens_of(format, size, books)]
         vocab = text_tokenizer.get_vocab()
         missing = [token for token in tokens if token not in vocab]
         if missing:
@@ -129,3 +136,33 @@ class MotionVocabulary:
             found.append(index - low)
         whole = len(found) // self.num_quantizers * self.num_quantizers
         return torch.tensor(found[:whole], dtype=torch.long).reshape(-1, self.num_quantizers).T
+
+
+def add_latent_tokens(text_tokenizer: PreTrainedTokenizerBase) -> int:
+    """Add the tokens of the layout `"continuous"` to a text tokenizer.
+
+    Args:
+        text_tokenizer (`PreTrainedTokenizerBase`): It is changed.
+
+    Returns:
+        `int`: Id of the first, in whose place latents stand.
+    """
+    text_tokenizer.add_tokens([AddedToken(token, normalized=False) for token in LATENT_TOKENS])
+    return int(text_tokenizer.convert_tokens_to_ids(LATENT_TOKENS[0]))
+
+
+def latent_text(count: int) -> str:
+    """How so many latents are written.
+
+    Example:
+        >>> latent_text(2)
+        '<motion_start><motion_latent><motion_latent><motion_end>'
+    """
+    latent, start, end = LATENT_TOKENS
+    return f"{start}{latent * count}{end}"
+
+
+def _tokens_of(format: str, size: int, books: int) -> Iterable[str]:
+    if format == CONTINUOUS:
+        return LATENT_TOKENS
+    return motion_tokens(size, books) if format == "motion" else motiongpt_tokens(size)

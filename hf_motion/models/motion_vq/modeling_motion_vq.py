@@ -6,6 +6,7 @@ of the first two load through `hf_motion.conversion.motion_vq`; of the third the
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -153,6 +154,28 @@ class MotionVQModel(CheckedModel):
         self.train(training)
         return output.codes
 
+    @torch.no_grad()
+    def encode_latents(self, motion_features: Tensor, attention_mask: Tensor | None = None) -> list[Tensor]:
+        """What motions are before they are quantised.
+
+        Args:
+            motion_features (`torch.Tensor`): (batch, frames, num_features), normalised.
+            attention_mask (`torch.Tensor`, *optional*): (batch, frames), 1 on real frames, which come first.
+
+        Returns:
+            `list[torch.Tensor]`: (code_dim, tokens) for each clip.
+
+        Raises:
+            ValueError: If a shape is wrong, a clip has no frame, or hands have a stream of their own.
+        """
+        if self.config.hand_features is not None:
+            raise ValueError(
+                "Hands and body are two streams here, whose latents have no common pace. Use a tokenizer without hand_features."
+            )
+        features, lengths = self._whole_tokens(motion_features, attention_mask)
+        counts = (lengths // self.config.frames_per_token).tolist()
+        return [clip[:count].T for clip, count in zip(self.encoder(features, lengths), counts, strict=True)]
+
     def decode(self, codes: Tensor) -> Tensor:
         """Motions of codes.
 
@@ -199,6 +222,13 @@ class MotionVQModel(CheckedModel):
                 held, behind = held[..., drop:], certain - drop
         if held is not None and held.shape[-1] > behind:
             yield self.decode(held)[:, behind * unit :]
+
+    @property
+    def fingerprint(self) -> str:
+        """Stands for what the codes mean: 16 hexadecimal digits of the books, the same on every machine and in every type of number."""
+        tables = [table for name, table in self.quantizer.named_buffers() if name.endswith("codebook")]
+        books = torch.cat([table.detach().float().flatten().cpu() for table in tables])
+        return hashlib.sha256(books.to(torch.bfloat16).float().numpy().tobytes()).hexdigest()[:16]
 
     @property
     def lookahead(self) -> int:

@@ -1,0 +1,1 @@
+"""Language models that read latents of motions in the place of tokens."""
