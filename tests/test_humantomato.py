@@ -1,19 +1,22 @@
 """HumanTOMATO's hierarchical GPT: layouts, decoding within them, and alignment with texts."""
 
+import functools
 import itertools
 import json
 import subprocess
 import sys
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 import pytest
 import torch
 import yaml
-from scripts import run_script
+from scripts import parser, run_script, script
 from tiny import save_tiny_retrieval_model, seeded, tiny_h2vq, tiny_tomato, tiny_vq, whole_body_rows
 from torch.nn import functional as F
 from transformers import AutoModel, DynamicCache, pipeline
+from typer.main import get_command
 from typer.testing import CliRunner
 
 from hf_motion import HumanTomatoGPT, HumanTomatoGPTConfig, MotionFeatureExtractor, MotionTextEmbedder, MotionVQConfig
@@ -303,6 +306,39 @@ def test_training_script_and_evaluation(tmp_path: Path) -> None:
     content = [json.loads((tmp_path / f"scores{number}" / "results.json").read_text()) for number in range(2)]
     assert {"tmr_r_precision_top1", "tmr_matching_score", "fid"} <= set(content[0]["rows"]["model"])
     assert "bodies are scored, fingers are not" in " ".join(content[1]["notes"])
+
+
+@pytest.mark.slow
+def test_every_run_of_the_study_is_a_command(tmp_path: Path) -> None:
+    """Programs are not started, only their options read: each run is launched once, after those that it builds on."""
+    module = script("humantomato_study")
+    words = ["--config", ROOT / "training/configs/humantomato_study.yaml", "--output", tmp_path, "--seeds", "0", "--text_encoder", "minilm"]
+    words += ["--sets", '{"composite": "a", "hands": "b", "bodies": "c"}', "--max_steps", "2"]
+    study = parser("humantomato_study").parse([str(word) for word in words])[0]
+    for key in ("runs", "tables"):
+        value = getattr(study, key)
+        setattr(study, key, yaml.safe_load(value) if isinstance(value, str) else value)
+    trained, scored, parsers, evaluate = [], [], functools.cache(parser), get_command(app).commands["evaluate"]
+
+    def launched(command: list[str], check: bool) -> None:
+        name = Path(command[1]).stem
+        if name.startswith("train_"):
+            options = parsers(name).parse(command[2:])[1]
+            assert options.max_steps == 2
+            folder = Path(options.output_dir) / "model"
+            folder.mkdir(parents=True)
+            (folder / "README.md").write_text("")
+            trained.append((folder.parent.name, options.seed))
+        else:
+            context = evaluate.make_context("evaluate", command[4:])
+            scored.append(Path(context.params["model"]).parent.name)
+
+    with mock.patch.object(subprocess, "run", launched):
+        module.main(study)
+    assert [name for name, _ in trained] == [f"{name}-s0" for name in study.runs]
+    assert sorted(scored) == sorted(name for name, _ in trained)
+    assert dict(trained)["bodies-prior-s0"] == 100
+    assert {name for names in study.tables.values() for name in names} <= set(study.runs)
 
 
 _TWO = """

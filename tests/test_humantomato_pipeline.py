@@ -18,6 +18,7 @@ from typer.testing import CliRunner
 from hf_motion import Face, FacialCVAE, FacialCVAEConfig, HumanTOMATOPipeline, Motion
 from hf_motion.cli.app import app
 from hf_motion.data.motion_text import load_motion_rows
+from hf_motion.evaluation.generations import load_system
 from hf_motion.kinematics import forward_kinematics
 from hf_motion.models.humantomato.emotions import split_emotion
 from hf_motion.skeletons import HUMANML3D_22, SMPLX_52
@@ -45,6 +46,7 @@ class TestPipeline:
             assert type(AutoModel.from_pretrained(folder, subfolder=part)).__name__ == kind
             assert (folder / part / "model.safetensors").is_file()
         assert "text-to-motion" in (folder / "README.md").read_text()
+        assert load_system(folder).generate_motion("a, sadly", 8, seed=0, output_type="features")[0].shape == (8, 313)
 
     def test_one_motion_with_everything(self, pipe, tmp_path: Path) -> None:
         motions = pipe([SENTENCE, "someone jumps, sadly"], num_frames=[12, 30], seed=0)

@@ -24,6 +24,7 @@ from hf_motion.evaluation.result import EvaluationResult
 from hf_motion.trainers.options import TrainingParser
 from hf_motion.utils.extras import require
 from hf_motion.utils.files import atomic_path, check_writable
+from hf_motion.utils.options import as_mapping
 
 TRAINING = Path(__file__).parent
 
@@ -33,9 +34,9 @@ class StudyArguments:
     """What to train, on what."""
 
     output: str = field(metadata={"help": "Folder for all runs."})
-    sets: dict[str, Any] | str = field(metadata={"help": "Data sets by the names that the runs give them."})
     runs: dict[str, Any] | str = field(metadata={"help": "By name: script, set, config, options, scores; @NAME is another run's model."})
     tables: dict[str, Any] | str = field(metadata={"help": "By title: names of the runs that are its rows."})
+    sets: dict[str, Any] | str | None = field(default=None, metadata={"help": "Data sets by the names that the runs give them, as JSON."})
     seeds: list[int] = field(default_factory=lambda: [0, 1], metadata={"help": "Seeds that every run is made with."})
     score: list[str] = field(default_factory=list, metadata={"help": "Options of hf-motion evaluate for every run."})
     text_encoder: str | None = field(default=None, metadata={"help": "Sentence encoder in CLIP's place, for runs that take @text."})
@@ -45,6 +46,9 @@ class StudyArguments:
 
 def main(study: StudyArguments) -> None:
     output = Path(study.output)
+    study.sets = as_mapping(study.sets)
+    if not study.sets:
+        raise SystemExit('Say where the data is: --sets \'{"composite": FOLDER, "hands": FOLDER, "bodies": FOLDER}\', or some of these.')
     check_writable(output)
     unknown = [name for name in study.only or () if name not in study.runs]
     if unknown:
@@ -112,7 +116,7 @@ def report(study: StudyArguments, output: Path) -> None:
 
 if __name__ == "__main__":
     arguments = TrainingParser((StudyArguments,)).parse()[0]
-    for key in ("sets", "runs", "tables"):
+    for key in ("runs", "tables"):
         if isinstance(getattr(arguments, key), str):
             setattr(arguments, key, require("yaml", "Training").safe_load(getattr(arguments, key)))
     main(arguments)
