@@ -12,7 +12,7 @@ OUTPUT = outputs/demo
 SHELL := /bin/sh
 BIN := $(VENV)/bin
 
-.PHONY: help demo install test lint format bench wheel clean
+.PHONY: help demo install test lint format bench bench-systems wheel clean
 .DELETE_ON_ERROR:
 
 help:
@@ -20,6 +20,7 @@ help:
 	@echo "make test     the fast test suite; PYTEST_ARGS='-m slow' runs the slow one"
 	@echo "make lint     what must hold for code style; make format repairs what can be repaired"
 	@echo "make bench    the benchmarks"
+	@echo "make bench-systems   seconds and quality of every system; SYSTEMS_ARGS='--dataset ... NAME=FOLDER' adds checkpoints"
 	@echo "make wheel    build dist/*.whl"
 	@echo "make install  only the environment for development, in $(VENV)"
 	@echo "make clean    remove build results and caches, not $(VENV)"
@@ -47,6 +48,9 @@ format: $(VENV)/.installed-dev
 
 bench: $(VENV)/.installed-dev
 	$(BIN)/python tests/benchmarks/run.py
+
+bench-systems: $(VENV)/.installed-dev
+	$(BIN)/python tests/benchmarks/systems.py $(SYSTEMS_ARGS)
 
 # pip alone builds it. setuptools packs whatever an earlier build left in build/, so that goes first.
 wheel: | $(BIN)/pip

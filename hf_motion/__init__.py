@@ -17,14 +17,24 @@ _PUBLIC = {
     "AdaQFExtractorsConfig": "models.adaqf_extractors.configuration_adaqf_extractors",
     "AdaQFPipeline": "pipelines.adaqf",
     "Face": "face",
+    "FacialCVAE": "models.humantomato.modeling_facial_cvae",
+    "FacialCVAEConfig": "models.humantomato.configuration_facial_cvae",
     "GeminiMVR": "models.gemini_mvr.modeling_gemini_mvr",
     "GeminiMVRConfig": "models.gemini_mvr.configuration_gemini_mvr",
     "GeminiMVRProcessor": "models.gemini_mvr.processing_gemini_mvr",
     "HumanML3DRepresentation": "representation",
+    "HumanTOMATOPipeline": "models.humantomato.pipeline_humantomato",
+    "HumanTOMATOPipelineConfig": "models.humantomato.configuration_pipeline",
     "HumanTomatoGPT": "models.humantomato.modeling_humantomato",
     "HumanTomatoGPTConfig": "models.humantomato.configuration_humantomato",
     "MDMDenoiser": "models.mdm",
     "MDMPipeline": "pipelines.mdm",
+    "MLDAutoencoder": "models.mld",
+    "MLDDenoiser": "models.mld",
+    "MLDPipeline": "pipelines.mld",
+    "SALADAutoencoder": "models.salad",
+    "SALADDenoiser": "models.salad",
+    "SALADPipeline": "pipelines.salad",
     "Motion": "motion",
     "MotionControl": "pipelines.control",
     "MotionCorrectionPipeline": "corrections.pipeline",
@@ -34,8 +44,8 @@ _PUBLIC = {
     "MotionTokenizer": "tokenization.motion_tokenizer",
     "MotionLanguageModel": "models.motion_language.modeling_motion_language",
     "MotionToTextPipeline": "pipelines.motion_to_text",
-    "MotionSystem": "models.motion_system.modeling_motion_system",
-    "MotionSystemConfig": "models.motion_system.configuration_motion_system",
+    "MotionSystem": "pipelines.motion_system.modeling_motion_system",
+    "MotionSystemConfig": "pipelines.motion_system.configuration_motion_system",
     "MotionTextEmbedder": "retrieval.embedder",
     "SKELETONS": "skeletons",
     "Skeleton": "skeletons",
@@ -73,17 +83,23 @@ if TYPE_CHECKING:
     from .models.gemini_mvr.configuration_gemini_mvr import GeminiMVRConfig as GeminiMVRConfig
     from .models.gemini_mvr.modeling_gemini_mvr import GeminiMVR as GeminiMVR
     from .models.gemini_mvr.processing_gemini_mvr import GeminiMVRProcessor as GeminiMVRProcessor
+    from .models.humantomato.configuration_facial_cvae import FacialCVAEConfig as FacialCVAEConfig
     from .models.humantomato.configuration_humantomato import HumanTomatoGPTConfig as HumanTomatoGPTConfig
+    from .models.humantomato.configuration_pipeline import HumanTOMATOPipelineConfig as HumanTOMATOPipelineConfig
+    from .models.humantomato.modeling_facial_cvae import FacialCVAE as FacialCVAE
     from .models.humantomato.modeling_humantomato import HumanTomatoGPT as HumanTomatoGPT
+    from .models.humantomato.pipeline_humantomato import HumanTOMATOPipeline as HumanTOMATOPipeline
     from .models.mdm import MDMDenoiser as MDMDenoiser
+    from .models.mld import MLDAutoencoder as MLDAutoencoder
+    from .models.mld import MLDDenoiser as MLDDenoiser
     from .models.momask.configuration_momask import MoMaskConfig as MoMaskConfig
     from .models.momask.modeling_momask import MoMask as MoMask
     from .models.motion_language.auto import AutoMotionModel as AutoMotionModel
     from .models.motion_language.modeling_motion_language import MotionLanguageModel as MotionLanguageModel
-    from .models.motion_system.configuration_motion_system import MotionSystemConfig as MotionSystemConfig
-    from .models.motion_system.modeling_motion_system import MotionSystem as MotionSystem
     from .models.motion_vq.configuration_motion_vq import MotionVQConfig as MotionVQConfig
     from .models.motion_vq.modeling_motion_vq import MotionVQModel as MotionVQModel
+    from .models.salad import SALADAutoencoder as SALADAutoencoder
+    from .models.salad import SALADDenoiser as SALADDenoiser
     from .models.t2m_evaluator.configuration_t2m_evaluator import T2MEvaluatorConfig as T2MEvaluatorConfig
     from .models.t2m_evaluator.modeling_t2m_evaluator import T2MEvaluator as T2MEvaluator
     from .models.t2m_gpt.configuration_t2m_gpt import T2MGPTConfig as T2MGPTConfig
@@ -101,7 +117,11 @@ if TYPE_CHECKING:
     from .pipelines.editing import join_motions as join_motions
     from .pipelines.embedded import load_embedded_pipeline as load_embedded_pipeline
     from .pipelines.mdm import MDMPipeline as MDMPipeline
+    from .pipelines.mld import MLDPipeline as MLDPipeline
+    from .pipelines.motion_system.configuration_motion_system import MotionSystemConfig as MotionSystemConfig
+    from .pipelines.motion_system.modeling_motion_system import MotionSystem as MotionSystem
     from .pipelines.motion_to_text import MotionToTextPipeline as MotionToTextPipeline
+    from .pipelines.salad import SALADPipeline as SALADPipeline
     from .pipelines.text_to_motion import TextToMotionPipeline as TextToMotionPipeline
     from .representation import HumanML3DRepresentation as HumanML3DRepresentation
     from .representation import MotionFeatureExtractor as MotionFeatureExtractor

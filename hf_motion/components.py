@@ -9,6 +9,10 @@ from transformers import FeatureExtractionMixin, PreTrainedModel, PreTrainedToke
 
 from .models.known_actions.modeling_known_actions import KnownActions
 from .models.mdm.modeling_mdm import MDMDenoiser
+from .models.mld.autoencoder_mld import MLDAutoencoder
+from .models.mld.modeling_mld import MLDDenoiser
+from .models.salad.autoencoder_salad import SALADAutoencoder
+from .models.salad.modeling_salad import SALADDenoiser
 from .models.tmr.modeling_tmr import TMRTextEncoder
 from .representation.feature_extractor import MotionFeatureExtractor
 
@@ -17,10 +21,14 @@ __all__ = [
     "FeatureExtractionMixin",
     "KnownActions",
     "MDMDenoiser",
+    "MLDAutoencoder",
+    "MLDDenoiser",
     "ModelMixin",
     "MotionFeatureExtractor",
     "PreTrainedModel",
     "PreTrainedTokenizerBase",
+    "SALADAutoencoder",
+    "SALADDenoiser",
     "SchedulerMixin",
     "TMRTextEncoder",
 ]

@@ -297,6 +297,8 @@ class Motion:
 
         Raises:
             ValueError: If the suffix or the format is unknown, they differ, or a file object comes without format or takes text.
+            TypeError: If the format has no such option; the message lists those that it has.
+            ImportError: If the format needs Blender or an extra that is not there.
             OSError: If the folder is not writable or the disk is full; nothing half-written stays behind.
         """
         from .formats.dispatch import save_motion

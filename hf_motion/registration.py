@@ -16,25 +16,25 @@ from typing import Any
 from .utils.importing import when_imported
 
 _MODELS = {
-    ("motion_system.configuration_motion_system", "MotionSystemConfig"): ("motion_system.modeling_motion_system", "MotionSystem"),
-    ("t2m_evaluator.configuration_t2m_evaluator", "T2MEvaluatorConfig"): ("t2m_evaluator.modeling_t2m_evaluator", "T2MEvaluator"),
-    ("motion_vq.configuration_motion_vq", "MotionVQConfig"): ("motion_vq.modeling_motion_vq", "MotionVQModel"),
-    ("motion_latents.configuration_motion_latents", "MotionLatentsConfig"): (
-        "motion_latents.modeling_motion_latents",
-        "MotionLatentsModel",
-    ),
-    ("momask.configuration_momask", "MoMaskConfig"): ("momask.modeling_momask", "MoMask"),
-    ("t2m_gpt.configuration_t2m_gpt", "T2MGPTConfig"): ("t2m_gpt.modeling_t2m_gpt", "T2MGPT"),
-    ("humantomato.configuration_humantomato", "HumanTomatoGPTConfig"): ("humantomato.modeling_humantomato", "HumanTomatoGPT"),
-    ("gemini_mvr.configuration_gemini_mvr", "GeminiMVRConfig"): ("gemini_mvr.modeling_gemini_mvr", "GeminiMVR"),
-    ("vimorag.configuration_vimorag", "VimoRAGConfig"): ("vimorag.modeling_vimorag", "VimoRAGModel"),
-    ("tmr.configuration_tmr", "TMRConfig"): ("tmr.modeling_tmr", "TMR"),
-    ("adaqf_extractors.configuration_adaqf_extractors", "AdaQFExtractorsConfig"): (
-        "adaqf_extractors.modeling_adaqf_extractors",
+    ("pipelines.motion_system", "MotionSystemConfig"): ("configuration_motion_system", "modeling_motion_system", "MotionSystem"),
+    ("models.t2m_evaluator", "T2MEvaluatorConfig"): ("configuration_t2m_evaluator", "modeling_t2m_evaluator", "T2MEvaluator"),
+    ("models.motion_vq", "MotionVQConfig"): ("configuration_motion_vq", "modeling_motion_vq", "MotionVQModel"),
+    ("models.motion_latents", "MotionLatentsConfig"): ("configuration_motion_latents", "modeling_motion_latents", "MotionLatentsModel"),
+    ("models.momask", "MoMaskConfig"): ("configuration_momask", "modeling_momask", "MoMask"),
+    ("models.t2m_gpt", "T2MGPTConfig"): ("configuration_t2m_gpt", "modeling_t2m_gpt", "T2MGPT"),
+    ("models.humantomato", "HumanTomatoGPTConfig"): ("configuration_humantomato", "modeling_humantomato", "HumanTomatoGPT"),
+    ("models.humantomato", "FacialCVAEConfig"): ("configuration_facial_cvae", "modeling_facial_cvae", "FacialCVAE"),
+    ("models.humantomato", "HumanTOMATOPipelineConfig"): ("configuration_pipeline", "pipeline_humantomato", "HumanTOMATOPipeline"),
+    ("models.gemini_mvr", "GeminiMVRConfig"): ("configuration_gemini_mvr", "modeling_gemini_mvr", "GeminiMVR"),
+    ("models.vimorag", "VimoRAGConfig"): ("configuration_vimorag", "modeling_vimorag", "VimoRAGModel"),
+    ("models.tmr", "TMRConfig"): ("configuration_tmr", "modeling_tmr", "TMR"),
+    ("models.adaqf_extractors", "AdaQFExtractorsConfig"): (
+        "configuration_adaqf_extractors",
+        "modeling_adaqf_extractors",
         "AdaQFExtractors",
     ),
 }
-"""Configurations and their models: a module below `hf_motion.models` and a class, each."""
+"""Packages below `hf_motion` and configurations; in which modules those and their models stand, and the models."""
 
 _WORD_MODELS = ("T2MEvaluatorConfig", "AdaQFExtractorsConfig")
 """Configurations of models that read words with their parts of speech."""
@@ -51,7 +51,8 @@ def register() -> None:
 
 def _configs() -> dict[str, type]:
     """Configuration classes by name; they import little."""
-    return {name: getattr(importlib.import_module(f".models.{module}", __package__), name) for module, name in _MODELS}
+    modules = {name: importlib.import_module(f".{package}.{module}", __package__) for (package, name), (module, *_) in _MODELS.items()}
+    return {name: getattr(module, name) for name, module in modules.items()}
 
 
 def _register_configs(module: ModuleType) -> None:
@@ -63,8 +64,8 @@ def _register_models(module: ModuleType) -> None:
     configs = _configs()
     heads = _lazy_class("models.vimorag.modeling_vimorag", "VimoRAGForCausalLM", config_class=configs["VimoRAGConfig"])
     module.AutoModelForCausalLM.register(configs["VimoRAGConfig"], heads, exist_ok=True)
-    for (_, config), (path, name) in _MODELS.items():
-        model = _lazy_class(f"models.{path}", name, config_class=configs[config])
+    for (package, config), (_, path, name) in _MODELS.items():
+        model = _lazy_class(f"{package}.{path}", name, config_class=configs[config])
         module.AutoModel.register(configs[config], model, exist_ok=True)
     latents = configs["MotionLatentsConfig"]
     reader = _lazy_class("models.motion_latents.modeling_motion_latents", "MotionLatentsForCausalLM", config_class=latents)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 IMPORTERS = {
     ".bvh": "import_anim.bvh", ".glb": "import_scene.gltf", ".vrma": "import_scene.gltf", ".fbx": "wm.fbx_import",
-    "legacy.fbx": "import_scene.fbx", ".usda": "wm.usd_import", ".usdc": "wm.usd_import", ".usdz": "wm.usd_import",
+    "legacy.fbx": "import_scene.fbx", ".usd": "wm.usd_import", ".usda": "wm.usd_import", ".usdc": "wm.usd_import", ".usdz": "wm.usd_import",
 }  # fmt: skip
 
 

@@ -221,7 +221,7 @@ def test_fbx_opens_in_blender(real, glb, tmp_path, importer):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("suffix", ["usda", "usdc", "usdz"])
+@pytest.mark.parametrize("suffix", ["usd", "usda", "usdc", "usdz"])
 def test_usd_opens_in_blender(real, glb, tmp_path, suffix):
     path = wave().save(tmp_path / f"wave.{suffix}")
     found = opened(path, wave(), rate=30)
@@ -250,11 +250,11 @@ def fingers() -> Motion:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["a.glb", "a.fbx", "a.bvh", "a.vrma"])
+@pytest.mark.parametrize("name", ["a.glb", "a.fbx", "a.bvh", "a.vrma", "a.usdc"])
 def test_fingers_open_in_blender(real, tmp_path, name):
     motion = fingers()
     path = motion.save(tmp_path / name, **({"units": "m"} if name == "a.bvh" else {}))
-    found = opened(path, motion, rate=30 if name == "a.bvh" else None)
+    found = opened(path, motion, rate=30 if name in ("a.bvh", "a.usdc") else None)
     ours = path if name in ("a.bvh", "a.vrma") else motion.save(tmp_path / "ours.glb")
     assert misses(found, ours) < 1e-3
     assert found["bones"] == (0 if name == "a.vrma" else 52)

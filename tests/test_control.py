@@ -4,12 +4,14 @@ import json
 
 import numpy as np
 import pytest
+import torch
 from tiny import seeded, tiny_pipeline
 
 from hf_motion import MDMPipeline, Motion, MotionControl, MotionFeatureExtractor, load_embedded_pipeline
 from hf_motion.alignment import headings
 from hf_motion.checkpoints import EMBEDDED
 from hf_motion.pipelines.control import compile_control
+from hf_motion.pipelines.steering import in_world, plant_feet
 from hf_motion.skeletons import HUMANML3D_22
 
 POSE = HUMANML3D_22.body_joints + np.array([0, 0.95, 0])
@@ -115,10 +117,56 @@ def test_neighbours_in_a_batch_do_not_matter() -> None:
     np.testing.assert_allclose(alone.joints, both[0].joints, atol=1e-4)
     with pytest.raises(ValueError, match="list of 1 for 2 prompts"):
         pipe(["a", "b"], 30, control=CONTROLS[:1])
-    with pytest.raises(ValueError, match="leave it out with control="):
-        pipe("a", control=CONTROLS[0], motion=Motion(np.zeros((30, 22, 3))))
+    with pytest.raises(ValueError, match="leave motion= and control= out with loop=True"):
+        pipe("a", control=CONTROLS[0], loop=True)
     with pytest.raises(ValueError, match="must be a MotionControl"):
         pipe("a", control={"path": []})
+
+
+def walking_on_the_spot(frames: int = 40) -> Motion:
+    joints = np.repeat(POSE[None], frames, axis=0)
+    joints[:, 20, 1] += 0.3 * np.sin(np.arange(frames) / 5)
+    return Motion(joints + np.array([2, 0, 1]), fps=20.0)
+
+
+def test_what_is_kept_of_a_clip_goes_along_a_path() -> None:
+    pipe, clip = ignorant_pipeline(), walking_on_the_spot()
+    for body_part, joints in (("lower_body", {}), ("left_arm", {"left_wrist": [(1.0, 2.4, 1.3, 3.2)]})):
+        control = MotionControl(path=[(2, 1), (2, 3), (3, 3)], joints=joints)
+        motion = pipe("a person walks", motion=clip, body_part=body_part, control=control, generator=seeded()).motions[0]
+        errors = compile_control(control, 40, 20.0, HUMANML3D_22).errors(motion.joints)
+        assert errors.mean() < 0.01, errors
+        # The arm that is kept swings as it did, from the shoulder that goes along.
+        kept = clip.joints[:, 21] - clip.joints[:, 17], motion.joints[:, 21] - motion.joints[:, 17]
+        np.testing.assert_allclose(*(np.linalg.norm(arm, axis=-1) for arm in kept), atol=2e-3)
+        np.testing.assert_allclose(kept[1][..., 1], kept[0][..., 1], atol=0.02)
+
+
+def test_kept_frames_stay_and_controls_rule_the_others() -> None:
+    pipe, clip = ignorant_pipeline(), walking_on_the_spot()
+    control = MotionControl(waypoints=[(1.9, 3, 2)], joints={"head": [(1.5, 2.6, 1.4, 1.6)]})
+    motion = pipe("a person walks", motion=clip, keep_start=0.5, control=control, generator=seeded()).motions[0]
+    np.testing.assert_allclose(motion.joints[:10], clip.joints[:10], atol=1e-3)
+    assert compile_control(control, 40, 20.0, HUMANML3D_22).errors(motion.joints).max() < 0.03
+    with pytest.raises(ValueError, match="control asks for 'pelvis' at 0 s, where motion= keeps it"):
+        pipe("a", motion=clip, keep_start=0.5, control=CONTROLS[0])
+    with pytest.raises(ValueError, match="control asks for 'left_wrist' at 1 s"):
+        pipe("a", motion=clip, body_part="lower_body", control=MotionControl(joints={"left_wrist": [(1.0, 0, 1, 0)]}))
+
+
+def test_feet_stand_while_the_body_is_led() -> None:
+    frames = 40
+    local = torch.from_numpy(POSE).float().expand(1, frames, -1, -1)
+    root = torch.zeros(1, frames, 3)
+    root[0, :, 2] = torch.linspace(0, 1, frames)
+    stands = (torch.arange(frames) // 10 % 2 == 0).float()
+    contacts = torch.stack((stands, stands, 1 - stands, 1 - stands), dim=-1)[None]
+    going = (torch.arange(frames) < frames - 1)[None, :, None]
+    moved = in_world(torch.zeros(1, frames), root, plant_feet(torch.zeros(1, frames), root, local, contacts, going, HUMANML3D_22))
+    steps = (moved[0, 1:, [10, 11]] - moved[0, :-1, [10, 11]]).norm(dim=-1)
+    assert float(steps[stands[:-1] > 0, 0].max()) < 0.2 / frames  # of 1 / 39 before
+    assert float(steps[stands[:-1] == 0, 1].max()) < 0.2 / frames
+    assert float((moved[0, :, [7, 8]] - moved[0, :, [10, 11]] - local[0, :, [7, 8]] + local[0, :, [10, 11]]).abs().max()) < 1e-5
 
 
 def test_without_a_sentence_and_over_a_timeline() -> None:

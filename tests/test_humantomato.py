@@ -1,17 +1,22 @@
 """HumanTOMATO's hierarchical GPT: layouts, decoding within them, and alignment with texts."""
 
+import functools
 import itertools
 import json
+import subprocess
+import sys
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 import pytest
 import torch
 import yaml
-from scripts import run_script
+from scripts import parser, run_script, script
 from tiny import save_tiny_retrieval_model, seeded, tiny_h2vq, tiny_tomato, tiny_vq, whole_body_rows
 from torch.nn import functional as F
 from transformers import AutoModel, DynamicCache, pipeline
+from typer.main import get_command
 from typer.testing import CliRunner
 
 from hf_motion import HumanTomatoGPT, HumanTomatoGPTConfig, MotionFeatureExtractor, MotionTextEmbedder, MotionVQConfig
@@ -301,3 +306,85 @@ def test_training_script_and_evaluation(tmp_path: Path) -> None:
     content = [json.loads((tmp_path / f"scores{number}" / "results.json").read_text()) for number in range(2)]
     assert {"tmr_r_precision_top1", "tmr_matching_score", "fid"} <= set(content[0]["rows"]["model"])
     assert "bodies are scored, fingers are not" in " ".join(content[1]["notes"])
+
+
+@pytest.mark.slow
+def test_every_run_of_the_study_is_a_command(tmp_path: Path) -> None:
+    """Programs are not started, only their options read: each run is launched once, after those that it builds on."""
+    module = script("humantomato_study")
+    words = ["--config", ROOT / "training/configs/humantomato_study.yaml", "--output", tmp_path, "--seeds", "0", "--text_encoder", "minilm"]
+    words += ["--sets", '{"composite": "a", "hands": "b", "bodies": "c"}', "--max_steps", "2"]
+    study = parser("humantomato_study").parse([str(word) for word in words])[0]
+    for key in ("runs", "tables"):
+        value = getattr(study, key)
+        setattr(study, key, yaml.safe_load(value) if isinstance(value, str) else value)
+    trained, scored, parsers, evaluate = [], [], functools.cache(parser), get_command(app).commands["evaluate"]
+
+    def launched(command: list[str], check: bool) -> None:
+        name = Path(command[1]).stem
+        if name.startswith("train_"):
+            options = parsers(name).parse(command[2:])[1]
+            assert options.max_steps == 2
+            folder = Path(options.output_dir) / "model"
+            folder.mkdir(parents=True)
+            (folder / "README.md").write_text("")
+            trained.append((folder.parent.name, options.seed))
+        else:
+            context = evaluate.make_context("evaluate", command[4:])
+            scored.append(Path(context.params["model"]).parent.name)
+
+    with mock.patch.object(subprocess, "run", launched):
+        module.main(study)
+    assert [name for name, _ in trained] == [f"{name}-s0" for name in study.runs]
+    assert sorted(scored) == sorted(name for name, _ in trained)
+    assert dict(trained)["bodies-prior-s0"] == 100
+    assert {name for names in study.tables.values() for name in names} <= set(study.runs)
+
+
+_TWO = """
+import sys, torch
+from pathlib import Path
+from torch import distributed as dist
+folder, tests = Path(sys.argv[1]), sys.argv[2]
+sys.path.insert(0, tests)
+from tiny import seeded, tiny_tomato
+from hf_motion import MotionTextEmbedder
+from hf_motion.trainers.text_alignment import TextMotionAlignment
+dist.init_process_group("gloo")
+rank = dist.get_rank()
+model = tiny_tomato()
+alignment = TextMotionAlignment(model, MotionTextEmbedder.from_pretrained(folder / "tmr"))
+data = torch.load(folder / "data.pt")
+part = slice(2 * rank, 2 * rank + 2)
+logits = data["logits"][part].requires_grad_()
+loss = alignment(logits, data["labels"][part], data["texts"][part], data["captions"][part])
+loss.backward()
+torch.save({"loss": loss.detach(), "grad": logits.grad}, folder / f"{rank}.pt")
+dist.barrier()
+dist.destroy_process_group()
+"""
+
+
+@pytest.mark.slow
+def test_two_processes_align_as_one(tmp_path: Path) -> None:
+    """All texts are compared with all motions: the loss of each process is that of one, and the mean of gradients, as DDP takes it, too."""
+    model = tiny_tomato()
+    tmr = MotionTextEmbedder.from_pretrained(save_tiny_retrieval_model(tmp_path / "tmr", "tmr", **WHOLE_BODY))
+    alignment = TextMotionAlignment(model, tmr)
+    codes = [torch.randint(32, (3, 8), generator=seeded(index)) for index in range(4)]
+    batch = model.prepare_batch(codes, torch.randn(4, 16, generator=seeded()), [1, 4, 6, 8])
+    logits = model(**batch).logits.detach()
+    texts = alignment.embed_texts(["a person walks", "someone jumps", "a kick", "sit down"])
+    data = {"logits": logits.clone(), "labels": batch["labels"], "texts": texts, "captions": torch.arange(4)}
+    torch.save(data, tmp_path / "data.pt")
+    logits.requires_grad_()
+    loss = alignment(logits, batch["labels"], texts, torch.arange(4))
+    loss.backward()
+    (tmp_path / "two.py").write_text(_TWO)
+    run = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", str(tmp_path / "two.py")]
+    done = subprocess.run([*run, str(tmp_path), str(ROOT / "tests")], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-3000:]
+    for rank in range(2):
+        made = torch.load(tmp_path / f"{rank}.pt")
+        torch.testing.assert_close(made["loss"], loss.detach())
+        torch.testing.assert_close(made["grad"] / 2, logits.grad[2 * rank : 2 * rank + 2])

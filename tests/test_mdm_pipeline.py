@@ -14,7 +14,7 @@ from tiny import seeded, tiny_pipeline
 
 from hf_motion import MDMPipeline, MotionFeatureExtractor
 from hf_motion.checkpoints import EMBEDDED_TMR
-from hf_motion.pipelines.mdm import spaced_timesteps
+from hf_motion.pipelines.spacing import spaced_timesteps
 from hf_motion.trainers.new_pipeline import new_mdm_pipeline
 
 

@@ -15,7 +15,7 @@ from tiny import seeded, tiny_pipeline
 from transformers import pipeline
 
 from hf_motion import Motion
-from hf_motion.models.motion_system.modeling_motion_system import MotionSystem
+from hf_motion.pipelines.motion_system.modeling_motion_system import MotionSystem
 
 PATH = Path(__file__).parents[1] / "pipelines" / "serve.py"
 

@@ -20,6 +20,8 @@ from transformers import (
 
 from hf_motion import (
     T2MGPT,
+    FacialCVAE,
+    FacialCVAEConfig,
     HumanTomatoGPT,
     HumanTomatoGPTConfig,
     MDMDenoiser,
@@ -191,4 +193,15 @@ def tiny_tomato(joints: str = "hands", body_strides: tuple[int, ...] = (2,), **o
     model.feature_extractor = whole_body_extractor(max_frames=32)
     if joints != "hands":
         model.feature_extractor = MotionFeatureExtractor(mean=[0.1] * 263, std=[0.5] * 263, max_frames=32)
+    return model.eval()
+
+
+def tiny_face_model(**options: Any) -> FacialCVAE:
+    """A facial cVAE of a few thousand weights, with its tokenizer, always the same; at most 32 frames."""
+    tokenizer = train_clip_tokenizer([*CAPTIONS, "happily", "sadly", "a happy face"], 600)
+    text = {"model_type": "distilbert", "vocab_size": len(tokenizer), "dim": 8, "n_layers": 1, "n_heads": 2, "hidden_dim": 16}
+    sizes = {"hidden_size": 16, "num_layers": 1, "num_attention_heads": 2, "intermediate_size": 16, "max_frames": 32}
+    torch.manual_seed(0)
+    model = FacialCVAE(FacialCVAEConfig(text_config=text, **{**sizes, **options}))
+    model.tokenizer = tokenizer
     return model.eval()

@@ -19,11 +19,12 @@ from hf_motion.data.motion_text import MotionTextDataset, load_motion_rows, take
 from hf_motion.data.paraphrases import load_paraphrases
 from hf_motion.hub.training_card import TrainingRecord
 from hf_motion.pipelines.motion_diffusion import MotionDiffusionPipeline, pipeline_class
+from hf_motion.trainers.autoencoder import load_autoencoder
 from hf_motion.trainers.averaging import trained_parameters
 from hf_motion.trainers.callbacks import EvaluateMotionsCallback, SampleMotionsCallback
 from hf_motion.trainers.diffusion import DiffusionTrainer, DiffusionTrainingArguments
 from hf_motion.trainers.known_actions import learn_known_actions
-from hf_motion.trainers.new_pipeline import new_mdm_pipeline, patch_frames, refine_noise
+from hf_motion.trainers.new_pipeline import new_latent_pipeline, new_mdm_pipeline, patch_frames, refine_noise
 from hf_motion.trainers.options import TrainingParser
 from hf_motion.trainers.resuming import say_finished
 from hf_motion.utils.files import check_writable
@@ -54,7 +55,10 @@ class ScriptArguments:
     )
     noise_levels: int | None = field(default=None, metadata={"help": "Of a pipeline to go on from: more noise levels, see refine_noise."})
     patch_size: int | None = field(default=None, metadata={"help": "Of a pipeline to go on from: frames per token, see patch_frames."})
-    pipeline_class: str = field(default="MDMPipeline", metadata={"help": "Of a new pipeline: MDMPipeline or AdaQFPipeline."})
+    autoencoder: str | None = field(
+        default=None, metadata={"help": "Diffuse in latents of this one, see train_autoencoder.py; it decides the pipeline's class."}
+    )
+    pipeline_class: str = field(default="MDMPipeline", metadata={"help": "Of a new one without autoencoder: MDMPipeline, AdaQFPipeline."})
     denoiser: dict[str, Any] | str | None = field(default=None, metadata={"help": "Options of a new denoiser."})
     text_encoder: dict[str, Any] | str | None = field(default=None, metadata={"help": "Pretrained encoder, or options of a new one."})
     scheduler: dict[str, Any] | str | None = field(default=None, metadata={"help": "Options of the noise schedule."})
@@ -86,16 +90,23 @@ def main(script: ScriptArguments, args: DiffusionTrainingArguments) -> None:
         refine_noise(pipeline, script.noise_levels)
     if script.patch_size:
         patch_frames(pipeline, script.patch_size)
-    extractor = pipeline.feature_extractor if pipeline else MotionFeatureExtractor(max_frames=script.max_frames)
+    if pipeline is not None and script.autoencoder:
+        raise ValueError("The pipeline brings its autoencoder; pass --pipeline to go on, or --autoencoder for a new one.")
+    vae, extractor = load_autoencoder(script.autoencoder) if script.autoencoder else (None, None)
+    if extractor is None:
+        extractor = pipeline.feature_extractor if pipeline else MotionFeatureExtractor(max_frames=script.max_frames)
     words = load_paraphrases(script.paraphrases) if script.paraphrases else None
     options = script.mirror, script.min_frames, script.strict, not args.disable_tqdm
     dataset = MotionTextDataset(rows, extractor, *options, script.level_floor, words, script.paraphrase_share, script.fixed_bones)
     if pipeline is None:
-        dataset.fit_statistics()
+        if vae is None:
+            dataset.fit_statistics()
         captions = [text for texts in (*dataset.captions, *dataset.wordings.values()) for text in texts]
         parts = (as_mapping(part) for part in (script.denoiser, script.text_encoder, script.scheduler))
-        kind = pipeline_class(script.pipeline_class)
-        pipeline = new_mdm_pipeline(captions, extractor, *parts, script.max_text_tokens, kind)
+        if vae is not None:
+            pipeline = new_latent_pipeline(captions, vae, extractor, *parts, script.max_text_tokens)
+        else:
+            pipeline = new_mdm_pipeline(captions, extractor, *parts, script.max_text_tokens, pipeline_class(script.pipeline_class))
     callbacks = [SampleMotionsCallback(pipeline, script.sample_prompts, script.sample_steps)]
     if script.score_steps:
         options = script.score_steps, script.score_clips, script.score_inference_steps

@@ -48,6 +48,7 @@ def evaluate(
     reconstruction: Annotated[bool, typer.Option(help="Score a tokenizer or VAE on real clips.")] = False,
     captioning: Annotated[bool, typer.Option(help="Score sentences that a language model says of real clips.")] = False,
     retrieval: Annotated[bool, typer.Option(help="Score a retrieval model.")] = False,
+    faces: Annotated[bool, typer.Option(help="Score faces made from text, with a FacialCVAE as --evaluator.")] = False,
     sentence_encoder: Annotated[str | None, typer.Option(help="With --retrieval: sentence model, for protocol B.")] = None,
     output: Annotated[str, typer.Option("--output", "-o", help="Folder for results.json, results.md and the motions.")] = "evaluation",
     update_card: Annotated[bool, typer.Option(help="Put the numbers into the metadata of the model's card.")] = False,
@@ -92,7 +93,7 @@ def evaluate(
     options = {"guidance_scale": guidance_scale, "num_inference_steps": num_inference_steps}
     with user_errors():
         options |= parse_assignments(option or [], "--option")
-        asked = {"reconstruction": reconstruction, "captioning": captioning, "retrieval": retrieval}
+        asked = {"reconstruction": reconstruction, "captioning": captioning, "retrieval": retrieval, "faces": faces}
         modes = [name for name, wanted in asked.items() if wanted]
         if len(modes) > 1:
             raise ValueError(f"{' and '.join(f'--{name}' for name in modes)} exclude each other.")

@@ -110,7 +110,10 @@ def load_statistics(name: str, values: str | os.PathLike | np.ndarray | Sequence
 
 
 def text_encoder_pair(
-    source: str | os.PathLike | tuple[PreTrainedModel, PreTrainedTokenizerBase], text_dim: int, published: Iterable[str]
+    source: str | os.PathLike | tuple[PreTrainedModel, PreTrainedTokenizerBase],
+    text_dim: int,
+    published: Iterable[str],
+    pooled: bool = True,
 ) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     """The text encoder and tokenizer that converted weights go with.
 
@@ -118,6 +121,7 @@ def text_encoder_pair(
         source (`str`, `os.PathLike` or a pair): Name or folder, or the two themselves.
         text_dim (`int`): Width of the text's vector that the weights expect.
         published (`Iterable[str]`): Names of those that published weights were trained with, for the error.
+        pooled (`bool`, defaults to `True`): Whether the weights read one vector per text rather than one per token.
 
     Raises:
         OSError: If there is no such text encoder.
@@ -128,9 +132,10 @@ def text_encoder_pair(
     if isinstance(source, (str, os.PathLike)):
         source = load_text_encoder(source), load_text_tokenizer(source)
     encoder, tokenizer = source
-    if text_width(encoder) != text_dim:
+    width = text_width(encoder, pooled)
+    if width != text_dim:
         raise ValueError(
-            f"The weights expect text vectors {text_dim} wide, {type(encoder).__name__} gives {text_width(encoder)}. Pass the text encoder "
+            f"The weights expect text vectors {text_dim} wide, {type(encoder).__name__} gives {width}. Pass the text encoder "
             f"that they were trained with; published ones are {', '.join(map(repr, published))}."
         )
     return encoder, tokenizer

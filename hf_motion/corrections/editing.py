@@ -300,6 +300,6 @@ def _fitting(source: Motion, extractor: Any) -> Motion:
 
 
 def _inpaints(pipeline: Any) -> bool:
-    from ..pipelines.mdm import MDMPipeline
+    from ..pipelines.text_diffusion import TextDiffusionPipeline
 
-    return isinstance(pipeline, MDMPipeline)
+    return isinstance(pipeline, TextDiffusionPipeline)

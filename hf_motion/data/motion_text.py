@@ -36,7 +36,7 @@ from .paraphrases import Paraphrases
 logger = logging.getLogger("hf_motion")
 
 _ENCODE_BATCH = 64
-_WAY_OUT = "Repair or drop the row, or skip and count such rows with strict=False."
+WAY_OUT = "Repair or drop the row, or skip and count such rows with strict=False."
 _OTHER_SIDE = {
     "left": "right", "leftward": "rightward", "leftwards": "rightwards", "clockwise": "counterclockwise",
     "lefthand": "righthand", "lefthanded": "righthanded",
@@ -128,9 +128,9 @@ def read_row(row: dict[str, Any], skeleton: str) -> tuple[Motion, list[str]]:
             _say_without_hands(own.name)
         captions = [text for caption in row["captions"] if (text := tidy_text(caption["text"]))]
     except (TypeError, ValueError, KeyError, AttributeError, OverflowError) as error:
-        raise ValueError(f"Row {row['id']!r} is unreadable: {error} {_WAY_OUT}") from error
+        raise ValueError(f"Row {row['id']!r} is unreadable: {error} {WAY_OUT}") from error
     if not captions:
-        raise ValueError(f"Row {row['id']!r} has no caption. {_WAY_OUT}")
+        raise ValueError(f"Row {row['id']!r} has no caption. {WAY_OUT}")
     return motion, captions
 
 

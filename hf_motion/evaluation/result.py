@@ -72,7 +72,7 @@ class EvaluationResult:
     """Numbers of an evaluation.
 
     Args:
-        kind (`str`): `"generation"`, `"captioning"`, `"reconstruction"` or `"retrieval"`.
+        kind (`str`): `"generation"`, `"captioning"`, `"reconstruction"`, `"retrieval"` or `"faces"`.
         rows (`dict[str, dict[str, list[float]]]`): For each row of the table the values of each metric, one per replication.
         settings (`dict`): All that the numbers depend on.
         notes (`list[str]`): What a reader has to know.

@@ -6,13 +6,14 @@ import inspect
 import platform
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import torch
 from accelerate import PartialState
-from transformers import AutoFeatureExtractor, PreTrainedModel
+from transformers import AutoFeatureExtractor, AutoModel, PreTrainedModel
 from transformers.utils import logging
 
 from ..checkpoints import EMBEDDED, EMBEDDED_EVALUATOR, EMBEDDED_TMR
@@ -30,6 +31,9 @@ from .generations import frames_to_ask, judges_bodies, load_system, speaks_same,
 from .protocol import Protocol, get_protocol
 from .result import REAL, EvaluationResult
 
+if TYPE_CHECKING:
+    from .faces import FaceClips
+
 _DTYPES = ("float32", "bfloat16", "float16")
 _PACKAGES = ("torch", "transformers", "diffusers", "numpy")
 
@@ -45,7 +49,7 @@ class EvaluationRequest:
         evaluator (`str`, *optional*): Folder or repository of a `T2MEvaluator`; the small one inside the package by default. For
             reconstruction also `"none"`, for no FID.
         alignment (`str`, *optional*): Folder or repository of a `TMR`; the small one inside the package by default, `"none"` for none.
-        mode (`str`, defaults to `"generation"`): `"generation"`, `"captioning"`, `"reconstruction"` or `"retrieval"`.
+        mode (`str`, defaults to `"generation"`): `"generation"`, `"captioning"`, `"reconstruction"`, `"retrieval"` or `"faces"`.
         protocol (`str`, defaults to `"strict"`): `"strict"` or `"guo"`.
         changes (`dict`): Settings of the protocol to change, see `Protocol`.
         options (`dict`): Passed to the model, such as `guidance_scale`, `num_inference_steps` or MoMask's `num_quantizers`.
@@ -100,7 +104,13 @@ def evaluate(request: EvaluationRequest) -> EvaluationResult:
         ValueError: If something does not fit together; nothing has been computed then, and no empty folder is left.
         OSError: If a checkpoint or file is not there.
     """
-    runs = {"generation": _generation, "captioning": _captioning, "reconstruction": _reconstruction, "retrieval": _retrieval}
+    runs = {
+        "generation": _generation,
+        "captioning": _captioning,
+        "reconstruction": _reconstruction,
+        "retrieval": _retrieval,
+        "faces": _faces,
+    }
     if request.mode not in runs:
         raise ValueError(f"mode must be one of {', '.join(map(repr, runs))}, got {request.mode!r}.")
     if request.dtype not in _DTYPES:
@@ -137,7 +147,7 @@ def _evaluate(request: EvaluationRequest, protocol: Protocol, run: Callable[...,
 
 @dataclass
 class _Outcome:
-    clips: EvaluationClips
+    clips: EvaluationClips | FaceClips
     rows: dict[str, dict[str, list[float]]]
     settings: dict[str, Any]
     notes: list[str]
@@ -181,8 +191,7 @@ def _defaults(system: PreTrainedModel) -> dict[str, Any]:
     """What a model does unless it is told otherwise; a pipeline's number of steps may come from its checkpoint."""
     if not hasattr(system, "pipeline"):
         return {name: default for name, default in _options_of(system).items() if default is not None}
-    guidance = inspect.signature(type(system.pipeline).__call__).parameters["guidance_scale"].default
-    return {"guidance_scale": guidance, "num_inference_steps": system.pipeline.default_steps}
+    return {"guidance_scale": system.pipeline.default_guidance, "num_inference_steps": system.pipeline.default_steps}
 
 
 def _options_of(system: PreTrainedModel) -> dict[str, Any]:
@@ -228,6 +237,33 @@ def _reconstruction(request: EvaluationRequest, protocol: Protocol, device: str)
     clips = _clips(request, protocol, own)
     rows, settings = score_reconstruction(request.model, clips, protocol, evaluator, device, request.show_progress)
     return _Outcome(clips, rows, {**settings, "evaluator": None if evaluator is None else _described(evaluator)}, notes, protocol)
+
+
+def _faces(request: EvaluationRequest, protocol: Protocol, device: str) -> _Outcome:
+    from ..models.humantomato.modeling_facial_cvae import FacialCVAE
+    from .faces import FaceClips, score_faces
+
+    if request.model is None or request.evaluator is None:
+        raise ValueError(
+            "Name the model that makes faces and one that judges them: --model REPO --evaluator REPO (train_face.py makes both)."
+        )
+    models = []
+    for name in (request.model, request.evaluator):
+        model = load_part(AutoModel, checkpoint_folder(name), "model", dtype=torch.float32)
+        model = getattr(model, "face_model", model)
+        if not isinstance(model, FacialCVAE):
+            raise ValueError(f"{name!r} holds no FacialCVAE. Train one with train_face.py.")
+        models.append(model.to(device).eval())
+    clips = FaceClips.from_rows(load_motion_rows(request.dataset, request.split), models[1], request.max_clips)
+    if "pool_size" not in request.changes or request.changes["pool_size"] is None:
+        protocol = replace(protocol, pool_size=min(protocol.pool_size, max(len(clips), 2, protocol.top_k)))
+    name = checkpoint_folder(request.model).name
+    rows = score_faces(*models, clips, protocol, name, request.multimodality_texts, request.multimodality_samples)
+    digests = [
+        f"{checkpoint_folder(part).name} ({fingerprint(checkpoint_folder(part))[:16]})" for part in (request.model, request.evaluator)
+    ]
+    notes = ["Faces are as long as the real ones (HumanTOMATO, table 9). Equal texts are right answers; distances are of cosines."]
+    return _Outcome(clips, rows, dict(zip(("model", "evaluator"), digests, strict=True)), notes, protocol)
 
 
 def _captioning(request: EvaluationRequest, protocol: Protocol, device: str) -> _Outcome:

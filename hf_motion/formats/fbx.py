@@ -40,6 +40,7 @@ def write_fbx(
     | size | centimetres under an armature of scale 100 (Blender's own default) | right in Unity, Unreal and Maya, and scale 1 in Blender |
     | axes | Y up, facing +Z | as Maya and Unity's importer expect |
     | frame rate, length | those of the motion, one take | |
+    | face | shape keys of the head of `write_glb`, animated | blend shapes in Unity, morph targets in Unreal |
 
     Args:
         motion (`Motion`): The motion, on any skeleton.

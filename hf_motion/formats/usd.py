@@ -38,8 +38,8 @@ def write_usd(
 
     The stage counts in metres, Y up, `timeCodesPerSecond` is the motion's frame rate and frames are time codes from 0; the skeleton and the
     body are those of `write_glb`. Joints are paths of names that USD allows (`mixamorig:Hips` is `mixamorig_Hips`); the names themselves
-    are in `jointNames`. The text is the documentation of the root. `.usda` is text, `.usd` and `.usdc` are binary, `.usdz` is the package
-    that phones open. Needs the package usd-core: `pip install 'hf-motion[usd]'`.
+    are in `jointNames`. The text is the documentation of the root; a face is left out. `.usda` is text, `.usd` and `.usdc` are binary,
+    `.usdz` is the package that phones open. Needs the package usd-core: `pip install 'hf-motion[usd]'`.
 
     Args:
         motion (`Motion`): The motion, on any skeleton.

@@ -41,8 +41,8 @@ def write_vrma(motion: Motion, path: str | os.PathLike) -> Path:
 
     The file is binary glTF with one animation and no mesh. As the specification asks: the nodes rest in a T-pose that faces +Z and stands
     on the floor, `humanBones` says which of them is which bone of VRM's humanoid, bones turn, and only the hips move, at the height at
-    which they are above the floor. Fingers are written where the skeleton has them. A motion whose rest pose is another is written against
-    the T-pose of its skeleton; no joint comes to stand elsewhere by that.
+    which they are above the floor. Fingers are written where the skeleton has them; a face is left out. A motion whose rest pose is another
+    is written against the T-pose of its skeleton; no joint comes to stand elsewhere by that.
 
     Args:
         motion (`Motion`): A motion on `humanml3d-22`, or on a skeleton with fingers of the same names.

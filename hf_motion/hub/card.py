@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 _TEMPLATE = Path(__file__).parent / "card_template.md"
 _ADAPTER_TEMPLATE = Path(__file__).parent / "adapter_card_template.md"
 _LANGUAGE_TEMPLATE = Path(__file__).parent / "language_card_template.md"
+_FACE_TEMPLATE = Path(__file__).parent / "face_card_template.md"
 _GENERATOR_TEMPLATE = Path(__file__).parent / "generator_card_template.md"
 _RETRIEVAL_TEMPLATE = Path(__file__).parent / "retrieval_card_template.md"
 _VIDEO_TEMPLATE = Path(__file__).parent / "video_retrieval_card_template.md"
@@ -134,6 +135,30 @@ def write_tokenizer_card(
         skeleton=feature_extractor.skeleton,
         representation=feature_extractor.representation,
         fps=f"{feature_extractor.fps:g}",
+        repository=repo_id or "<this repository>",
+    ).save(path)
+
+
+def write_face_card(folder: Path, model: PreTrainedModel, repo_id: str | None = None) -> None:
+    """Write `README.md` for a saved generator of faces, unless it has one.
+
+    Args:
+        folder (`pathlib.Path`): Where the model is.
+        model (`FacialCVAE`): The model.
+        repo_id (`str`, *optional*): Where it is going to be, for the examples.
+    """
+    path = folder / "README.md"
+    if path.exists():
+        return
+    name, config = type(model).__name__, model.config
+    data = ModelCardData(library_name="hf_motion", tags=["face-animation", "human-motion", name])
+    ModelCard.from_template(
+        data,
+        template_path=str(_FACE_TEMPLATE),
+        model_class=name,
+        face_kind=config.face_kind,
+        fps=f"{config.fps:g}",
+        max_frames=config.max_frames,
         repository=repo_id or "<this repository>",
     ).save(path)
 

@@ -7,7 +7,12 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-PIPELINES = {"AdaQFPipeline": "hf_motion.pipelines.adaqf", "MDMPipeline": "hf_motion.pipelines.mdm"}
+PIPELINES = {
+    "AdaQFPipeline": "hf_motion.pipelines.adaqf",
+    "MDMPipeline": "hf_motion.pipelines.mdm",
+    "MLDPipeline": "hf_motion.pipelines.mld",
+    "SALADPipeline": "hf_motion.pipelines.salad",
+}
 """Pipeline classes that a `model_index.json` may name, and the module of each."""
 
 _BASES = {

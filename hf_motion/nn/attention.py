@@ -98,7 +98,7 @@ class PostNormBlock(nn.Module):
         self.mlp_norm = nn.LayerNorm(hidden_size)
         self.dropout = nn.Dropout(dropout)
 
-    def forward(self, hidden: Tensor, mask: Tensor | None) -> Tensor:
+    def forward(self, hidden: Tensor, mask: Tensor | None, implementation: AttentionImplementation = "auto") -> Tensor:
         """(batch, steps, hidden_size) in and out; `mask` is additive, (batch, 1, 1, steps)."""
-        hidden = self.self_attention_norm(hidden + self.dropout(self.self_attention(hidden, mask)))
+        hidden = self.self_attention_norm(hidden + self.dropout(self.self_attention(hidden, mask, implementation)))
         return self.mlp_norm(hidden + self.dropout(self.mlp(hidden)))

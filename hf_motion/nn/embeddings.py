@@ -19,3 +19,11 @@ def sinusoids(positions: Tensor, width: int) -> Tensor:
 def sinusoidal_table(positions: int, width: int) -> Tensor:
     """`sinusoids` of 0, 1, 2, ..., (positions, width) float32."""
     return sinusoids(torch.arange(positions, dtype=torch.float32), width)
+
+
+def cosines_and_sines(positions: Tensor, width: int) -> Tensor:
+    """All cosines, then all sines, of position times frequency, as diffusers' `Timesteps` gives them: (n,) to (n, width) float32."""
+    half = width // 2
+    frequencies = torch.exp(torch.arange(half, dtype=torch.float32, device=positions.device) * (-math.log(10000.0) / half))
+    angles = positions.to(torch.float32)[:, None] * frequencies
+    return torch.cat((angles.cos(), angles.sin()), dim=-1)

@@ -137,9 +137,17 @@ class Constraint:
 
     def _reach(self, features: Tensor, yaw: Tensor, root: Tensor, local: Tensor) -> tuple[Tensor, Tensor]:
         root, local = self._steering.reach(yaw, root, local)
-        contacts = features[..., self.extractor.features.slices["contacts"]]
-        planted = plant_feet(yaw, root, local, contacts, self._going, self.extractor.features.skeleton)
+        planted = plant_feet(yaw, root, local, self._contacts(features), self._going, self.extractor.features.skeleton)
         return root, torch.where(self._steering.asks_feet[:, None, None, None], local, planted)
+
+    def _contacts(self, features: Tensor) -> Tensor:
+        """(batch, frames, 4), 0 to 1; features that do not hold them hold how fast feet are."""
+        representation = self.extractor.features
+        slices = representation.slices
+        if "contacts" in slices:
+            return features[..., slices["contacts"]]
+        velocities = features[..., slices["velocities"]].unflatten(-1, (-1, 3))[..., list(representation.skeleton.feet), :]
+        return (velocities.square().sum(-1) < representation.contact_threshold).to(features)
 
     def motions(self, latents: Tensor, texts: Sequence[str], clean: bool = False) -> list[Motion]:
         """Motions that keep what is kept, where it was, and hit what is asked.

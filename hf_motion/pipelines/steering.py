@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from ..skeletons import Skeleton
 from .control import Targets
@@ -81,9 +82,10 @@ class Steering:
         pulled = (self._body | self._stretched).any(-1)
         self._pulls = bool(pulled.any())
         self._pulled_up = Spread(pulled[..., None], fade)
-        anchors = pulled | held
+        anchors = held.clone()
         anchors[:, 0] = True
-        self._pulled = Spread(anchors[..., None], fade, bridge=True)
+        self._anchored = Spread(anchors[..., None], fade)
+        self._pulled = Spread((pulled | anchors)[..., None], fade, bridge=True)
 
     def reach(self, yaw: Tensor, root: Tensor, local: Tensor) -> tuple[Tensor, Tensor]:
         """Roots and joints that hit what is asked.
@@ -118,7 +120,8 @@ class Steering:
         # First it goes, smoothly, where limbs have not far to go ...
         misses = (self.places - in_world(yaw, root, local)) * self.places.new_tensor(ON_FLOOR)
         near = self._mean_pull(torch.where(self._limbs[:, None], _beyond(misses, _COMFORT), misses))
-        root = root + smoothed(self._pulled(near[..., None, :])[..., 0, :], self._real, self._fade // 2)
+        near = smoothed(self._pulled(near[..., None, :])[..., 0, :], self._real, self._fade // 2)
+        root = root + near - self._anchored(near[..., None, :])[..., 0, :]
         # ... and then as far as it takes.
         joints = in_world(yaw, root, local)
         misses = self.places - joints
@@ -161,7 +164,7 @@ def plant_feet(yaw: Tensor, root: Tensor, local: Tensor, contacts: Tensor, going
     """Joints whose feet stand while they touch the floor, whatever way the body is led: steps become longer, shorter, or other ones.
 
     The shifts of each foot over the floor are the least squares of its steps while it touches, and of what becomes of its other steps, with
-    a little of the shift itself; they are the solution of one band of equations.
+    a little of the shift itself: a band of equations.
 
     Args:
         yaw (`torch.Tensor`): Headings, (batch, frames).
@@ -177,21 +180,40 @@ def plant_feet(yaw: Tensor, root: Tensor, local: Tensor, contacts: Tensor, going
     toes = list(skeleton.feet[1::2])
     places = in_world(yaw, root, local[..., toes, :])[..., [0, 2]]
     stands = (contacts.unflatten(-1, (2, 2)).amax(-1).clamp(0, 1) * going)[:, :-1]
-    weights = (stands + _SWING * (1 - stands)).mT
+    weights = ((stands + _SWING * (1 - stands)) * going[:, :-1]).mT
     wanted = (-stands[..., None] * (places[:, 1:] - places[:, :-1])).transpose(1, 2)
-    count = places.shape[1]
-    matrix = torch.diag_embed(places.new_full((count,), _BELOW_BODY).expand(*weights.shape[:-1], -1)).clone()
-    frame = torch.arange(count - 1, device=places.device)
-    for one, other, sign in ((0, 0, 1), (1, 1, 1), (0, 1, -1), (1, 0, -1)):
-        matrix[..., frame + one, frame + other] += sign * weights
-    right = torch.nn.functional.pad(wanted, (0, 0, 1, 0)) - torch.nn.functional.pad(wanted, (0, 0, 0, 1))
-    shift = torch.linalg.solve(matrix, right).transpose(1, 2)
+    diagonal = _BELOW_BODY + F.pad(weights, (1, 0)) + F.pad(weights, (0, 1))
+    right = F.pad(wanted, (0, 0, 1, 0)) - F.pad(wanted, (0, 0, 0, 1))
+    shift = _solve_band(diagonal[..., None], -weights[..., None], right).transpose(1, 2)
     shift = turn_vectors(-yaw[..., None], torch.stack((shift[..., 0], torch.zeros_like(shift[..., 0]), shift[..., 1]), dim=-1))
     moved = local.clone()
     for side, (knee, foot) in enumerate(_feet(skeleton)):
         moved[..., foot, :] += shift[..., side, None, :]
         moved[..., knee, :] += shift[..., side, :] / 2
     return moved
+
+
+def _solve_band(diagonal: Tensor, beside: Tensor, right: Tensor) -> Tensor:
+    """Solution (..., n, k) of symmetric equations with one entry beside the diagonal, by cyclic reduction (Hockney 1965).
+
+    Every round doubles how far apart the unknowns are that equations connect, so that time and memory grow hardly more than with n.
+    """
+    count, apart = right.shape[-2], 1
+    below, above = F.pad(beside, (0, 0, 1, 0)), F.pad(beside, (0, 0, 0, 1))
+
+    def before(values: Tensor, outside: float = 0.0) -> Tensor:
+        return F.pad(values, (0, 0, apart, 0), value=outside)[..., :count, :]
+
+    def behind(values: Tensor, outside: float = 0.0) -> Tensor:
+        return F.pad(values, (0, 0, 0, apart), value=outside)[..., apart:, :]
+
+    while apart < count:
+        down, up = -below / before(diagonal, 1.0), -above / behind(diagonal, 1.0)
+        diagonal = diagonal + down * before(above) + up * behind(below)
+        right = right + down * before(right) + up * behind(right)
+        below, above = down * before(below), up * behind(above)
+        apart *= 2
+    return right / diagonal
 
 
 def _feet(skeleton: Skeleton) -> list[tuple[int, list[int]]]:

@@ -71,6 +71,11 @@ class Windows:
         self._weights = (weights / total[self._motion, self._place].clamp(min=1e-6))[..., None]
 
     @property
+    def overlap(self) -> bool:
+        """Whether windows share frames."""
+        return not self._whole
+
+    @property
     def batches(self) -> list[slice]:
         """Windows that are denoised together: all of single sentences, of longer motions so many that memory does not grow with these."""
         if self._whole:

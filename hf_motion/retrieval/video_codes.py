@@ -13,7 +13,7 @@ from ..utils.files import atomic_path, write_json
 from .index_card import write_index_card
 from .video_index import ABOUT, CODES, Hit, VideoIndex
 
-_BOOKS = (192, 96, 64, 48, 32, 16, 8, 4)
+_BOOKS = (96, 64, 48, 32, 16, 8, 4)
 _TRAIN = 65_536
 _MEASURED = 200
 _LEAST = 1000

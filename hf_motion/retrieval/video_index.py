@@ -65,7 +65,8 @@ class VideoIndex:
     """
 
     def __init__(self, vectors: Sequence[Sequence[np.ndarray]], table: Any, about: Mapping[str, Any], folder: Path | None = None) -> None:
-        self.vectors, self.table, self.about, self.folder = list(vectors), table, dict(about), folder
+        # In one piece: taking ten rows of a table in several copies all of it.
+        self.vectors, self.table, self.about, self.folder = list(vectors), table.combine_chunks(), dict(about), folder
         self._retriever: Any = None
         widths, rows = list(self.about["parts"]), sum(len(block[0]) for block in self.vectors)
         fits = all(

@@ -114,7 +114,7 @@ class EvaluateMotionsCallback(TrainerCallback):
         control.should_log = logs  # or this would stand for the log of the step
 
     def _generator(self) -> PreTrainedModel:
-        from ..models.motion_system.modeling_motion_system import MotionSystem
+        from ..pipelines.motion_system.modeling_motion_system import MotionSystem
 
         return self.system if isinstance(self.system, PreTrainedModel) else MotionSystem.from_pipeline(self.system)
 

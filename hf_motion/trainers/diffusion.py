@@ -15,6 +15,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.distributed.tensor import DTensor
+from torch.nn import functional as F
 from torch.optim import Optimizer
 from tqdm.auto import tqdm
 from transformers import TrainerCallback
@@ -30,6 +31,7 @@ from ..utils.training_folder import leave_sign
 from .averaging import EMACallback, averaged_weights, trained_parameters
 from .callbacks import EvaluateMotionsCallback, SampleMotionsCallback
 from .feedback import QualityFeedback
+from .latents import LatentCache
 from .motion_text import MotionTextTrainer, MotionTextTrainingArguments
 from .planted_feet import PlantedFeet
 
@@ -135,9 +137,12 @@ class DiffusionObjective(nn.Module):
         self.text_encoder = pipeline.text_encoder if train_text_encoder else None
         self._pipeline = [pipeline]  # in a list, lest its modules be registered twice
         self._feedback = [feedback]  # the same: extractors are no part of what is trained and saved
+        self._nothing: tuple[Tensor, Tensor | None] | None = None
         self.condition_dropout, self.timestep_power = condition_dropout, timestep_power
         self.register_buffer("feature_weights", self._feature_weights(feature_weights or {}), persistent=False)
         prediction = pipeline.scheduler.config.prediction_type
+        if hasattr(pipeline, "vae") and (feedback is not None or planted_feet_weight):
+            raise ValueError("Feedback and planted_feet_weight judge features; a latent diffusion predicts latents. Leave them out.")
         if (feedback is not None or planted_feet_weight) and prediction != "sample":
             raise ValueError(
                 "Feedback and planted_feet_weight judge predicted motion: they need a scheduler with prediction_type='sample', got "
@@ -148,6 +153,10 @@ class DiffusionObjective(nn.Module):
 
     def _feature_weights(self, weights: dict[str, float]) -> Tensor:
         """One weight per feature, 1 on average, so that the loss keeps its scale."""
+        if hasattr(self.pipeline, "vae"):
+            if weights:
+                raise ValueError(f"feature_weights are for diffusion of features; a latent has no {sorted(weights)}. Leave them out.")
+            return torch.ones(1)
         slices = self.pipeline.feature_extractor.features.slices
         if unknown := sorted(set(weights) - set(slices)):
             raise ValueError(f"feature_weights names {unknown}; the slices of these features are {sorted(slices)}.")
@@ -170,12 +179,12 @@ class DiffusionObjective(nn.Module):
             self.text_encoder.eval()
         return self
 
-    def forward(self, motion_features: Tensor, attention_mask: Tensor, seeds: Tensor, **text: Tensor) -> dict[str, Tensor]:
+    def forward(self, motion_features: Tensor, seeds: Tensor, attention_mask: Tensor | None = None, **text: Tensor) -> dict[str, Tensor]:
         """Loss of a batch.
 
         Args:
-            motion_features (`torch.Tensor`): Clean normalised features, (batch, frames, dim).
-            attention_mask (`torch.Tensor`): (batch, frames), 1 on real frames.
+            motion_features (`torch.Tensor`): Clean normalised features, (batch, frames, dim), or scaled latents, (batch, steps, ...).
+            attention_mask (`torch.Tensor`, *optional*): (batch, frames), 1 on real frames; none where latents have no padding.
             seeds (`torch.Tensor`): (batch,) int64.
             **text (`torch.Tensor`): `input_ids` and `text_mask` for a text encoder that is trained, `text_states` and perhaps
                 `text_mask` for one that is not; with feedback also `text_embeds`, and `real_embeds` where they are known.
@@ -190,13 +199,15 @@ class DiffusionObjective(nn.Module):
             states, text_mask = self.pipeline.encode_tokens(text["input_ids"], text["text_mask"], self.text_encoder)
         else:
             states, text_mask = text["text_states"], text.get("text_mask")
+        masks = {} if attention_mask is None else {"attention_mask": attention_mask}
+        if attention_mask is None:
+            attention_mask = torch.ones(motion_features.shape[:2], dtype=torch.long, device=motion_features.device)
         noise, timesteps, keep = self._draw(motion_features, attention_mask, seeds)
-        states = states * keep.view(-1, *[1] * (states.ndim - 1)).to(states)
+        states, text_mask = self._drop_texts(states, text_mask, keep)
         noisy = scheduler.add_noise(motion_features, noise, timesteps)
-        prediction = self.denoiser(noisy, timesteps, states, text_mask, attention_mask).sample
-        error = ((prediction.float() - self.target(motion_features, noise, timesteps)).square() * self.feature_weights).mean(
-            -1
-        ) * attention_mask
+        prediction = self.denoiser(noisy, timesteps, states, text_mask, **masks).sample
+        error = (prediction.float() - self.target(motion_features, noise, timesteps)).square() * self.feature_weights
+        error = error.flatten(2).mean(-1) * attention_mask
         mse = loss = (error.sum(1) / attention_mask.sum(1)).mean()
         parts: dict[str, Tensor] = {}
         if self.planted_feet is not None:
@@ -207,6 +218,20 @@ class DiffusionObjective(nn.Module):
             consistency = feedback(prediction, motion_features, attention_mask, text["text_embeds"], keep, text.get("real_embeds"))
             loss, parts = loss + feedback.weighted(consistency), {**parts, **consistency}
         return {"loss": loss, "mse": mse, **parts} if parts else {"loss": loss}
+
+    def _drop_texts(self, states: Tensor, text_mask: Tensor | None, keep: Tensor) -> tuple[Tensor, Tensor | None]:
+        """States with what stands for no text where texts are not kept, and their masks."""
+        kept = keep.view(-1, *[1] * (states.ndim - 1))
+        if self.pipeline._null_text is None:
+            return states * kept.to(states), text_mask
+        if self._nothing is None or self.text_encoder is not None:
+            with torch.set_grad_enabled(self.text_encoder is not None and torch.is_grad_enabled()):
+                self._nothing = self.pipeline.encode_prompt([self.pipeline._null_text])
+        nothing, hidden = (part.to(states.device) if part is not None else None for part in self._nothing)
+        if states.ndim == 3:
+            nothing = F.pad(nothing, (0, 0, 0, states.shape[1] - nothing.shape[1]))
+            text_mask = torch.where(keep[:, None], text_mask, F.pad(hidden, (0, text_mask.shape[1] - hidden.shape[1])))
+        return torch.where(kept, states, nothing.to(states)), text_mask
 
     def target(self, features: Tensor, noise: Tensor, timesteps: Tensor) -> Tensor:
         """What the denoiser is to predict of noisy features, of their shape."""
@@ -232,7 +257,7 @@ class DiffusionObjective(nn.Module):
                 share = torch.rand((), generator=generator, device=device, dtype=torch.float64) ** (1 / self.timestep_power)
                 timesteps[index] = (share * steps).long().clamp_max(steps - 1)
             keep[index] = torch.rand((), generator=generator, device=device) >= self.condition_dropout
-            noise[index, :length] = torch.randn(length, features.shape[-1], generator=generator, device=device)
+            noise[index, :length] = torch.randn(length, *features.shape[2:], generator=generator, device=device)
         return noise, timesteps, keep
 
 
@@ -246,6 +271,7 @@ class DiffusionCollator:
         embeds (`dict[str, torch.Tensor]`, *optional*): What the feedback's extractors make of each caption.
         real (`list[torch.Tensor]`, *optional*): What they make of each clip that is never cut, None for others.
         show_progress (`bool`, defaults to `False`): Show a progress bar while captions are encoded.
+        latents (`LatentCache`, *optional*): Puts latents in the place of features.
     """
 
     def __init__(
@@ -255,8 +281,9 @@ class DiffusionCollator:
         embeds: dict[str, Tensor] | None = None,
         real: Sequence[Tensor | None] | None = None,
         show_progress: bool = False,
+        latents: LatentCache | None = None,
     ) -> None:
-        self.pipeline, self.embeds, self.real = pipeline, embeds, real
+        self.pipeline, self.embeds, self.real, self.latents = pipeline, embeds, real, latents
         self.cache: dict[str, Tensor] | None = None
         self.half = False
         if captions is not None:
@@ -279,6 +306,8 @@ class DiffusionCollator:
         """Pad clips and attach `input_ids` and `text_mask`, or `text_states` and, for tokens, `text_mask`."""
         batch = collate_motion_text(examples)
         captions = batch.pop("captions")
+        if self.latents is not None:
+            batch = {**self.latents(examples), "seeds": batch["seeds"]}
         if self.embeds is not None:
             batch["text_embeds"] = torch.stack([self.embeds[caption] for caption in captions])
         if self.real is not None:
@@ -329,6 +358,10 @@ class DiffusionTrainer(MotionTextTrainer):
             feedback = QualityFeedback(embedder, pipeline.feature_extractor, *weights).to(args.device)
             embeds = feedback.embed_captions(captions, train_dataset.tags)
             real = feedback.embed_clips(train_dataset)
+        latents = None
+        if hasattr(pipeline, "vae"):
+            pipeline.vae.requires_grad_(False).eval()
+            latents = LatentCache(pipeline.vae, train_dataset, not args.disable_tqdm)
         objective = DiffusionObjective(
             pipeline,
             args.condition_dropout,
@@ -345,7 +378,7 @@ class DiffusionTrainer(MotionTextTrainer):
             model=objective,
             args=args,
             train_dataset=train_dataset,
-            data_collator=DiffusionCollator(pipeline, None if trains_text else captions, embeds, real, not args.disable_tqdm),
+            data_collator=DiffusionCollator(pipeline, None if trains_text else captions, embeds, real, not args.disable_tqdm, latents),
             callbacks=[*averaging, *(callbacks or ())],
         )
         watched = [one for one in callbacks or () if isinstance(one, (EvaluateMotionsCallback, SampleMotionsCallback)) and one.every]

@@ -2,24 +2,37 @@
 
 from __future__ import annotations
 
+import inspect
 from collections import Counter
 from collections.abc import Iterable
 from itertools import pairwise
 from typing import Any
 
 import torch
-from diffusers import DDPMScheduler
+from diffusers import DDIMScheduler, DDPMScheduler
 from tokenizers.pre_tokenizers import ByteLevel
-from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
+from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
 from ..models.mdm import MDMDenoiser
+from ..models.mld import MLDAutoencoder, MLDDenoiser
+from ..models.motion_autoencoder import MotionAutoencoder
+from ..models.salad import SALADAutoencoder, SALADDenoiser
+from ..pipelines.latent_diffusion import LatentDiffusionPipeline
 from ..pipelines.mdm import MDMPipeline
+from ..pipelines.mld import MLDPipeline
+from ..pipelines.salad import SALADPipeline
 from ..representation import MotionFeatureExtractor
 from ..text_encoders import load_text_encoder, load_text_tokenizer, text_width
 from ..utils.options import check_options
 from ..utils.text import tidy_text
 
 _WORD_END = "</w>"
+_LATENT_NOISE = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear", "clip_sample": False}
+_LATENT_PARTS: dict[type[MotionAutoencoder], tuple[type, type[LatentDiffusionPipeline], dict[str, Any]]] = {
+    MLDAutoencoder: (MLDDenoiser, MLDPipeline, {"set_alpha_to_one": False, "steps_offset": 1}),
+    SALADAutoencoder: (SALADDenoiser, SALADPipeline, {"prediction_type": "v_prediction"}),
+}
+"""For each autoencoder its denoiser, its pipeline, and what is published of its scheduler besides `_LATENT_NOISE`."""
 
 
 def new_mdm_pipeline(
@@ -51,18 +64,7 @@ def new_mdm_pipeline(
     check_options(options, MDMDenoiser, "denoiser")
     scheduler = scheduler or {}
     check_options(scheduler, DDPMScheduler, "scheduler")
-    if isinstance(text_encoder, str):
-        tokenizer, encoder = load_text_tokenizer(text_encoder), load_text_encoder(text_encoder)
-    else:
-        settings = {"hidden_size": 512, "num_hidden_layers": 2, "num_attention_heads": 4, **(text_encoder or {})}
-        tokenizer = train_clip_tokenizer(captions, settings.pop("vocab_size", 1200))
-        check_options(settings, CLIPTextConfig, "text_encoder")
-        settings = {"intermediate_size": 4 * settings["hidden_size"], "projection_dim": settings["hidden_size"], **settings}
-        config = CLIPTextConfig(
-            vocab_size=len(tokenizer), max_position_embeddings=max_text_tokens or 77, bos_token_id=tokenizer.bos_token_id,
-            eos_token_id=tokenizer.eos_token_id, pad_token_id=tokenizer.pad_token_id, **settings,
-        )  # fmt: skip
-        encoder = CLIPTextModel(config)
+    encoder, tokenizer = _text_parts(captions, text_encoder, max_text_tokens)
     pooled = options.get("text_conditioning", "pooled") == "pooled"
     options.update(text_dim=text_width(encoder, pooled), num_features=feature_extractor.dim)
     return pipeline_class(
@@ -73,6 +75,64 @@ def new_mdm_pipeline(
         feature_extractor=feature_extractor,
         max_text_tokens=max_text_tokens,
     )
+
+
+def new_latent_pipeline(
+    captions: Iterable[str],
+    vae: MotionAutoencoder,
+    feature_extractor: MotionFeatureExtractor,
+    denoiser: dict[str, Any] | None = None,
+    text_encoder: str | dict[str, Any] | None = None,
+    scheduler: dict[str, Any] | None = None,
+    max_text_tokens: int | None = None,
+) -> LatentDiffusionPipeline:
+    """Build a latent diffusion pipeline to train, on an autoencoder that is trained already.
+
+    Args:
+        captions (`Iterable[str]`): Training captions; a new tokenizer learns its vocabulary from them.
+        vae (`MotionAutoencoder`): The autoencoder; it decides which denoiser and pipeline go with it.
+        feature_extractor (`MotionFeatureExtractor`): The one that it was trained with.
+        denoiser (`dict`, *optional*): Options of the denoiser; the sizes of latents and texts are filled in.
+        text_encoder (`str` or `dict`, *optional*): As for `new_mdm_pipeline`.
+        scheduler (`dict`, *optional*): `DDIMScheduler` options over the published ones.
+        max_text_tokens (`int`, *optional*): Longer captions are cut.
+
+    Returns:
+        `LatentDiffusionPipeline`: With a denoiser of random weights.
+    """
+    denoiser_class, kind, published = _LATENT_PARTS[type(vae)]
+    options = dict(denoiser or {})
+    check_options(options, denoiser_class, "denoiser")
+    check_options(scheduler or {}, DDIMScheduler, "scheduler")
+    encoder, tokenizer = _text_parts(captions, text_encoder, max_text_tokens)
+    conditioning = options.get("text_conditioning", inspect.signature(denoiser_class).parameters["text_conditioning"].default)
+    options.update(text_dim=text_width(encoder, conditioning == "pooled"), **vae.latent_options)
+    return kind(
+        vae=vae,
+        denoiser=denoiser_class(**options),
+        text_encoder=encoder,
+        tokenizer=tokenizer,
+        scheduler=DDIMScheduler(**{**_LATENT_NOISE, **published, **(scheduler or {})}),
+        feature_extractor=feature_extractor,
+        max_text_tokens=max_text_tokens,
+    )
+
+
+def _text_parts(
+    captions: Iterable[str], text_encoder: str | dict[str, Any] | None, max_text_tokens: int | None
+) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    """A pretrained text encoder and its tokenizer, or new ones."""
+    if isinstance(text_encoder, str):
+        return load_text_encoder(text_encoder), load_text_tokenizer(text_encoder)
+    settings = {"hidden_size": 512, "num_hidden_layers": 2, "num_attention_heads": 4, **(text_encoder or {})}
+    tokenizer = train_clip_tokenizer(captions, settings.pop("vocab_size", 1200))
+    check_options(settings, CLIPTextConfig, "text_encoder")
+    settings = {"intermediate_size": 4 * settings["hidden_size"], "projection_dim": settings["hidden_size"], **settings}
+    config = CLIPTextConfig(
+        vocab_size=len(tokenizer), max_position_embeddings=max_text_tokens or 77, bos_token_id=tokenizer.bos_token_id,
+        eos_token_id=tokenizer.eos_token_id, pad_token_id=tokenizer.pad_token_id, **settings,
+    )  # fmt: skip
+    return CLIPTextModel(config), tokenizer
 
 
 def mdm_scheduler(num_train_timesteps: int = 50, **options: Any) -> DDPMScheduler:

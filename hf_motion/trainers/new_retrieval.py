@@ -78,7 +78,7 @@ def _new_tmr(
     check_options(options, TMRConfig, "model_options")
     if isinstance(text_model, str):
         return TMR.from_text_model(text_model, **options), AutoTokenizer.from_pretrained(text_model)
-    text_config, tokenizer = _small_bert(captions, text_model)
+    text_config, tokenizer = small_bert(captions, text_model)
     return TMR(TMRConfig(text_config=text_config, **{"freeze_text_model": False, **options})), tokenizer
 
 
@@ -90,12 +90,17 @@ def _new_gemini_mvr(
     check_options(options, GeminiMVRConfig, "model_options")
     if isinstance(text_model, str):
         raise ValueError(f"A new 'gemini-mvr' learns its text tower from the captions, got text_model={text_model!r}. Give its options.")
-    text_config, tokenizer = _small_bert(captions, text_model)
+    text_config, tokenizer = small_bert(captions, text_model)
     return GeminiMVR(GeminiMVRConfig(text_config=text_config, **options)), tokenizer
 
 
-def _small_bert(captions: Iterable[str], text_model: dict[str, Any] | None) -> tuple[dict[str, Any], PreTrainedTokenizerBase]:
-    """Configuration of a small text model that is trained from scratch, and a tokenizer of the captions."""
+def small_bert(captions: Iterable[str], text_model: dict[str, Any] | None) -> tuple[dict[str, Any], PreTrainedTokenizerBase]:
+    """Configuration of a small text model that is trained from scratch, and a tokenizer of the captions.
+
+    Args:
+        captions (`Iterable[str]`): Texts that the tokenizer learns its vocabulary from.
+        text_model (`dict`, *optional*): Options of the BERT, `vocab_size` included.
+    """
     settings = {"model_type": "bert", "hidden_size": 128, "num_hidden_layers": 1, "num_attention_heads": 4, **(text_model or {})}
     tokenizer = train_clip_tokenizer(captions, settings.pop("vocab_size", 900))
     settings = {"intermediate_size": 4 * settings["hidden_size"], "max_position_embeddings": 77, **settings}

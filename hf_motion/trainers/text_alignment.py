@@ -60,7 +60,8 @@ class TextMotionAlignment:
         if not speaks_same(own, other):
             raise ValueError(
                 f"The model makes {own.representation} features of {own.skeleton} at {own.fps:g} fps, {tmr.name} reads "
-                f"{other.representation} features of {other.skeleton} at {other.fps:g} fps. Train a TMR on the model's features (train_retrieval.py)."
+                f"{other.representation} features of {other.skeleton} at {other.fps:g} fps. "
+                "Train a TMR on the model's features (train_retrieval.py)."
             )
         if tmr.model.config.model_type != "tmr":
             raise ValueError(f"{tmr.name} is a {type(tmr.model).__name__}; alignment is by the cosines of a TMR.")

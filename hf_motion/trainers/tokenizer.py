@@ -44,7 +44,7 @@ class MotionVQTrainer(MotionTextTrainer):
         **kwargs: Any,
     ) -> None:
         self.feature_extractor = feature_extractor
-        super().__init__(model=model, args=args, train_dataset=train_dataset, data_collator=_without_texts, **kwargs)
+        super().__init__(model=model, args=args, train_dataset=train_dataset, data_collator=without_texts, **kwargs)
         for callback in self.callback_handler.callbacks:
             if isinstance(callback, ReconstructionCallback):
                 callback.trainer = self
@@ -130,6 +130,7 @@ class ReconstructionCallback(TrainerCallback):
         self.trainer.log({f"eval_{name}": value for name, value in scores.items()})
 
 
-def _without_texts(examples: Sequence[dict[str, Any]]) -> dict[str, Tensor]:
+def without_texts(examples: Sequence[dict[str, Any]], *more: str) -> dict[str, Tensor]:
+    """Batches of motions alone, with what else is named."""
     batch = collate_motion_text(examples)
-    return {name: batch[name] for name in ("motion_features", "attention_mask")}
+    return {name: batch[name] for name in ("motion_features", "attention_mask", *more)}

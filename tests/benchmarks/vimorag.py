@@ -10,6 +10,7 @@ learns: start from a model that never saw them (`--tables held_out_data` writes 
 """
 
 import argparse
+import functools
 import hashlib
 import json
 import re
@@ -64,38 +65,44 @@ class Study:
         self.arguments, self.folder = arguments, arguments.output
         self.folder.mkdir(parents=True, exist_ok=True)
 
-    def _halves(self) -> Iterator[tuple[dict[str, Any], str]]:
-        """Rows with what each is for: `corpus`, `train`, `test`."""
+    def _halves(self) -> Iterator[tuple[pa.Table, list[str], list[str]]]:
+        """Each file as a table, what each row is for (`corpus`, `train`, `test`), and all that its captions say."""
         for file in self.arguments.parquet:
             table = pq.read_table(file)
-            for row in table.to_pylist():
+            uses, said = [], []
+            for row in table.select(["id", "source", "take", "split", "captions"]).to_pylist():
                 known = _PERFORMER.match(row["id"])
-                performer = next(filter(None, known.groups())) if known else row.get("take") or row["id"]
+                performer = next(filter(None, known.groups())) if known else row["take"] or row["id"]
                 even = hashlib.sha1(f"{row['source']}|{performer}".encode()).digest()[0] % 2 == 0
-                yield row, "test" if row["split"] == "test" else "corpus" if even else "train"
+                uses.append("test" if row["split"] == "test" else "corpus" if even else "train")
+                said.append(" | ".join(caption["text"] for caption in row["captions"]))
+            yield table, uses, said
 
     @property
     def motion(self) -> Path:
         """Captioned motion to learn from and to be judged on."""
         path = self.folder / "motion.parquet"
         if not path.is_file():
-            held = re.compile("|".join(HELD_OUT.values()), re.IGNORECASE)
-            rows = []
-            for row, use in self._halves():
-                said = any(held.search(caption["text"]) for caption in row["captions"])
-                if use != "corpus" and not (use == "train" and self.arguments.held_out and said):
-                    rows.append({**row, "split": use})
-            pq.write_table(pa.Table.from_pylist(rows), path)
+            held, parts = re.compile("|".join(HELD_OUT.values()), re.IGNORECASE), []
+            for table, uses, said in self._halves():
+                learned = [not (self.arguments.held_out and held.search(text)) for text in said]
+                kept = [use == "test" or (use == "train" and good) for use, good in zip(uses, learned, strict=True)]
+                table = table.set_column(table.column_names.index("split"), "split", pa.array(uses))
+                parts.append(table.filter(pa.array(kept)))
+            pq.write_table(pa.concat_tables(parts, promote_options="permissive"), path)
         return path
 
-    @property
+    @functools.cached_property
     def index(self) -> VideoIndex:
         """The corpus: each clip filmed by some cameras."""
         folder = self.folder / "videos"
         if not (folder / "done").is_file():
             folder.mkdir(exist_ok=True)
-            for row, use in self._halves():
-                if use == "corpus" and row["n_frames"] >= _SHORTEST:
+            for table, uses, _ in self._halves():
+                for at in (at for at, use in enumerate(uses) if use == "corpus"):
+                    row = table.slice(at, 1).to_pylist()[0]
+                    if row["n_frames"] < _SHORTEST:
+                        continue
                     motion = read_row(row, "humanml3d-22")[0]
                     for camera in range(self.arguments.cameras):
                         film_motion(motion, rng(row["id"], camera)).save(folder / f"{row['id']}_{camera}.npz")

@@ -20,6 +20,7 @@ from torch.nn import functional as F
 from ...hub.loading import check_loaded, loading
 from ...nn.attention import AttentionImplementation, SelfAttention, attend, key_padding_mask
 from ...nn.embeddings import sinusoidal_table, sinusoids
+from ...nn.guidance import GuidanceProjection, add_guidance
 
 _MAX_POSITIONS = 5000
 
@@ -77,6 +78,8 @@ class MDMDenoiser(ModelMixin, ConfigMixin):
             each two.
         patch_size (`int`, defaults to 1): Frames that share a token, as image transformers take patches of pixels (Peebles and Xie, *DiT*,
             ICCV 2023): 4 makes blocks four times cheaper. Published models have 1. Any number of frames can be passed all the same.
+        time_cond_proj_dim (`int`, *optional*): Width of a guidance scale that is read beside the step, as distilled denoisers do; see
+            `hf_motion.nn.guidance.guidance_embedding`. Without it there is none.
 
     Raises:
         ValueError: If an option is unknown or two of them do not fit together.
@@ -103,6 +106,7 @@ class MDMDenoiser(ModelMixin, ConfigMixin):
         mask_frames: bool = True,
         timestep_scale: float = 1.0,
         patch_size: int = 1,
+        time_cond_proj_dim: int | None = None,
     ) -> None:
         super().__init__()
         if not timestep_scale > 0:
@@ -115,6 +119,7 @@ class MDMDenoiser(ModelMixin, ConfigMixin):
         self.time_first = arch == "trans_enc" or time_token
         self.input_projection = nn.Linear(num_features * patch_size, hidden_size)
         self.time_projection = nn.Sequential(nn.Linear(hidden_size, hidden_size), nn.SiLU(), nn.Linear(hidden_size, hidden_size))
+        self.guidance_projection = GuidanceProjection(time_cond_proj_dim, hidden_size) if time_cond_proj_dim is not None else None
         self.text_projection = nn.Linear(text_dim, hidden_size)
         self.blocks = nn.ModuleList(
             MDMBlock(hidden_size, num_attention_heads, intermediate_size, dropout, attention_dropout, cross_attention)
@@ -179,6 +184,7 @@ class MDMDenoiser(ModelMixin, ConfigMixin):
         encoder_attention_mask: Tensor | None = None,
         attention_mask: Tensor | None = None,
         condition: MDMCondition | None = None,
+        timestep_cond: Tensor | None = None,
         return_dict: bool = True,
     ) -> MDMDenoiserOutput | tuple[Tensor]:
         """Predict x0.
@@ -191,13 +197,16 @@ class MDMDenoiser(ModelMixin, ConfigMixin):
             attention_mask (`torch.Tensor`, *optional*): (batch, frames), 1 on real frames.
             condition (`MDMCondition`, *optional*): Result of `encode_condition`. Its batch may be a multiple of that of `sample`, as for
                 guidance: `sample` is then repeated, and what does not depend on the text is computed once.
+            timestep_cond (`torch.Tensor`, *optional*): Guidance scales, (batch, time_cond_proj_dim); needed where the configuration has
+                that width.
             return_dict (`bool`, defaults to `True`): Return a `MDMDenoiserOutput` rather than a tuple.
 
         Returns:
             `MDMDenoiserOutput`: `sample`, (batch of the condition, frames, num_features); zero on padded frames.
 
         Raises:
-            ValueError: If neither a text nor a condition is given, or `sample` has the wrong width.
+            ValueError: If neither a text nor a condition is given, `sample` has the wrong width, or a guidance scale is missing or is not
+                read.
         """
         if sample.ndim != 3 or sample.shape[-1] != self.config.num_features:
             raise ValueError(f"sample must be (batch, frames, {self.config.num_features}), got {tuple(sample.shape)}.")
@@ -206,7 +215,8 @@ class MDMDenoiser(ModelMixin, ConfigMixin):
                 raise ValueError("Pass encoder_hidden_states or a condition made by `encode_condition`; zeros stand for no text.")
             condition = self.encode_condition(encoder_hidden_states, encoder_attention_mask, cache_keys_values=False)
         timestep = torch.as_tensor(timestep, device=sample.device).expand(len(sample))
-        time = self.time_projection(self._time_vectors(timestep).to(self.dtype))[:, None]
+        time = add_guidance(self._time_vectors(timestep).to(self.dtype), timestep_cond, self.guidance_projection)
+        time = self.time_projection(time)[:, None]
         copies = len(condition.text) // len(sample)
         if copies * len(sample) != len(condition.text):
             raise ValueError(f"The condition holds {len(condition.text)} texts, which is not a multiple of {len(sample)} samples.")

@@ -79,7 +79,7 @@ class TMRConfig(CheckedConfig):
         self.num_attention_heads = num_attention_heads
         self.intermediate_size = intermediate_size
         self.dropout = dropout
-        self.text_config = _text_config(text_config)
+        self.text_config = text_model_config(text_config)
         self.freeze_text_model = freeze_text_model
         self.reconstruction_weight = reconstruction_weight
         self.kl_weight = kl_weight
@@ -91,7 +91,12 @@ class TMRConfig(CheckedConfig):
         super().__init__(**kwargs)
 
 
-def _text_config(value: PreTrainedConfig | dict[str, Any] | None) -> PreTrainedConfig:
+def text_model_config(value: PreTrainedConfig | dict[str, Any] | None) -> PreTrainedConfig:
+    """The configuration of one text model, DistilBERT's by default; a dictionary names its `model_type`.
+
+    Raises:
+        ValueError: If the text model is unknown or has no `hidden_size`.
+    """
     # Here rather than above, since this module is imported in order to be put into that very registry.
     from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 

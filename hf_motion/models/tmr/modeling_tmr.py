@@ -6,7 +6,6 @@ authors load through `hf_motion.conversion.tmr`.
 
 from __future__ import annotations
 
-import math
 import os
 from dataclasses import dataclass
 from typing import Any
@@ -22,10 +21,10 @@ from transformers.models.auto.modeling_auto import AutoModel
 
 from ...nn.contrastive import symmetric_info_nce
 from ...nn.embeddings import sinusoidal_table
+from ...nn.temos import Gaussian, GaussianEncoder, LatentDecoder, divergence, frame_loss, init_temos_weights
 from ..checked_model import CheckedModel
 from ..motion_text_output import MotionTextOutput
 from .configuration_tmr import TMRConfig
-from .networks import Gaussian, TMRBlock, TMRDecoder, TMREncoder
 
 _MAX_POSITIONS = 5000
 
@@ -51,13 +50,13 @@ class TMRPreTrainedModel(CheckedModel):
     """What `TMR` and its text half have in common: a text model, and an encoder above it."""
 
     config_class = TMRConfig
-    _no_split_modules = ["TMRBlock"]
+    _no_split_modules = ["LatentBlock"]
     _supports_sdpa = True
 
     def __init__(self, config: TMRConfig) -> None:
         super().__init__(config)
         self.text_model = _text_model(AutoModel.from_config(config.text_config))
-        self.text_encoder = TMREncoder(config, config.text_config.hidden_size)
+        self.text_encoder = GaussianEncoder(config, config.text_config.hidden_size)
         self.register_buffer("positions", sinusoidal_table(_MAX_POSITIONS, config.hidden_size), persistent=False)
         self.text_model.requires_grad_(not config.freeze_text_model)
 
@@ -100,7 +99,7 @@ class TMRPreTrainedModel(CheckedModel):
             raise ValueError(f"text_states must be (batch, tokens, {width}), got {tuple(text_states.shape)}.")
         return self._encode(self.text_encoder, text_states, text_mask, "the text's attention mask")
 
-    def _encode(self, encoder: TMREncoder, states: Tensor, mask: Tensor | None, mask_name: str) -> Gaussian:
+    def _encode(self, encoder: GaussianEncoder, states: Tensor, mask: Tensor | None, mask_name: str) -> Gaussian:
         if mask is not None and mask.shape != states.shape[:2]:
             raise ValueError(f"{mask_name} must be {tuple(states.shape[:2])}, as its input, got {tuple(mask.shape)}.")
         return encoder(states.to(self.dtype), mask, self._positions(states.shape[1] + 2))
@@ -113,24 +112,9 @@ class TMRPreTrainedModel(CheckedModel):
     @torch.no_grad()
     def _init_weights(self, module: nn.Module) -> None:
         """PyTorch's own initial values, as published, rather than those of most models of transformers."""
-        if isinstance(module, TMREncoder):
-            init.normal_(module.distribution_tokens)
-        elif isinstance(module, nn.LayerNorm):
-            init.ones_(module.weight)
-            init.zeros_(module.bias)
-        elif isinstance(module, nn.Linear):
-            bound = 1 / math.sqrt(module.in_features)
-            init.uniform_(module.weight, -bound, bound)
-            init.uniform_(module.bias, -bound, bound)
-        elif isinstance(module, TMRPreTrainedModel):
+        if isinstance(module, TMRPreTrainedModel):
             init.copy_(module.positions, sinusoidal_table(_MAX_POSITIONS, self.config.hidden_size))
-            # Blocks are initialised from here, since modules without weights of their own are skipped.
-            for block in (block for block in module.modules() if isinstance(block, TMRBlock)):
-                for inputs, output in block.attentions:
-                    bound = math.sqrt(6 / (4 * inputs.in_features))  # Xavier's, of query, key and value as one matrix.
-                    init.uniform_(inputs.weight, -bound, bound)
-                    init.zeros_(inputs.bias)
-                    init.zeros_(output.bias)
+        init_temos_weights(module, whole=isinstance(module, TMRPreTrainedModel))
 
 
 @dataclass
@@ -204,8 +188,8 @@ class TMR(TMRPreTrainedModel):
 
     def __init__(self, config: TMRConfig) -> None:
         super().__init__(config)
-        self.motion_encoder = TMREncoder(config, config.num_features)
-        self.motion_decoder = TMRDecoder(config)
+        self.motion_encoder = GaussianEncoder(config, config.num_features)
+        self.motion_decoder = LatentDecoder(config)
         self.post_init()
 
     @classmethod
@@ -383,28 +367,6 @@ class TMR(TMRPreTrainedModel):
             for seed in seeds.tolist()
         ]
         return torch.stack(noise, dim=1)
-
-
-def frame_loss(prediction: Tensor, target: Tensor, attention_mask: Tensor) -> Tensor:
-    """Smooth L1, mean over features and real frames and then over clips.
-
-    Args:
-        prediction (`torch.Tensor`): (batch, frames, num_features).
-        target (`torch.Tensor`): The same.
-        attention_mask (`torch.Tensor`): (batch, frames), 1 on real frames.
-
-    Returns:
-        `torch.Tensor`: Scalar.
-    """
-    error = F.smooth_l1_loss(prediction, target, reduction="none").mean(-1) * attention_mask
-    return (error.sum(1) / attention_mask.sum(1).clamp(min=1)).mean()
-
-
-def divergence(first: Gaussian, second: Gaussian) -> Tensor:
-    """KL(first || second) of diagonal Gaussians, mean over examples and dimensions."""
-    log_ratio = first.log_variance - second.log_variance
-    distance = (second.mean - first.mean).square() / second.log_variance.exp()
-    return 0.5 * (log_ratio.exp() + distance - 1 - log_ratio).mean()
 
 
 def _text_model(model: PreTrainedModel) -> PreTrainedModel:

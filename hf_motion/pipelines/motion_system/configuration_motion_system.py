@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..checked import CheckedConfig
+from ...models.checked import CheckedConfig
 
 
 class MotionSystemConfig(CheckedConfig):

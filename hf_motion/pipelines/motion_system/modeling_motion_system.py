@@ -11,8 +11,8 @@ from torch import nn
 from transformers.modeling_utils import PreTrainedModel
 
 from ...motion import Motion
-from ...pipelines.motion_diffusion import MotionDiffusionPipeline
 from ...representation import MotionFeatureExtractor
+from ..motion_diffusion import MotionDiffusionPipeline
 from .configuration_motion_system import MotionSystemConfig
 
 _HUB_OPTIONS = ("cache_dir", "force_download", "local_files_only", "revision", "token", "device_map", "variant")
