@@ -85,10 +85,11 @@ class TestContinuous:
         projector = model.language_model.model.projector.weight.detach().clone()
         add_adapters(model, 2)
         make_trainer(tmp_path / "run", model, rows, max_steps=1, save_strategy="no").train()
-        said = model.eval().correct_motion(clips[0].source, clips[0].target, max_new_tokens=4)
+        pairs = [one.source for one in clips], [one.target for one in clips]
+        said = model.eval().correct_motion(*pairs, max_new_tokens=4)
         model.save_pretrained(tmp_path / "adapters")
         again = MotionLanguageModel.from_pretrained(tmp_path / "adapters")
-        assert again.correct_motion(clips[0].source, clips[0].target, max_new_tokens=4) == said
+        assert again.correct_motion(*pairs, max_new_tokens=4) == said
         merged = again.merge_adapters().language_model
         assert isinstance(merged, MotionLatentsForCausalLM)
         assert not torch.equal(merged.model.projector.weight, projector)

@@ -400,8 +400,9 @@ class MotionAnswers:
         inputs = self.prompts.batch(questions, tail, steps, self.device, **messages)
         if self.video_processor is not None and shown_videos:
             inputs |= {name: value.to(self.device) for name, value in self.video_processor.collate(shown_videos).items()}
-        elif not self.config.is_encoder_decoder:
-            inputs = read_prefix_once(self.language_model, inputs, self.prompts.pad)
+        elif self.video_processor is None and not self.config.is_encoder_decoder:
+            own = self.config.latent_token_id if self.reads_latents else None
+            inputs = read_prefix_once(self.language_model, inputs, self.prompts.pad, own)
         shown = 0 if self.config.is_encoder_decoder else inputs["input_ids"].shape[1]
         if self.config.is_encoder_decoder:
             begin = [self.language_model.generation_config.decoder_start_token_id, *tail]

@@ -12,7 +12,7 @@ from transformers.cache_utils import DynamicCache, DynamicLayer
 _WORTH = 24  # tokens: a shorter beginning is read sooner than it is copied
 
 
-def read_prefix_once(model: PreTrainedModel, inputs: dict[str, Tensor], pad: int) -> dict[str, Any]:
+def read_prefix_once(model: PreTrainedModel, inputs: dict[str, Tensor], pad: int, own: int | None = None) -> dict[str, Any]:
     """What `generate` takes, with the beginning that all questions share in the cache already.
 
     Padding moves from before the questions to where they begin to differ. It is hidden there too, and positions do not count it, so answers
@@ -22,6 +22,7 @@ def read_prefix_once(model: PreTrainedModel, inputs: dict[str, Tensor], pad: int
         model (`PreTrainedModel`): A causal language model.
         inputs (`dict[str, torch.Tensor]`): `input_ids` and `attention_mask`, (questions, tokens), padded on the left.
         pad (`int`): Id of padding.
+        own (`int`, *optional*): A token that stands for something else in each question, such as a latent; the beginning ends before it.
 
     Returns:
         `dict`: The same, as wide or narrower, and `past_key_values`.
@@ -30,7 +31,7 @@ def read_prefix_once(model: PreTrainedModel, inputs: dict[str, Tensor], pad: int
     rows = [row[-count:] for row, count in zip(ids.tolist(), inputs["attention_mask"].sum(1).tolist(), strict=True)]
     first, last = min(rows), max(rows)
     most = min(len(row) for row in rows) - 1  # one token at least is read by each
-    shared = next((place for place in range(most) if first[place] != last[place]), most)
+    shared = next((place for place in range(most) if first[place] != last[place] or first[place] == own), most)
     if len(rows) < 2 or shared < _WORTH or not model.generation_config.use_cache:
         return inputs
     cache = DynamicCache(config=model.config)

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from transformers import AutoModel, GenerationMixin, PreTrainedModel
 from transformers import initialization as init
+from transformers.cache_utils import Cache
 from transformers.modeling_outputs import BaseModelOutputWithPast, CausalLMOutputWithPast
 
 from ..checked_model import CheckedModel
@@ -157,6 +158,7 @@ class MotionLatentsForCausalLM(_MotionLatents, GenerationMixin):
         input_ids: Tensor,
         attention_mask: Tensor | None = None,
         motion_latents: Tensor | None = None,
+        past_key_values: Cache | None = None,
         labels: Tensor | None = None,
         logits_to_keep: int | Tensor = 0,
         **kwargs: Any,
@@ -167,11 +169,12 @@ class MotionLatentsForCausalLM(_MotionLatents, GenerationMixin):
             input_ids (`torch.Tensor`): (batch, tokens) int64.
             attention_mask (`torch.Tensor`, *optional*): (batch, tokens), 1 where there is no padding.
             motion_latents (`torch.Tensor`, *optional*): (latents, latent_size), see `MotionLatentsModel.forward`.
+            past_key_values (`Cache`, *optional*): What was read before.
             labels (`torch.Tensor`, *optional*): (batch, tokens) int64, -100 where nothing is learned.
             logits_to_keep (`int` or `torch.Tensor`, defaults to 0): Only the last scores; 0 for all.
             **kwargs: As for the language model.
         """
-        output = self.model(input_ids, motion_latents, attention_mask=attention_mask, **kwargs)
+        output = self.model(input_ids, motion_latents, attention_mask=attention_mask, past_key_values=past_key_values, **kwargs)
         kept = slice(-logits_to_keep, None) if isinstance(logits_to_keep, int) else logits_to_keep
         logits = self.lm_head(output.last_hidden_state[:, kept])
         loss = None
