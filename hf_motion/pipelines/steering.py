@@ -80,8 +80,12 @@ class Steering:
         self._local[..., 0] = False
         self._moved = Spread(self._local, fade)
         pulled = (self._body | self._stretched).any(-1)
-        self._pulls = bool(pulled.any())
-        self._pulled_up = Spread(pulled[..., None], fade)
+        # Limbs raise it also where it stays over its place on the floor, unless its height is asked for too.
+        self._raising = self._body.clone()
+        self._raising[..., limbs] = whole[..., limbs] & ~self.asked[..., 0, 1:2]
+        raised = self._raising.any(-1)
+        self._pulls = bool((pulled | raised).any())
+        self._pulled_up = Spread(raised[..., None], fade)
         anchors = held.clone()
         anchors[:, 0] = True
         self._anchored = Spread(anchors[..., None], fade)
@@ -119,7 +123,7 @@ class Steering:
             return root, local
         # First it goes, smoothly, where limbs have not far to go ...
         misses = (self.places - in_world(yaw, root, local)) * self.places.new_tensor(ON_FLOOR)
-        near = self._mean_pull(torch.where(self._limbs[:, None], _beyond(misses, _COMFORT), misses))
+        near = _mean(torch.where(self._limbs[:, None], _beyond(misses, _COMFORT), misses), self._body | self._stretched)
         near = smoothed(self._pulled(near[..., None, :])[..., 0, :], self._real, self._fade // 2)
         root = root + near - self._anchored(near[..., None, :])[..., 0, :]
         # ... and then as far as it takes.
@@ -130,14 +134,9 @@ class Steering:
                 tip, base = self._names.index(end), self._names.index(start)
                 reach = _REACH * self._limb(tip, base) / self._scale
                 misses[..., tip, :] = _beyond(self.places[..., tip, :] - joints[..., base, :], reach)
-        mean = self._mean_pull(misses)
-        ground = self._pulled((mean * mean.new_tensor(ON_FLOOR))[..., None, :])[..., 0, :]
-        return self._lifted(root + ground, local, self._pulled_up(mean[..., None, 1:2])[..., 0, 0])
-
-    def _mean_pull(self, misses: Tensor) -> Tensor:
-        """Of the joints that the body goes after, (batch, frames, 3)."""
-        pulls = (self._body | self._stretched)[..., None].to(misses)
-        return (misses * pulls).sum(-2) / pulls.sum(-2).clamp(min=1)
+        ground = _mean(misses * misses.new_tensor(ON_FLOOR), self._body | self._stretched)
+        rise = self._pulled_up(_mean(misses[..., 1:2], self._raising)[..., None, :])[..., 0, 0]
+        return self._lifted(root + self._pulled(ground[..., None, :])[..., 0, :], local, rise)
 
     def _limb(self, tip: int, base: int) -> float:
         """Length in the unit of the features."""
@@ -153,6 +152,12 @@ def _beyond(vectors: Tensor, limit: Tensor | float) -> Tensor:
     """What is left of vectors (..., 3) that are shortened by so much."""
     size = vectors.norm(dim=-1, keepdim=True)
     return vectors * ((size - limit).clamp(min=0) / size.clamp(min=1e-6))
+
+
+def _mean(values: Tensor, counted: Tensor) -> Tensor:
+    """Of the joints that count, (batch, frames, n)."""
+    share = counted[..., None].to(values)
+    return (values * share).sum(-2) / share.sum(-2).clamp(min=1)
 
 
 def in_world(yaw: Tensor, root: Tensor, local: Tensor) -> Tensor:
