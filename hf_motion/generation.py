@@ -204,12 +204,14 @@ def _edit(request: EditRequest, wanted: list[str], targets: list[list[Path]], se
         raise ValueError(f"With --body-part the result is as long as the clip, {other.duration:.2f} s; leave out --seconds.")
     generator = torch.Generator().manual_seed(seed)
     options = _sampling(request)
+    if request.join and request.control is not None:
+        raise ValueError("A join keeps clips whole, wherever the transitions lead; leave out --control or --join.")
     if request.join:
         motions = [_join(request, pipe, clips, wanted, generator=generator, **options)]
     else:
         motions = pipe(
             wanted, frames, generator=generator, batch_size=request.batch_size, motion=clips, keep_start=request.keep_start,
-            keep_end=request.keep_end, body_part=request.body_parts or None, **options,
+            keep_end=request.keep_end, body_part=request.body_parts or None, **options, **_shaping(request),
         )  # fmt: skip
     written = [path for motion, paths in zip(motions, targets, strict=True) for path in _write(motion, paths, request.finish)]
     _say_unit(written, request.finish)

@@ -1,5 +1,6 @@
 """`hf-motion edit`."""
 
+import json
 import re
 from pathlib import Path
 
@@ -49,6 +50,16 @@ def test_keep_start(model: str, clips: list[Path], tmp_path: Path) -> None:
     longer = Motion.load(target)
     assert len(longer) == 40
     np.testing.assert_allclose(longer.joints[-10:], WALK.joints[-10:], atol=1e-3)
+
+
+def test_a_control_leads_what_is_kept(model: str, clips: list[Path], tmp_path: Path) -> None:
+    target, control = tmp_path / "out.npz", tmp_path / "control.json"
+    x, _, z = WALK.joints[0, 0].tolist()
+    control.write_text(json.dumps({"path": [[x, z], [x, z + 1]]}))
+    run(clips[0], "-p", "a person walks", "-b", "lower_body", "--control", control, "--model", model, "-o", target, "--seed", 0)
+    np.testing.assert_allclose(Motion.load(target).joints[-1, 0, [0, 2]], [x, z + 1], atol=0.01)
+    output = run(clips[0], "--join", clips[1], "-p", "a", "--control", control, "--model", model, "-o", target, code=1)
+    assert "leave out --control or --join" in " ".join(output.split())
 
 
 def test_several_files_and_body_parts(model: str, clips: list[Path], tmp_path: Path) -> None:

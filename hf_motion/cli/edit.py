@@ -42,6 +42,9 @@ def edit(
     join: Annotated[list[Path] | None, typer.Option(help="Motion file that follows, with a new transition to it; repeatable.")] = None,
     transition: Annotated[float, typer.Option(help="Seconds of each transition of a join.")] = 1.0,
     seconds: Annotated[float | None, typer.Option(help="New length, with --keep-start or --keep-end.")] = None,
+    control: Annotated[
+        Path | None, typer.Option(help="JSON file of paths, headings and places to hit, in the clip's world: see generate.")
+    ] = None,
     model: Model = None,
     output: Annotated[
         list[str] | None,
@@ -78,8 +81,8 @@ def edit(
         written = run(
             EditRequest(
                 clips=clips, prompts=list(prompts or ()), keep_start=keep_start, keep_end=keep_end, body_parts=list(body_parts or ()),
-                join=list(join or ()), transition_seconds=transition, seconds=seconds, model=model, outputs=output or ["outputs"],
-                formats=[item.value for item in formats or ()], seed=seed, guidance_scale=guidance_scale,
+                join=list(join or ()), transition_seconds=transition, seconds=seconds, control=control,
+                model=model, outputs=output or ["outputs"], formats=[item.value for item in formats or ()], seed=seed, guidance_scale=guidance_scale,
                 num_inference_steps=num_inference_steps, batch_size=batch_size, device=device, dtype=dtype.value,
                 finish=Finish(rig, fps, contact_cleanup, in_place, units and units.value, root_motion),
             )
