@@ -81,8 +81,8 @@ def edit(
         written = run(
             EditRequest(
                 clips=clips, prompts=list(prompts or ()), keep_start=keep_start, keep_end=keep_end, body_parts=list(body_parts or ()),
-                join=list(join or ()), transition_seconds=transition, seconds=seconds, control=control,
-                model=model, outputs=output or ["outputs"], formats=[item.value for item in formats or ()], seed=seed, guidance_scale=guidance_scale,
+                join=list(join or ()), transition_seconds=transition, seconds=seconds, control=control, model=model,
+                outputs=output or ["outputs"], formats=[item.value for item in formats or ()], seed=seed, guidance_scale=guidance_scale,
                 num_inference_steps=num_inference_steps, batch_size=batch_size, device=device, dtype=dtype.value,
                 finish=Finish(rig, fps, contact_cleanup, in_place, units and units.value, root_motion),
             )
