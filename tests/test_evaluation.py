@@ -395,6 +395,7 @@ def test_checkpoints_are_registered(evaluator: Path, alignment: Path) -> None:
     assert [type(AutoModel.from_pretrained(folder)).__name__ for folder in (evaluator, alignment)] == ["T2MEvaluator", "TMR"]
 
 
+@pytest.mark.slow  # two processes: half a minute to start and end
 def test_two_processes_give_the_numbers_of_one(evaluator: Path, alignment: Path, generator: Path, tmp_path: Path) -> None:
     root = Path(__file__).parents[1]
     one = evaluate(request(evaluator, alignment, generator, tmp_path / "one"))

@@ -241,8 +241,11 @@ class TestText:
             tokenizer.decode_motion("<motion_start><motion_3><motion_1_3><motion_end>")
         lenient = tokenizer.decode_motion("<motion_start><motion_3><motion_4><motion_1_3><motion_3><motion_end>", strict=False)
         assert (lenient.codes.tolist(), lenient.dropped) == ([[3], [4], [3]], 1)
-        with pytest.raises(ValueError, match="Use format='motion'"):
-            tokenizer.encode_motion(codes, format="integers")
+        numbers = tokenizer.encode_motion(codes, format="integers")
+        assert numbers.split(",")[:4] == [str(code) for code in [*codes[:, 0].tolist(), int(codes[0, 1])]]
+        assert torch.equal(tokenizer.decode_motion(numbers, format="integers").codes, codes)
+        with pytest.raises(ValueError, match="motiongpt"):
+            tokenizer.encode_motion(codes, format="motiongpt")
         with pytest.raises(ValueError, match="name each of the 2 books"):
             MotionTokenizer(num_quantizers=2, step_books=[0, 0])
 

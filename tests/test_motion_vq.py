@@ -294,6 +294,7 @@ dist.destroy_process_group()
 """
 
 
+@pytest.mark.slow  # two processes: half a minute to start and end
 def test_two_processes_share_one_book(tmp_path: Path) -> None:
     script = tmp_path / "books.py"
     script.write_text(_TWO_BOOKS)

@@ -232,7 +232,8 @@ def test_timestep_power(rows, tmp_path: Path) -> None:
         batch = torch.zeros(500, 1, objective.pipeline.feature_extractor.dim)
         states, mask = objective.pipeline.encode_prompt(["a person walks"] * 500)
         with torch.no_grad():
-            objective(batch, torch.ones(500, 1, dtype=torch.long), torch.arange(500), text_states=states, text_mask=mask)
+            mask_of_frames = torch.ones(500, 1, dtype=torch.long)
+            objective(batch, seeds=torch.arange(500), attention_mask=mask_of_frames, text_states=states, text_mask=mask)
         seen[power] = calls[0]
         assert calls[0].min() >= 0
         assert calls[0].max() < steps
@@ -297,6 +298,7 @@ def launch(launcher: list[str], folder: Path, batch: int) -> list[float]:
     return losses(folder / "run")
 
 
+@pytest.mark.slow  # two processes: half a minute to start and end
 def test_two_processes_equal_one_with_twice_the_batch(tmp_path: Path) -> None:
     accelerate = [sys.executable, "-m", "accelerate.commands.launch"]
     two = ["--config_file", str(ROOT / "training" / "accelerate" / "cpu_2.yaml"), "--main_process_port", "0"]
@@ -314,6 +316,7 @@ def mind_interrupts() -> None:
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
+@pytest.mark.slow  # two trainings in processes of their own, each started twice
 @pytest.mark.parametrize("stop", [signal.SIGKILL, signal.SIGINT])
 def test_stopped_training_goes_on(tmp_path: Path, stop: signal.Signals) -> None:
     endless = command([sys.executable], tmp_path, "--max_steps", "100000", "--save_steps", "3")

@@ -27,7 +27,7 @@ from hf_motion.utils.training_folder import checkpoint_in, leave_sign
 
 SCRIPTS = (
     "train_diffusion", "train_tokens", "train_tokenizer", "train_retrieval", "train_sft", "train_dpo", "train_grpo", "train_diffusion_dpo",
-    "train_text_side", "train_face", "adaqf_study", "cigtime_study", "humantomato_study",
+    "train_text_side", "train_autoencoder", "train_distillation", "train_face", "adaqf_study", "cigtime_study", "humantomato_study",
 )  # fmt: skip
 SETTINGS = {
     "denoiser": {"hidden_size": 16, "num_layers": 1, "num_attention_heads": 2, "intermediate_size": 16},

@@ -85,6 +85,7 @@ def test_rows_show_the_first_video_that_can_be_used(tmp_path: Path, caplog: pyte
         ShownVideos(model.video_processor, {"x": [str(tmp_path / "gone.mp4")]}, show_progress=False)
 
 
+@pytest.mark.slow  # both trainings and the pairs between them
 def test_both_stages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> None:
     monkeypatch.chdir(tmp_path)
     found_videos(tmp_path / "videos").save("found")
