@@ -1,5 +1,6 @@
 """The loss on standing feet that slide, and factors of sources in sampling."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ from tiny import tiny_pipeline
 from hf_motion import MotionFeatureExtractor
 from hf_motion.data.motion_text import MotionTextDataset, load_motion_rows
 from hf_motion.trainers.diffusion import DiffusionObjective
+from hf_motion.trainers.motion_text import MotionTextTrainingArguments
 from hf_motion.trainers.planted_feet import PlantedFeet
 
 ROWS = load_motion_rows(str(Path(__file__).parent / "fixtures" / "clips.parquet"))
@@ -69,3 +71,17 @@ def test_sources_are_drawn_more_or_less_often():
     )
     with pytest.raises(ValueError, match="must be in some clip's source"):
         data.balanced_weights(0.5, {"vicon": 2.0})
+
+
+def test_actions_are_drawn_more_or_less_often():
+    data = MotionTextDataset(ROWS, EXTRACTOR, mirror=True, show_progress=False)
+    text = data.captions[0][0]
+    plain = data.balanced_weights(0.5)
+    weighted = MotionTextTrainingArguments(output_dir="runs", caption_weights=json.dumps({text: 3})).caption_weights
+    chosen = [index for index, captions in enumerate(data.captions) if text in captions]
+    assert 0 < len(chosen) < len(data)
+    assert [weight / before for weight, before in zip(data.balanced_weights(0.5, caption_weights=weighted), plain, strict=True)] == (
+        pytest.approx([3.0 if index in chosen else 1.0 for index in range(len(data))])
+    )
+    with pytest.raises(ValueError, match="must be in some clip's caption"):
+        data.balanced_weights(0.5, caption_weights={"moonwalk": 2.0})

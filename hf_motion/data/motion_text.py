@@ -265,29 +265,35 @@ class MotionTextDataset(Dataset):
             captions.update(wording for wordings in self.wordings.values() for wording in wordings)
         return sorted(captions)
 
-    def balanced_weights(self, strength: float, source_weights: dict[str, float] | None = None) -> list[float]:
+    def balanced_weights(
+        self, strength: float, source_weights: dict[str, float] | None = None, caption_weights: dict[str, float] | None = None
+    ) -> list[float]:
         """Sampling weights that lift rare actions: (clips that share the clip's rarest word) ** -strength.
 
         Args:
             strength (`float`): 0 draws clips evenly, 1 gives every rarest word the same share.
             source_weights (`dict[str, float]`, *optional*): Factors of clips whose `source` column contains a text, such as
                 `{"keyframed": 0.4}`; of several that it contains, all count.
+            caption_weights (`dict[str, float]`, *optional*): Factors of clips one of whose captions contains a text, such as
+                `{"backward": 3}`, in the same way.
 
         Raises:
-            ValueError: If a factor is negative, or no clip's source contains a text.
+            ValueError: If a factor is negative, or no clip's source or captions contain a text.
         """
         words = [set(_WORD.findall(" ".join(captions).lower())) for captions in self.captions]
         counts = Counter(word for clip in words for word in clip)
         weights = [min((counts[word] for word in clip), default=1) ** -strength for clip in words]
-        for text, factor in (source_weights or {}).items():
-            chosen = [index for index, source in enumerate(self.sources) if text in source]
-            if not chosen or not factor >= 0:
-                raise ValueError(
-                    f"source_weights={{{text!r}: {factor}}}: factors are 0 or more, and a text must be in some clip's source; these are "
-                    f"{sorted(set(self.sources))}."
-                )
-            for index in chosen:
-                weights[index] *= factor
+        captions = ["\n".join(texts) for texts in self.captions]
+        for name, texts, factors in (("source", self.sources, source_weights), ("caption", captions, caption_weights)):
+            for text, factor in (factors or {}).items():
+                chosen = [index for index, where in enumerate(texts) if text in where]
+                if not chosen or not factor >= 0:
+                    raise ValueError(
+                        f"{name}_weights={{{text!r}: {factor}}}: factors are 0 or more, and a text must be in some clip's {name}; some are "
+                        f"{sorted(set(texts))[:20]}."
+                    )
+                for index in chosen:
+                    weights[index] *= factor
         return weights
 
     def fit_statistics(self) -> None:

@@ -103,14 +103,14 @@ class PreferenceDataset(Dataset):
         """The different texts."""
         return list(dict.fromkeys(self.captions))
 
-    def balanced_weights(self, balance: float, source_weights: dict[str, float] | None = None) -> list[float]:
+    def balanced_weights(self, balance: float, **factors: dict[str, float] | None) -> list[float]:
         """Every pair as often as any other.
 
         Raises:
             ValueError: If other weights are asked for: pairs have neither actions nor sources.
         """
-        if balance or source_weights:
-            raise ValueError("Pairs are drawn evenly; leave balance and source_weights out.")
+        if balance or any(factors.values()):
+            raise ValueError("Pairs are drawn evenly; leave balance, source_weights and caption_weights out.")
         return [1.0] * len(self)
 
 

@@ -85,14 +85,14 @@ class FaceTextDataset(Dataset):
         """Frames per face, after cutting."""
         return [min(len(face), self.config.max_frames) for face in self.faces]
 
-    def balanced_weights(self, strength: float, source_weights: dict[str, float] | None = None) -> list[float]:
+    def balanced_weights(self, strength: float, **factors: dict[str, float] | None) -> list[float]:
         """Sampling weights that lift rare texts: (faces that share the rarest of its texts) ** -strength.
 
         Raises:
-            ValueError: If there are weights of sources, which faces do not have.
+            ValueError: If there are weights of sources or captions, which are for motions.
         """
-        if source_weights:
-            raise ValueError(f"source_weights are for motions, got {source_weights}; leave them out.")
+        if any(factors.values()):
+            raise ValueError(f"source_weights and caption_weights are for motions, got {factors}; leave them out.")
         counts = Counter(text for texts in self.texts for text in texts)
         return [min(counts[text] for text in texts) ** -strength for texts in self.texts]
 

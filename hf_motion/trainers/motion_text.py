@@ -27,6 +27,7 @@ class MotionTextTrainingArguments(AnyDevice, TrainingArguments):
     Args:
         balance (`float`, defaults to 0.0): How much to lift rare actions, see `MotionTextDataset.balanced_weights`.
         source_weights (`dict[str, float]`, *optional*): Draw clips of some sources more or less often, see `balanced_weights` too.
+        caption_weights (`dict[str, float]`, *optional*): Draw clips whose captions contain a text more or less often, in the same way.
         epoch_size (`int`, *optional*): Examples per epoch, the number of clips by default.
         lr_drop_steps (`list[int]`, *optional*): Steps at which the learning rate is multiplied by `lr_drop_factor`, as motion models are
             usually trained; with `warmup_steps` before, and in place of `lr_scheduler_type`.
@@ -37,13 +38,16 @@ class MotionTextTrainingArguments(AnyDevice, TrainingArguments):
     source_weights: dict[str, float] | str | None = field(
         default=None, metadata={"help": "Draw clips whose source contains a text more or less often, such as {keyframed: 0.4}."}
     )
+    caption_weights: dict[str, float] | str | None = field(
+        default=None, metadata={"help": "Draw clips one of whose captions contains a text more or less often, such as {backward: 3}."}
+    )
     epoch_size: int | None = field(default=None, metadata={"help": "Examples per epoch, the number of clips by default."})
     lr_drop_steps: list[int] | None = field(default=None, metadata={"help": "Steps at which the learning rate drops."})
     lr_drop_factor: float = field(default=0.1, metadata={"help": "What the learning rate is multiplied by there."})
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self.source_weights = as_mapping(self.source_weights)
+        self.source_weights, self.caption_weights = as_mapping(self.source_weights), as_mapping(self.caption_weights)
         if not 0 < self.lr_drop_factor <= 1:
             raise ValueError(f"lr_drop_factor must be in (0, 1], got {self.lr_drop_factor}.")
         self.label_names = ["motion_features"]
@@ -70,7 +74,7 @@ class MotionTextTrainer(FiniteLoss, Resumable, Trainer):
         batch_size = self.args.train_batch_size * self.args.gradient_accumulation_steps * self.args.world_size
         self.sampler = LengthBucketSampler(
             dataset.lengths,
-            dataset.balanced_weights(self.args.balance, self.args.source_weights),
+            dataset.balanced_weights(self.args.balance, source_weights=self.args.source_weights, caption_weights=self.args.caption_weights),
             batch_size,
             self.args.seed,
             self.args.epoch_size,

@@ -93,9 +93,9 @@ class TokenDataset(Dataset):
         """Tokens per clip, after cutting."""
         return [min(codes[0].shape[1], self.max_tokens) for codes in self.codes]
 
-    def balanced_weights(self, strength: float, source_weights: dict[str, float] | None = None) -> list[float]:
+    def balanced_weights(self, strength: float, **factors: dict[str, float] | None) -> list[float]:
         """See `MotionTextDataset.balanced_weights`."""
-        return self.clips.balanced_weights(strength, source_weights)
+        return self.clips.balanced_weights(strength, **factors)
 
 
 class TokenCollator:
