@@ -248,10 +248,10 @@ class MotionTextDataset(Dataset):
         if surplus > 0:
             start = draw.randint(0, surplus)
             features = features[start : start + self.feature_extractor.max_frames]
-        wordings = self.wordings.get(caption)
+        wordings, original = self.wordings.get(caption), caption
         if wordings and draw.random() < self.paraphrase_share:
             caption = draw.choice(wordings)
-        return {"motion_features": features, "caption": caption, "seed": seed, "clip": clip}
+        return {"motion_features": features, "caption": caption, "original": original, "seed": seed, "clip": clip}
 
     @property
     def lengths(self) -> list[int]:
