@@ -93,5 +93,5 @@ def test_an_action_retriever_trains_without_videos(tmp_path: Path) -> None:
     moved = {name for name, value in more.state_dict().items() if not torch.equal(value, model.state_dict()[name])}
     assert moved
     assert all(name.startswith(("text_model.", "text_projection.")) for name in moved)
-    with pytest.raises(ValueError, match=r"--stage is for a gemini-mvr, this is a tmr\. Leave it out"):
+    with pytest.raises(ValueError, match=r"--stage and --words_of are for a gemini-mvr, this is a tmr\. Leave them out"):
         run_script("train_retrieval", [*usual, "--stage", "text", "--text_model", json.dumps(text), "--output_dir", tmp_path / "tmr"])

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+import yaml
 from vimorag_levels import TwoLevels
 from vimorag_study import HELD_OUT, Study, rng
 
@@ -26,10 +27,12 @@ from hf_motion.models.motion_decoding import decode_codes
 from hf_motion.models.vimorag.processing_vimorag import AS_SHOWN, VimoRAGProcessor
 from hf_motion.motion import Motion
 from hf_motion.retrieval.retrieved import RetrievedVideos
-from hf_motion.retrieval.video_building import GeminiMVREmbedder, find_videos
+from hf_motion.retrieval.video_building import GeminiMVREmbedder
 from hf_motion.retrieval.video_index import Hit
 from hf_motion.retrieval.video_retriever import RandomVideos, VideoRetriever
 from hf_motion.rewards import Specification, verify
+from hf_motion.trainers.videos import seeing_model
+from hf_motion.video import read_frames
 from hf_motion.video.cameras import film_motion
 
 OWN_WORDS = {
@@ -82,19 +85,25 @@ def ranks(scores: np.ndarray, texts: list[str]) -> dict[str, float]:
 
 
 def own_words(study: Study) -> None:
-    """Sentences that are no captions, on test clips filmed once: how many of the best three show what they tell."""
+    """Sentences that are no captions, on test clips filmed once: how many of the best three show what they tell.
+
+    First twelve of OWN_WORDS among 300 clips, then those of wordings.yaml, which nothing may learn from, among all.
+    """
     embedder = GeminiMVREmbedder.from_pretrained(study.arguments.retriever)
     clips = study.clips("test")
-    order = np.random.default_rng(1).permutation(len(clips))[:300]
-    clips = [clips[at] for at in order]
     videos, _, _ = embedder.embed_items([film_motion(motion, rng(name, 0)) for name, motion, _ in clips])
-    right = total = 0
-    for query, (text, pattern) in zip(embedder.embed_texts(list(OWN_WORDS)), OWN_WORDS.items(), strict=True):
-        shows = np.array([any(re.search(pattern, caption, re.IGNORECASE) for caption in captions) for _, _, captions in clips])
-        found = int(shows[np.argsort(-(videos @ query), kind="stable")[:3]].sum())
-        right, total = right + found, total + min(3, int(shows.sum()))
-        print(f"{text}: {found} of 3, {int(shows.sum())} of {len(clips)} clips show it")
-    print(f"{right} right of {total}", flush=True)
+    some = np.random.default_rng(1).permutation(len(clips))[:300]
+    groups = yaml.safe_load(Path(__file__).with_name("wordings.yaml").read_text(encoding="utf-8"))
+    wordings = {text: group["real"] for group in groups if "real" in group for text in group["wordings"]}
+    for title, asked, rows in (("own words", OWN_WORDS, some), ("wordings", wordings, np.arange(len(clips)))):
+        right = total = 0
+        for query, (text, pattern) in zip(embedder.embed_texts(list(asked)), asked.items(), strict=True):
+            shows = np.array([any(re.search(pattern, caption, re.IGNORECASE) for caption in clips[row][2]) for row in rows])
+            found = int(shows[np.argsort(-(videos[rows] @ query), kind="stable")[:3]].sum())
+            right, total = right + found, total + min(3, int(shows.sum()))
+            if title == "own words":
+                print(f"{text}: {found} of 3, {int(shows.sum())} of {len(rows)} clips show it")
+        print(f"{title}: {right} right of {total}", flush=True)
 
 
 def mcdpo(study: Study) -> None:
@@ -161,7 +170,7 @@ def held_out(study: Study) -> None:
         if study.arguments.taught:
             system = MotionLanguageModel.from_pretrained(study.arguments.taught)
             rows.setdefault("a model that learned them", {})[column] = made_share(study, system, texts, None, wanted)
-        for asked in HOW:
+        for asked in (one for one in HOW if one.learned in study.arguments.beside):
             system = MotionLanguageModel.from_pretrained(study.stage_one(asked.learned))
             found = None if asked.finds is None else RetrievedVideos.of(retrievers[asked.finds], texts, k=1, show_progress=False)
             rows.setdefault(asked.name, {})[column] = made_share(study, system, texts, found, wanted, asked.silent)
@@ -203,7 +212,8 @@ def shown_share(motions: list[Motion], wanted: Specification) -> float:
 def seconds(study: Study) -> None:
     """Seconds of one core for each stage of one query, and the size of the index."""
     index, embedder = study.index, GeminiMVREmbedder.from_pretrained()
-    system, text = MotionLanguageModel.from_pretrained(study.stage_one()), "a person waves with the right hand"
+    place = seeing_model(study.language_model, study.folder / "seeing")  # how well it was trained takes no time
+    system, text = MotionLanguageModel.from_pretrained(place), "a person waves with the right hand"
     query = embedder.embed_texts([text])
     file = index.search(query, 1)[0][0].about["path"]
     video, codes = system.video_processor.read(file), system.generate_motion(text, 80, videos=file, seed=0, output_type="codes")
@@ -215,9 +225,10 @@ def seconds(study: Study) -> None:
         "motion of 4 s, beside the video": lambda: system.generate_motion(text, 80, videos=video, seed=0, output_type="codes"),
         "tokens to motion": lambda: decode_codes(system.vq_model, system.feature_extractor, codes, [text], [80], "motion"),
     }
-    if study.arguments.videos is not None:
-        film = next(iter(find_videos(study.arguments.videos)))["path"]
-        stages["keypoints from a film, by BlazePose"] = lambda: VimoRAGProcessor(system.config).read(film)
+    if study.arguments.film is not None:
+        film = read_frames(study.arguments.film, system.config.num_frames, system.config.sampling)
+        stages["frames from a film"] = lambda: read_frames(study.arguments.film, system.config.num_frames, system.config.sampling)
+        stages[f"keypoints from its {len(film.frames)} frames, by BlazePose"] = lambda: system.video_processor.read(film)
     for name, stage in stages.items():
         stage()
         start = time.process_time()
@@ -249,6 +260,7 @@ def main() -> None:
     parser.add_argument("--output", type=Path, default=Path("outputs/vimorag"))
     parser.add_argument("--tables", nargs="+", choices=[*TABLES], default=["retrieval", "mcdpo", "corpus"])
     parser.add_argument("--videos", type=Path, help="real films as distractors")
+    parser.add_argument("--film", type=Path, help="a real film, for seconds")
     parser.add_argument("--cameras", type=int, default=2)
     parser.add_argument("--steps", type=int, default=400)
     parser.add_argument("--level_steps", type=int, default=150, help="of the tiny object level and of the router over it")
@@ -261,6 +273,9 @@ def main() -> None:
     parser.add_argument("--held_out", action="store_true")
     parser.add_argument("--seed", type=int, default=0, help="of all trainings")
     parser.add_argument("--seeds", type=int, default=2, help="motions of each text, for held-out actions")
+    parser.add_argument(
+        "--beside", nargs="+", choices=["none", "gem", "own"], default=["none", "gem", "own"], help="what models learn beside"
+    )
     parser.add_argument("--silent_share", type=float, default=0.3, help="how often training beside own videos tells no text")
     parser.add_argument("--taught", help="motion language model that learned the held-out actions, for comparison")
     parser.add_argument("--retriever", help="GeminiMVR for own_words, the one inside the package by default")
