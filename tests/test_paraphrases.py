@@ -127,7 +127,9 @@ def test_lookup_and_actions(say: Paraphrases) -> None:
 
 def test_wordings_hold_persons_tenses_and_styles(say: Paraphrases) -> None:
     wordings = set(map(plain, say.of_action("wave the left hand")))
-    assert {"wave your left hand", "a wave with the left hand"} <= wordings
+    assert "a wave with the left hand" in wordings
+    assert any(re.match("wave your left hand", wording) for wording in wordings)
+    assert any(re.search(r" who waves\b", wording) for wording in wordings)
     everything = [text.lower() for action in say.actions() for text in say.of_action(action.name)]
     assert any(re.match(r"(he|the man|a man|the guy|a guy|a boy) .*\bhis\b", text) for text in everything)
     assert not any(re.match(r"(he|the man|a man|the guy|a guy|a boy) .*\b(her|their|your)\b", text) for text in everything)
