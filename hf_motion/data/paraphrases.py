@@ -110,6 +110,10 @@ class Paraphrases:
         """Short names of the actions that a training caption says; none of an unknown one."""
         return list(dict.fromkeys(group.name for group, _ in self._said_by.get(_plain(caption), [])))
 
+    def examples(self, caption: str) -> list[str]:
+        """A plain sentence for each action that a training caption says; none of an unknown one."""
+        return list(dict.fromkeys(group.example for group, _ in self._said_by.get(_plain(caption), [])))
+
     def of_action(self, name: str) -> list[str]:
         """All wordings of an action.
 
