@@ -383,11 +383,17 @@ class _Preparation:
     fixed_bones: bool
 
     def __call__(self, motion: Motion) -> Motion:
-        if (self.level_floor or self.fixed_bones) and self.extractor.features.uniform_skeleton:
-            motion = uniform_skeleton(motion)
         if self.fixed_bones:
-            motion = replace(motion, joints=fixed_bones(torch.from_numpy(motion.joints).double(), motion.skeleton))
+            motion = put_on_one_body(motion, self.extractor)
+        elif self.level_floor and self.extractor.features.uniform_skeleton:
+            motion = uniform_skeleton(motion)
         return level_floor(motion) if self.level_floor else motion
+
+
+def put_on_one_body(motion: Motion, extractor: MotionFeatureExtractor) -> Motion:
+    """A motion on the body that an extractor's decoding ends on, see `hf_motion.representation.fixed_bones`."""
+    motion = uniform_skeleton(motion) if extractor.features.uniform_skeleton else motion
+    return replace(motion, joints=fixed_bones(torch.from_numpy(motion.joints).double(), motion.skeleton))
 
 
 class LengthBucketSampler(Sampler[tuple[int, int]]):
