@@ -63,9 +63,7 @@ class MDMPipeline(TextDiffusionPipeline):
         few_step_denoiser: MDMDenoiser | None = None,
         few_step_scheduler: SchedulerMixin | None = None,
     ) -> None:
-        super().__init__()
-        if not noise_spacing > 0:
-            raise ValueError(f"noise_spacing must be positive (1 leaves the steps to the scheduler), got {noise_spacing}.")
+        super().__init__(max_text_tokens, num_inference_steps, noise_spacing, contact_cleanup, few_steps)
         self.register_modules(
             denoiser=denoiser,
             text_encoder=text_encoder,
@@ -75,11 +73,4 @@ class MDMPipeline(TextDiffusionPipeline):
             known_actions=known_actions,
             few_step_denoiser=few_step_denoiser,
             few_step_scheduler=few_step_scheduler,
-        )
-        self.register_to_config(
-            max_text_tokens=max_text_tokens,
-            num_inference_steps=num_inference_steps,
-            noise_spacing=noise_spacing,
-            contact_cleanup=contact_cleanup,
-            few_steps=few_steps,
         )
