@@ -38,6 +38,16 @@ def user_errors() -> Iterator[None]:
         raise typer.Exit(1) from error
 
 
+@contextmanager
+def going_on_later(where: str = "what is done") -> Iterator[None]:
+    """Tell who stops a command by Ctrl-C that it goes on when it is run again, and exit with 130."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        typer.secho(f"hf-motion: stopped. The same command goes on from {where}.", err=True)
+        raise typer.Exit(130) from None
+
+
 def in_flags(message: str) -> str:
     """A message of the Python API in the words of the command line.
 
