@@ -1,5 +1,6 @@
 """Starts the local Hub before anything imports `huggingface_hub`, which reads its endpoint once, at import time."""
 
+import gc
 import os
 import sys
 import tempfile
@@ -28,6 +29,12 @@ os.environ.update(
     HF_HUB_DISABLE_PROGRESS_BARS="1",
     NO_PROXY=",".join(filter(None, [os.environ.get("NO_PROXY"), "127.0.0.1"])),
 )
+
+
+def pytest_collection_finish() -> None:
+    """Leave what imports made out of garbage collections: accelerate asks for one whenever a training begins, half a second otherwise."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture
