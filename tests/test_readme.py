@@ -4,6 +4,7 @@ import functools
 import re
 import shlex
 from pathlib import Path
+from typing import Any
 
 import pytest
 from typer.main import get_command
@@ -49,12 +50,17 @@ def test_the_page_about_control_runs(tmp_path: Path, monkeypatch: pytest.MonkeyP
 def help_of(words: list[str]) -> str:
     """Help of the subcommand that a line calls."""
     path: tuple[str, ...] = ()
-    command = get_command(app)
+    command = _command()
     while words and words[0] in getattr(command, "commands", {}):
         command = command.commands[words[0]]
         path = (*path, words.pop(0))
     assert path, words
     return _help(path)
+
+
+@functools.cache
+def _command() -> Any:
+    return get_command(app)
 
 
 @functools.cache
