@@ -1,8 +1,10 @@
 """What the README shows works."""
 
+import functools
 import re
 import shlex
 from pathlib import Path
+from typing import Any
 
 import pytest
 from typer.main import get_command
@@ -47,12 +49,22 @@ def test_the_page_about_control_runs(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 def help_of(words: list[str]) -> str:
     """Help of the subcommand that a line calls."""
-    path: list[str] = []
-    command = get_command(app)
+    path: tuple[str, ...] = ()
+    command = _command()
     while words and words[0] in getattr(command, "commands", {}):
         command = command.commands[words[0]]
-        path.append(words.pop(0))
+        path = (*path, words.pop(0))
     assert path, words
+    return _help(path)
+
+
+@functools.cache
+def _command() -> Any:
+    return get_command(app)
+
+
+@functools.cache
+def _help(path: tuple[str, ...]) -> str:
     return CliRunner().invoke(app, [*path, "--help"], env={"COLUMNS": "200", "NO_COLOR": "1", "TERM": "dumb"}).output
 
 
