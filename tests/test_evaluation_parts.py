@@ -207,6 +207,21 @@ class TestSystems:
         assert [clip.shape for clip in made] == [(10, 263), (11, 263), (19, 263)]
         assert all(clip.isfinite().all() for clip in made)
 
+    def test_on_one_body_all_have_the_same_bones(self, rows) -> None:
+        extractor = MotionFeatureExtractor(max_frames=12)
+        pipeline = tiny_pipeline()
+        pipeline.set_progress_bar_config(disable=True)
+        made = system_generator(MotionSystem.from_pipeline(pipeline), extractor, one_body=True)(["a person walks"] * 2, [12, 9], [1, 2])
+        real = EvaluationClips.from_rows(rows.select(range(2)), extractor, one_body=True).features
+        bones = []
+        for clip in (*made, *real):
+            joints = extractor.features.decode(clip[: len(clip) // 4 * 4])
+            bones.append((joints[:, 1:] - joints[:, list(extractor.features.skeleton.parents[1:])]).norm(dim=-1))
+            assert clip.isfinite().all()
+        assert [len(clip) for clip in made] == [12 if pipeline.feature_extractor.max_frames > 12 else 11, 9]
+        for one in bones:
+            torch.testing.assert_close(one, bones[-1][:1].expand_as(one), atol=1e-3, rtol=0)
+
     def test_a_motion_that_is_not_finite_stays_one_of_many(self, monkeypatch: pytest.MonkeyPatch) -> None:
         pipeline = tiny_pipeline()
         pipeline.set_progress_bar_config(disable=True)

@@ -13,6 +13,7 @@ from hf_motion.cli import app
 from hf_motion.data.paraphrases import Paraphrases
 from hf_motion.models.known_actions import KnownActions
 from hf_motion.pipelines.mdm import MDMPipeline
+from hf_motion.pipelines.plan import Plan
 from hf_motion.trainers.known_actions import learn_known_actions, pooled_texts
 
 
@@ -20,6 +21,10 @@ def around(direction: int, count: int = 6) -> torch.Tensor:
     vectors = 0.1 * torch.randn(count, 8, generator=seeded(direction))
     vectors[:, direction] += 3
     return vectors + 5  # all texts have much in common
+
+
+def plan_of(pipe: MDMPipeline, text: str) -> Plan:
+    return Plan([[(text, 4)]], pipe.feature_extractor.fps, pipe.feature_extractor.max_frames, 1, False, torch.device("cpu"))
 
 
 @pytest.fixture
@@ -128,6 +133,51 @@ def test_they_are_learned_from_wordings():
     nearness = pipe.known_actions(pooled_texts(pipe, ["a person bows", "a person walks"]))
     assert nearness.argmax(-1).tolist() == [0, 1]
     assert pipe.known_actions.config.threshold < nearness.amax(-1).min()
+
+
+def test_grounded_prompts_are_read_beside_what_they_are_nearest_to(tmp_path, caplog):
+    pipe = tiny_pipeline("distilbert")
+    say = Paraphrases({"tiny.yaml": {"actions": [
+        {"name": "walk", "example": "a person walks", "captions": ["a person walks"], "wordings": ["/walk", "a walk"]},
+        {"name": "bow", "example": "a person bows", "captions": ["a person bows"], "wordings": ["/bow", "a bow"]},
+    ]}})  # fmt: skip
+    learn_known_actions(pipe, say, ["a person walks", "a person bows"], share=0.0, ground_prompts=True)
+    near, far = "he walks", "zzz"
+    pipe.known_actions.register_to_config(threshold=float(pipe.known_actions(pooled_texts(pipe, [near])).max()) - 1e-3)
+    assert pipe.known_actions.nearest(pooled_texts(pipe, [near, "a person bows"])) == ["a person walks", "a person bows"]
+    pipe.save_pretrained(tmp_path)
+    loaded = MDMPipeline.from_pretrained(tmp_path)
+    assert loaded.config.ground_prompts
+
+    def made(prompts, **options):
+        motions = loaded(prompts, num_frames=4, generator=[seeded() for _ in prompts], output_type="features", **options).motions
+        return list(motions)
+
+    with caplog.at_level(logging.INFO, "hf_motion"):
+        alone = made([near])[0]
+    assert "'he walks' is read beside 'a person walks'" in caplog.text
+    beside_others = made([near, "a person bows", far])
+    torch.testing.assert_close(beside_others[0], alone, atol=1e-4, rtol=1e-4)
+    states, mask = (part[0] for part in loaded.encode_prompt([near]))
+    example, hidden = (part[0] for part in loaded.encode_prompt(["a person walks"]))
+    both = torch.cat((states[mask.bool()], example[hidden.bool()]))[None]
+    condition = loaded._conditions(plan_of(loaded, near), False)[0]
+    expected = loaded.denoiser.encode_condition(both, torch.ones(both.shape[:2], dtype=torch.long))
+    noisy = torch.randn(1, 4, loaded.denoiser.config.num_features, generator=seeded())
+    outputs = [loaded.denoiser(noisy, torch.tensor(3), condition=one).sample for one in (condition, expected)]
+    torch.testing.assert_close(*outputs)
+    loaded.register_to_config(ground_prompts=False)
+    plain = made([near, "a person bows", far])
+    assert (plain[0] - beside_others[0]).abs().max() > 1e-3
+    loaded.known_actions.register_to_config(threshold=2.0)
+    loaded.register_to_config(ground_prompts=True)
+    torch.testing.assert_close(made([near]), plain[:1], atol=1e-4, rtol=1e-4)
+
+
+def test_prompts_are_grounded_on_known_actions_and_tokens_only():
+    pipe = tiny_pipeline("distilbert")
+    with pytest.raises(ValueError, match="ground_prompts needs known_actions"):
+        MDMPipeline(**pipe.components, ground_prompts=True)
 
 
 def test_a_sentence_that_says_less_than_a_known_one_is_not_far() -> None:

@@ -11,7 +11,7 @@ from tiny import CAPTIONS, FIXTURES, tiny_pipeline
 from hf_motion.data.motion_text import MotionTextDataset, load_motion_rows, mirror_text
 from hf_motion.data.paraphrases import Paraphrases, load_paraphrases
 from hf_motion.trainers import diffusion
-from hf_motion.trainers.diffusion import DiffusionCollator
+from hf_motion.trainers.diffusion import DiffusionCollator, DiffusionTrainer, DiffusionTrainingArguments
 
 FOLDER = Path(__file__).parents[1] / "training" / "paraphrases"
 SIDES = re.compile(r"(?<!energy )\b(left|right|both)(?:wards?)?\b|\b(one)[- ](?:hand|arm)")
@@ -127,7 +127,9 @@ def test_lookup_and_actions(say: Paraphrases) -> None:
 
 def test_wordings_hold_persons_tenses_and_styles(say: Paraphrases) -> None:
     wordings = set(map(plain, say.of_action("wave the left hand")))
-    assert {"wave your left hand", "a wave with the left hand"} <= wordings
+    assert "a wave with the left hand" in wordings
+    assert any(re.match("wave your left hand", wording) for wording in wordings)
+    assert any(re.search(r" who waves\b", wording) for wording in wordings)
     everything = [text.lower() for action in say.actions() for text in say.of_action(action.name)]
     assert any(re.match(r"(he|the man|a man|the guy|a guy|a boy) .*\bhis\b", text) for text in everything)
     assert not any(re.match(r"(he|the man|a man|the guy|a guy|a boy) .*\b(her|their|your)\b", text) for text in everything)
@@ -210,9 +212,37 @@ def test_mirrored_captions_get_mirrored_wordings() -> None:
     assert wordings[mirror_text(caption)] == [mirror_text(wording) for wording in wordings[caption]]
 
 
+def test_examples_of_the_action_are_drawn_beside_captions(tmp_path: Path) -> None:
+    caption = next(text for text in CAPTIONS if sides(text) == {"left"})
+    say = Paraphrases(
+        {"own": {"actions": [{"name": "a", "example": "left!", "captions": [caption], "wordings": ["/go left", "a move left"]}]}}
+    )
+    rows = load_motion_rows(str(FIXTURES / "clips.parquet"), "train")
+    pipeline = tiny_pipeline("distilbert")
+    clips = MotionTextDataset(rows, pipeline.feature_extractor, mirror=True, show_progress=False, paraphrases=say, example_share=0.5)
+    of = {text: next(index for index, texts in enumerate(clips.captions) if text in texts) for text in (caption, mirror_text(caption))}
+    for text, example in ((caption, "left!"), (mirror_text(caption), "right!")):
+        drawn = [clips[of[text], seed] for seed in range(60)]
+        own = {text, *clips.wordings[text]}
+        assert {one["example"] for one in drawn if "example" in one} == {example}
+        assert all(one["caption"] in own for one in drawn if "example" in one)
+        assert 5 < sum("example" in one for one in drawn) < 55
+    with_it = next(one for seed in range(60) if "example" in (one := clips[of[caption], seed]))
+    batch = DiffusionCollator(pipeline, clips.texts())([with_it, {**with_it, "caption": "left!"}])
+    states, mask = pipeline.encode_prompt([with_it["caption"], "left!"])
+    tokens = mask.sum(1).tolist()
+    assert batch["text_mask"].sum(1).tolist() == [sum(tokens), 2 * tokens[1]]
+    torch.testing.assert_close(batch["text_states"][0][: tokens[0]], states[0][: tokens[0]])
+    torch.testing.assert_close(batch["text_states"][0][tokens[0] : sum(tokens)], states[1][: tokens[1]])
+    with pytest.raises(ValueError, match="sets the tokens of two sentences beside each other"):
+        DiffusionTrainer(tiny_pipeline(), DiffusionTrainingArguments(output_dir=str(tmp_path)), clips)
+
+
 def test_options_that_cannot_be(own: Paraphrases) -> None:
     with pytest.raises(ValueError, match=r"paraphrase_share must be a probability, from 0 to 1, got 1\.5"):
         dataset(own, 1.5)
+    with pytest.raises(ValueError, match="example_share takes its examples from other wordings"):
+        MotionTextDataset(load_motion_rows(str(FIXTURES / "clips.parquet"), "train"), tiny_pipeline().feature_extractor, example_share=0.5)
     with pytest.raises(ValueError, match=r"None of the captions has other wordings"):
         dataset(Paraphrases({"a": CONTENT}))
 

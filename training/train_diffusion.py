@@ -49,6 +49,9 @@ class ScriptArguments:
     )
     paraphrase_share: float = field(default=0.5, metadata={"help": "Probability of replacing a caption by another wording of it."})
     pipeline: str | None = field(default=None, metadata={"help": "Go on from this pipeline rather than from random weights."})
+    example_share: float = field(
+        default=0.0, metadata={"help": "Probability of reading a caption beside its action's plain sentence, as ground_prompts does."}
+    )
     known_actions: bool = field(
         default=False,
         metadata={"help": "Let the pipeline warn of what is in no paraphrase; the captions of score_split say how far is far."},
@@ -96,8 +99,9 @@ def main(script: ScriptArguments, args: DiffusionTrainingArguments) -> None:
     if extractor is None:
         extractor = pipeline.feature_extractor if pipeline else MotionFeatureExtractor(max_frames=script.max_frames)
     words = load_paraphrases(script.paraphrases) if script.paraphrases else None
-    options = script.mirror, script.min_frames, script.strict, not args.disable_tqdm
-    dataset = MotionTextDataset(rows, extractor, *options, script.level_floor, words, script.paraphrase_share, script.fixed_bones)
+    reading = script.mirror, script.min_frames, script.strict, not args.disable_tqdm
+    shares = {"paraphrase_share": script.paraphrase_share, "example_share": script.example_share}
+    dataset = MotionTextDataset(rows, extractor, *reading, script.level_floor, words, fixed_bones=script.fixed_bones, **shares)
     if pipeline is None:
         if vae is None:
             dataset.fit_statistics()
@@ -120,7 +124,7 @@ def main(script: ScriptArguments, args: DiffusionTrainingArguments) -> None:
             print(f"{len(dataset.wordings)} of {len(captions)} captions have other wordings, {len(dataset.texts())} texts in all")
     trainer.train_or_resume()
     if script.known_actions:
-        learn_known_actions(pipeline, words, held_out)
+        learn_known_actions(pipeline, words, held_out, ground_prompts=script.example_share > 0)
     repo_id = (args.hub_model_id or Path(args.output_dir).name) if push else None
     folder = Path(args.output_dir) / "pipeline"
     record = TrainingRecord.of(trainer, script.dataset, script.split, rows, dataset)

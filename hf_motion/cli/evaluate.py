@@ -63,6 +63,7 @@ def evaluate(
     alignment_pool_size: Annotated[int | None, _setting("The same for TMR's.")] = None,
     min_frames: Annotated[int | None, _setting("Leave shorter clips out.")] = None,
     max_frames: Annotated[int | None, _setting("Cut longer clips.")] = None,
+    one_body: Annotated[bool, _setting("Put real clips on the body that made motion is on.")] = False,
     max_samples: Annotated[int | None, _setting("Use the first clips only.", min=1)] = None,
     multimodality: Annotated[int, _setting("Texts for multimodality (published: 100).", min=0)] = 0,
     multimodality_samples: Annotated[int, _setting("Motions per text.", min=2)] = 30,
@@ -89,6 +90,7 @@ def evaluate(
         "replications": replications, "generations": generations, "seed": seed, "captions": captions and captions.value,
         "lengths": lengths and lengths.value, "equal_captions_hit": equal_captions_hit, "pool_size": pool_size,
         "alignment_pool_size": alignment_pool_size, "min_frames": min_frames, "max_frames": max_frames,
+        "one_body": one_body or None,
     }  # fmt: skip
     options = {"guidance_scale": guidance_scale, "num_inference_steps": num_inference_steps}
     with user_errors():

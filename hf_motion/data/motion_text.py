@@ -197,9 +197,11 @@ class MotionTextDataset(Dataset):
         paraphrase_share (`float`, defaults to 0.5): Probability of replacing a caption that has other wordings by one of them.
         fixed_bones (`bool`, defaults to `False`): Put clips on the body that decoding ends on, pelvis and chest included, see
             `hf_motion.representation.fixed_bones`, so that a model trained on them needs no correction. Published features stay.
+        example_share (`float`, defaults to 0.0): Probability of giving, as `example`, the plain sentence of the action beside a caption
+            that has other wordings, as `ground_prompts` of a pipeline does.
 
     Raises:
-        ValueError: If a row is unreadable (and `strict`), or none is left; or the share is no probability, or no caption has wordings.
+        ValueError: If a row is unreadable (and `strict`), or none is left; or a share is no probability, or no caption has wordings.
     """
 
     def __init__(
@@ -214,10 +216,14 @@ class MotionTextDataset(Dataset):
         paraphrases: Paraphrases | None = None,
         paraphrase_share: float = 0.5,
         fixed_bones: bool = False,
+        example_share: float = 0.0,
     ) -> None:
-        if not 0 <= paraphrase_share <= 1:
-            raise ValueError(f"paraphrase_share must be a probability, from 0 to 1, got {paraphrase_share}.")
-        self.feature_extractor, self.paraphrase_share = feature_extractor, paraphrase_share
+        for name, share in (("paraphrase_share", paraphrase_share), ("example_share", example_share)):
+            if not 0 <= share <= 1:
+                raise ValueError(f"{name} must be a probability, from 0 to 1, got {share}.")
+        if example_share and paraphrases is None:
+            raise ValueError("example_share takes its examples from other wordings: pass paraphrases too.")
+        self.feature_extractor, self.paraphrase_share, self.example_share = feature_extractor, paraphrase_share, example_share
         self.ids: list[str] = []
         self.sources: list[str] = []
         self.captions: list[list[str]] = []
@@ -228,6 +234,7 @@ class MotionTextDataset(Dataset):
         if not motions:
             raise ValueError(f"No usable clip among {len(rows)} rows; left out: {dict(self.skipped)}. Lower min_frames?")
         self.wordings = self._find_wordings(paraphrases) if paraphrases is not None else {}
+        self._examples = self._find_examples(paraphrases) if example_share else {}
         # Clips of like length together, so that little is padded.
         order = sorted((index for index in range(len(motions)) if index not in self._published), key=lambda index: len(motions[index]))
         self.features: list[Tensor] = [self._published.get(index, torch.empty(0)) for index in range(len(motions))]
@@ -248,10 +255,11 @@ class MotionTextDataset(Dataset):
         if surplus > 0:
             start = draw.randint(0, surplus)
             features = features[start : start + self.feature_extractor.max_frames]
-        wordings = self.wordings.get(caption)
+        wordings, examples = self.wordings.get(caption), self._examples.get(caption)
         if wordings and draw.random() < self.paraphrase_share:
             caption = draw.choice(wordings)
-        return {"motion_features": features, "caption": caption, "seed": seed, "clip": clip}
+        example = {"example": draw.choice(examples)} if examples and draw.random() < self.example_share else {}
+        return {"motion_features": features, "caption": caption, "seed": seed, "clip": clip, **example}
 
     @property
     def lengths(self) -> list[int]:
@@ -263,6 +271,7 @@ class MotionTextDataset(Dataset):
         captions = {caption for captions in self.captions for caption in captions}
         if self.paraphrase_share:
             captions.update(wording for wordings in self.wordings.values() for wording in wordings)
+        captions.update(example for examples in self._examples.values() for example in examples)
         return sorted(captions)
 
     def balanced_weights(
@@ -313,6 +322,13 @@ class MotionTextDataset(Dataset):
                     std[chosen] = std[chosen].mean().clamp_min(1e-4)
         self.feature_extractor.mean, self.feature_extractor.std = mean.float().tolist(), std.float().tolist()
         self.features = [self.feature_extractor.normalize(features) for features in self.features]
+
+    def _find_examples(self, paraphrases: Paraphrases) -> dict[str, list[str]]:
+        """Plain sentences of the actions by caption; a mirrored clip's are mirrored."""
+        return {
+            caption: paraphrases.examples(caption) or [mirror_text(text) for text in paraphrases.examples(mirror_text(caption))]
+            for caption in self.wordings
+        }
 
     def _find_wordings(self, paraphrases: Paraphrases) -> dict[str, list[str]]:
         """Other wordings by caption; those of a mirrored clip's caption are the mirrored ones of the caption it came from."""
@@ -367,11 +383,17 @@ class _Preparation:
     fixed_bones: bool
 
     def __call__(self, motion: Motion) -> Motion:
-        if (self.level_floor or self.fixed_bones) and self.extractor.features.uniform_skeleton:
-            motion = uniform_skeleton(motion)
         if self.fixed_bones:
-            motion = replace(motion, joints=fixed_bones(torch.from_numpy(motion.joints).double(), motion.skeleton))
+            motion = put_on_one_body(motion, self.extractor)
+        elif self.level_floor and self.extractor.features.uniform_skeleton:
+            motion = uniform_skeleton(motion)
         return level_floor(motion) if self.level_floor else motion
+
+
+def put_on_one_body(motion: Motion, extractor: MotionFeatureExtractor) -> Motion:
+    """A motion on the body that an extractor's decoding ends on, see `hf_motion.representation.fixed_bones`."""
+    motion = uniform_skeleton(motion) if extractor.features.uniform_skeleton else motion
+    return replace(motion, joints=fixed_bones(torch.from_numpy(motion.joints).double(), motion.skeleton))
 
 
 class LengthBucketSampler(Sampler[tuple[int, int]]):

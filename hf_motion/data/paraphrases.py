@@ -16,26 +16,31 @@ from ..utils.text import read_text
 _SUBJECTS = (
     "a person", "the person", "someone", "somebody", "he", "she", "they", "a man", "the man", "a woman", "the woman", "a guy", "the guy",
     "the girl", "a boy", "an athlete", "my friend", "the figure", "a human", "the character", "this person", "the actor", "a student",
+    "my boss", "the coach", "a player", "a soldier", "the hero", "the teacher", "my brother", "my sister", "a worker", "a tourist",
+    "the neighbor", "the guard", "a visitor", "an officer", "dad", "mom", "the goalkeeper", "a performer", "a model", "the stranger",
 )  # fmt: skip
-_FORMS = ("present", "present", "progressive", "ing", "ing", "participle", "past", "imperative", "third")
+_FORMS = ("present", "present", "progressive", "ing", "ing", "participle", "past", "imperative", "third", "relative")
 _VARIANTS = 4  # of each clause
-_HIS = {"he", "man", "guy", "boy", "grandpa", "thug", "king", "grandfather"}
-_HER = {"she", "woman", "girl", "lady", "grandma", "princess", "queen", "ballerina"}
+_HIS = {"he", "man", "guy", "boy", "grandpa", "thug", "king", "grandfather", "brother", "dad", "cowboy"}
+_HER = {"she", "woman", "girl", "lady", "grandma", "princess", "queen", "ballerina", "sister", "mom", "mother", "grandmother", "widow"}
 _DOUBLED = frozenset((
-    "chop", "clap", "control", "cup", "cut", "dip", "drop", "flip", "get", "grip", "hit", "hop", "hug", "jab", "jog", "let", "mop",
-    "nod", "put", "rub", "run", "scrub", "shrug", "sidestep", "sit", "slip", "snap", "spin", "squat", "step", "stop", "swab", "tip",
-    "trot",
+    "bid", "chop", "clap", "control", "cup", "cut", "dip", "drag", "drop", "flap", "flip", "get", "grab", "grip", "hit", "hop", "hug",
+    "jab", "jog", "let", "lob", "mop", "nap", "nod", "plod", "plop", "pop", "put", "rub", "run", "scrub", "shrug", "sidestep", "sip",
+    "sit", "slap", "slip", "slug", "snap", "spar", "spin", "squat", "step", "stop", "swab", "tip", "trek", "trot", "whip", "win",
+    "wrap",
 ))  # fmt: skip
 _PAST = {
-    "be": "was", "bear": "bore", "bend": "bent", "bid": "bade", "break": "broke", "bring": "brought", "build": "built",
-    "burst": "burst", "catch": "caught", "come": "came", "creep": "crept", "cut": "cut", "do": "did", "drink": "drank", "eat": "ate",
-    "fall": "fell", "feel": "felt", "fight": "fought", "fling": "flung", "freeze": "froze", "get": "got", "give": "gave", "go": "went",
-    "hang": "hung", "have": "had", "hit": "hit", "hold": "held", "keep": "kept", "kneel": "knelt", "lead": "led", "let": "let",
-    "lie": "lay", "make": "made", "overdo": "overdid", "put": "put", "ride": "rode", "rise": "rose", "run": "ran", "say": "said",
-    "see": "saw", "send": "sent", "shake": "shook", "shoot": "shot", "show": "showed", "sing": "sang", "sit": "sat", "sleep": "slept",
-    "speed": "sped", "spin": "spun", "spread": "spread", "spring": "sprang", "stand": "stood", "stick": "stuck", "stride": "strode",
-    "strike": "struck", "swing": "swung", "take": "took", "tell": "told", "think": "thought", "throw": "threw", "thrust": "thrust",
-    "wind": "wound",
+    "arise": "arose", "be": "was", "bear": "bore", "beat": "beat", "become": "became", "begin": "began", "bend": "bent", "bid": "bade",
+    "break": "broke", "bring": "brought", "build": "built", "burst": "burst", "cast": "cast", "catch": "caught", "come": "came",
+    "creep": "crept", "cut": "cut", "do": "did", "draw": "drew", "drink": "drank", "drive": "drove", "eat": "ate", "fall": "fell",
+    "feed": "fed", "feel": "felt", "fight": "fought", "find": "found", "fling": "flung", "fly": "flew", "freeze": "froze",
+    "get": "got", "give": "gave", "go": "went", "hang": "hung", "have": "had", "hit": "hit", "hold": "held", "keep": "kept",
+    "kneel": "knelt", "lead": "led", "let": "let", "lie": "lay", "make": "made", "overdo": "overdid", "put": "put", "ride": "rode",
+    "rise": "rose", "run": "ran", "say": "said", "see": "saw", "send": "sent", "shake": "shook", "shoot": "shot", "shrink": "shrank",
+    "show": "showed", "sing": "sang", "sink": "sank", "sit": "sat", "sleep": "slept", "slink": "slunk", "speed": "sped", "spin": "spun",
+    "spread": "spread", "spring": "sprang", "stand": "stood", "steal": "stole", "stick": "stuck", "stride": "strode",
+    "strike": "struck", "sweep": "swept", "swing": "swung", "take": "took", "tear": "tore", "tell": "told", "think": "thought",
+    "throw": "threw", "thrust": "thrust", "tread": "trod", "win": "won", "wind": "wound", "withdraw": "withdrew",
 }  # fmt: skip
 _VERB = re.compile(r"/([a-z]+)")
 _BEFORE_VOWEL = re.compile(r"\b([Aa]) (?=[aeio]|u[^sn])(?!one\b)")
@@ -105,6 +110,10 @@ class Paraphrases:
         """Short names of the actions that a training caption says; none of an unknown one."""
         return list(dict.fromkeys(group.name for group, _ in self._said_by.get(_plain(caption), [])))
 
+    def examples(self, caption: str) -> list[str]:
+        """A plain sentence for each action that a training caption says; none of an unknown one."""
+        return list(dict.fromkeys(group.example for group, _ in self._said_by.get(_plain(caption), [])))
+
     def of_action(self, name: str) -> list[str]:
         """All wordings of an action.
 
@@ -146,7 +155,7 @@ def load_paraphrases(folder: str | Path) -> Paraphrases:
 
     Example:
         >>> say = load_paraphrases("training/paraphrases")
-        >>> "retreating a few steps" in say("a person steps backward")
+        >>> "some steps backwards" in say("a person steps backward")
         True
         >>> say("a person plays the tuba")
         []
@@ -216,6 +225,8 @@ def _say(line: str, form: str, group: _Group, style: dict[str, Any], draw: rando
         if "~" not in line:
             word, line = "", f"{line} {how}".strip()
         return _BEFORE_VOWEL.sub(r"\1n ", " ".join(line.replace("~", word).split()))
+    if form == "progressive" and line.startswith("/be "):
+        form = "present"
     subjects: Sequence[str] = _SUBJECTS
     if group.who and draw.random() < 0.4:
         subjects = group.who
@@ -224,10 +235,11 @@ def _say(line: str, form: str, group: _Group, style: dict[str, Any], draw: rando
     else:
         if "who" in style and draw.random() < 0.35:
             subjects, how = style["who"], ""
-        subject = draw.choice([one for one in subjects if form != "participle" or one not in ("he", "she", "they")])
+        subject = draw.choice([one for one in subjects if form not in ("participle", "relative") or one not in ("he", "she", "they")])
     plural = subject == "they"
-    kind = {"present": "base" if plural else "third", "progressive": "ing", "participle": "ing", "imperative": "base"}.get(form, form)
-    be = {"progressive": "are" if plural else "is"}.get(form, "")
+    kind = {"present": "base" if plural else "third", "progressive": "ing", "participle": "ing", "imperative": "base", "relative": "third"}
+    kind = kind.get(form, form)
+    be = {"progressive": "are" if plural else "is", "relative": "who"}.get(form, "")
     said = _VERB.sub(lambda verb: _conjugate(verb[1], kind, plural), line)
     last = subject.split()[-1] if subject else ""
     their = "your" if form == "imperative" else "his" if last in _HIS else "her" if last in _HER else "their" if subject else "the"
@@ -242,7 +254,7 @@ def _conjugate(verb: str, form: str, plural: bool = False) -> str:
         ['carries', 'jogging', 'swung', 'lying']
     """
     if form == "base":
-        return verb
+        return "are" if verb == "be" and plural else verb
     soft = verb[-1] == "y" and verb[-2] not in "aeiou"
     stem = verb + verb[-1] if verb in _DOUBLED else verb + "k" if verb[-1] == "c" else verb
     if form == "third":

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from ..data.motion_text import published_features, read_row, read_tags
+from ..data.motion_text import published_features, put_on_one_body, read_row, read_tags
 from ..motion import Motion
 from ..representation import MotionFeatureExtractor
 
@@ -52,6 +52,7 @@ class EvaluationClips:
         max_clips: int | None = None,
         strict: bool = True,
         show_progress: bool = False,
+        one_body: bool = False,
     ) -> EvaluationClips:
         """Read and encode.
 
@@ -65,6 +66,8 @@ class EvaluationClips:
             max_clips (`int`, *optional*): Take the first clips only.
             strict (`bool`, defaults to `True`): Raise at an unreadable row or one without captions rather than leave it out.
             show_progress (`bool`, defaults to `False`): Show a progress bar.
+            one_body (`bool`, defaults to `False`): Put clips on the body that decoding ends on, see `hf_motion.representation.fixed_bones`,
+                and take their features from there, published ones or not.
 
         Raises:
             ValueError: If no clip is left, or a row is unreadable (and `strict`).
@@ -83,7 +86,9 @@ class EvaluationClips:
                     raise
                 clips.skipped["unreadable"] += 1
                 continue
-            motion, published = motion.resample(plain.fps), published_features(row, plain)
+            motion, published = motion.resample(plain.fps), None if one_body else published_features(row, plain)
+            if one_body:
+                motion = put_on_one_body(motion, plain)
             frames = len(motion) - 1 if published is None else len(published)
             if frames < min_frames:
                 clips.skipped[f"under {min_frames} frames"] += 1

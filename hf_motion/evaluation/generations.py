@@ -19,6 +19,7 @@ from torch import Tensor
 from tqdm.auto import tqdm
 from transformers import PreTrainedModel
 
+from ..data.motion_text import put_on_one_body
 from ..hands import without_hands
 from ..hub.loading import load_part
 from ..models.motion_language.auto import AutoMotionModel
@@ -78,7 +79,9 @@ def requests_for(texts: Sequence[str], lengths: Sequence[int] | None, key: Seque
     return [Request(text, length, seed) for text, length, seed in zip(texts, chosen, seeds, strict=True)]
 
 
-def system_generator(system: Any, evaluator: MotionFeatureExtractor, options: dict[str, Any] | None = None) -> GenerateFeatures:
+def system_generator(
+    system: Any, evaluator: MotionFeatureExtractor, options: dict[str, Any] | None = None, one_body: bool = False
+) -> GenerateFeatures:
     """How to get features that an evaluator reads out of a system that makes motion.
 
     The system is asked for its features in units, denormalised with its own statistics; the evaluator's are applied later, once. Features
@@ -89,6 +92,7 @@ def system_generator(system: Any, evaluator: MotionFeatureExtractor, options: di
             such as `MotionSystem`.
         evaluator (`MotionFeatureExtractor`): The evaluator's.
         options (`dict`, *optional*): Passed to `generate_motion`, such as `guidance_scale`.
+        one_body (`bool`, defaults to `False`): Through joints, put on the body that decoding ends on, in any case.
 
     Returns:
         `GenerateFeatures`: The function.
@@ -105,7 +109,7 @@ def system_generator(system: Any, evaluator: MotionFeatureExtractor, options: di
         )
     if own.mean is None or own.std is None:
         raise ValueError("The model's feature extractor has no mean and std: its features have no units to be compared in.")
-    direct = speaks_same(own, evaluator)
+    direct = speaks_same(own, evaluator) and not one_body
     plain = evaluator.without_statistics()
 
     def translated(features: Tensor) -> Tensor:
@@ -115,11 +119,14 @@ def system_generator(system: Any, evaluator: MotionFeatureExtractor, options: di
             return torch.full((max(1, int(len(joints) * plain.fps / own.fps)), plain.dim), torch.nan)
         motion = Motion(joints, fps=own.fps, skeleton=own.skeleton)
         motion = without_hands(motion) if body_only else motion
+        motion = put_on_one_body(motion.resample(plain.fps), plain) if one_body else motion
         return plain.encode(motion)[0] if len(motion.resample(plain.fps)) > 1 else torch.empty(0, plain.dim)
 
     def generate(texts: list[str], lengths: list[int] | None, seeds: list[int]) -> list[Tensor]:
         generators = [torch.Generator().manual_seed(seed) for seed in seeds]
         wanted = None if lengths is None else [frames_to_ask(own, evaluator, length) for length in lengths]
+        if wanted is not None and speaks_same(own, evaluator) and one_body:  # the last pose that features decode to has none of its own
+            wanted = [max(frames, min(frames + 1, own.max_frames)) for frames in wanted]
         made = system.generate_motion(texts, wanted, generator=generators, output_type="features", **(options or {}))
         clips = [clip.float().cpu() if direct else translated(clip.float().cpu()) for clip in made]
         return clips if lengths is None else [clip[:length] for clip, length in zip(clips, lengths, strict=True)]

@@ -48,6 +48,8 @@ class Protocol:
         replications (`int`): How often everything is drawn and scored.
         generations (`int`): How often motions are generated; replications take turns in using them.
         seed (`int`): All chance comes from it.
+        one_body (`bool`): Put real clips on the body that decoding ends on. Made motion is on it already, so that otherwise FID also
+            measures bodies; not as published.
     """
 
     name: str
@@ -67,6 +69,7 @@ class Protocol:
     replications: int = 20
     generations: int = 1
     seed: int = 0
+    one_body: bool = False
 
     def __post_init__(self) -> None:
         if self.captions not in CAPTION_POLICIES:

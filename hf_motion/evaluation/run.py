@@ -161,7 +161,7 @@ def _generation(request: EvaluationRequest, protocol: Protocol, device: str) -> 
     name, digest = Path(request.model).name if request.model else EMBEDDED.name, fingerprint(folder)
     system = load_system(folder, request.dtype, device)
     _check_options(system, request.options)
-    generate = system_generator(system, evaluator.feature_extractor, request.options)
+    generate = system_generator(system, evaluator.feature_extractor, request.options, protocol.one_body)
     clips = _clips(request, protocol, evaluator.feature_extractor)
     fitted = protocol.fitted(clips, [name for name, value in request.changes.items() if value is not None])
     pools = _pool_notes(protocol, fitted, alignment is not None)
@@ -318,7 +318,7 @@ def _clips(request: EvaluationRequest, protocol: Protocol, extractor: MotionFeat
         rows = load_motion_rows(request.dataset, request.split)
     return EvaluationClips.from_rows(
         rows, extractor, protocol.min_frames, protocol.leave_out_from, request.max_clips, request.strict_rows,
-        request.show_progress and PartialState().is_main_process,
+        request.show_progress and PartialState().is_main_process, protocol.one_body,
     )  # fmt: skip
 
 

@@ -32,6 +32,8 @@ class MDMPipeline(TextDiffusionPipeline):
         contact_cleanup (`bool`, defaults to `False`): Whether made motions are settled on the floor and their feet held still while they
             touch it, unless a call says otherwise: see `settle_on_floor` and `lock_feet`.
         known_actions (`KnownActions`, *optional*): What the checkpoint learned; a prompt that is far from all of it is warned of.
+        ground_prompts (`bool`, defaults to `False`): Read each prompt beside the plain sentence of the action in `known_actions` that it is
+            nearest to; one that is far from all is read alone. For denoisers that were trained so.
         few_steps (`dict`, *optional*): How a distilled denoiser is sampled, see `hf_motion.pipelines.few_steps.FewSteps`.
         few_step_denoiser (`MDMDenoiser`, *optional*): A distilled denoiser beside the other: calls with as few steps as it was distilled
             for take it.
@@ -62,10 +64,15 @@ class MDMPipeline(TextDiffusionPipeline):
         few_steps: dict[str, Any] | None = None,
         few_step_denoiser: MDMDenoiser | None = None,
         few_step_scheduler: SchedulerMixin | None = None,
+        ground_prompts: bool = False,
     ) -> None:
         super().__init__()
         if not noise_spacing > 0:
             raise ValueError(f"noise_spacing must be positive (1 leaves the steps to the scheduler), got {noise_spacing}.")
+        if ground_prompts and (known_actions is None or denoiser.config.text_conditioning != "tokens"):
+            raise ValueError(
+                "ground_prompts needs known_actions, and a denoiser with text_conditioning='tokens'; leave it out, or pass both."
+            )
         self.register_modules(
             denoiser=denoiser,
             text_encoder=text_encoder,
@@ -82,4 +89,5 @@ class MDMPipeline(TextDiffusionPipeline):
             noise_spacing=noise_spacing,
             contact_cleanup=contact_cleanup,
             few_steps=few_steps,
+            ground_prompts=ground_prompts,
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import inspect
+import logging
 import os
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -35,6 +36,8 @@ from .prompts import PromptEncoder
 from .spacing import spaced_timesteps, takes_timesteps
 from .streaming import stream_motion
 from .windows import Windows
+
+logger = logging.getLogger("hf_motion")
 
 _OUTPUT_TYPES = ("motion", "features", "latent")
 
@@ -303,11 +306,13 @@ class TextDiffusionPipeline(PromptEncoder, MotionDiffusionPipeline):
         """What the denoiser needs of the texts of windows, for so many at once as it denoises; with guidance those without text before."""
         states, mask = self.encode_prompt(plan.texts if self._null_text is None else [*plan.texts, self._null_text])
         if self._null_text is None:
+            pooled = states if mask is None else mean_over_tokens(states, mask)
+            self._warn_of_unknown(plan.texts, pooled)
+            states, mask = self._grounded(plan.texts, states, mask, pooled)
             nothing, hidden = torch.zeros_like(states), mask
         else:
             nothing, states = states[-1:].expand(len(plan.texts), *states.shape[1:]), states[:-1]
             hidden, mask = (mask[-1:].expand(len(plan.texts), -1), mask[:-1]) if mask is not None else (None, None)
-        self._warn_of_unknown(plan.texts, states, mask)
         if self._buckets is not None:
             states, mask = self._buckets.pad_tokens(states, mask)
             nothing, hidden = self._buckets.pad_tokens(nothing, hidden)
@@ -391,10 +396,21 @@ class TextDiffusionPipeline(PromptEncoder, MotionDiffusionPipeline):
     def _step_options(self, generators: list[torch.Generator]) -> dict[str, Any]:
         return {"generator": generators} if "generator" in inspect.signature(self.scheduler.step).parameters else {}
 
-    def _warn_of_unknown(self, prompts: list[str], states: Tensor, mask: Tensor | None) -> None:
+    def _grounded(self, texts: list[str], states: Tensor, mask: Tensor | None, pooled: Tensor) -> tuple[Tensor, Tensor | None]:
+        """The tokens of texts, and beside them those of the plain sentences that the checkpoint knows and they are nearest to."""
+        if not self.config.get("ground_prompts"):
+            return states, mask
+        examples = self.known_actions.nearest(pooled)
+        for text, example in zip(texts, examples, strict=True):
+            if text and example:
+                logger.info("%s is read beside %r.", quoted(text), example)
+        beside, hidden = self.encode_prompt([example or "" for example in examples])
+        known = torch.tensor([example is not None for example in examples], device=hidden.device)
+        return torch.cat((states, beside), 1), torch.cat((mask, hidden * known[:, None]), 1)
+
+    def _warn_of_unknown(self, prompts: list[str], pooled: Tensor) -> None:
         if self.known_actions is None:
             return
-        pooled = states if mask is None else mean_over_tokens(states, mask)
         for text, nearest in self.known_actions.far(pooled, prompts).items():
             if not text:
                 continue

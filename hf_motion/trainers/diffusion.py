@@ -318,6 +318,9 @@ class DiffusionCollator:
             tokens = self.pipeline.tokenize(captions)
             return {**batch, "input_ids": tokens["input_ids"], "text_mask": tokens["attention_mask"]}
         states = [self.cache[caption] for caption in captions]
+        beside = [[self.cache[example[key]] for key in ("example",) if key in example] for example in examples]
+        if any(beside):
+            states = [torch.cat([own, *known]) for own, known in zip(states, beside, strict=True)]
         if states[0].ndim == 1:
             return {**batch, "text_states": torch.stack(states)}
         padded, mask = pad_and_mask(states)
@@ -348,6 +351,11 @@ class DiffusionTrainer(MotionTextTrainer):
         if args.n_gpu > 1:
             raise ValueError(f"One process cannot train on {args.n_gpu} GPUs. Start one process for each with `accelerate launch`.")
         trains_text = self._prepare_text_encoder(args)
+        if getattr(train_dataset, "example_share", 0) and (trains_text or pipeline.denoiser.config.text_conditioning != "tokens"):
+            raise ValueError(
+                "example_share sets the tokens of two sentences beside each other: it needs a denoiser with text_conditioning='tokens' and "
+                "text_encoder_tuning='none'."
+            )
         pipeline.to(args.device)
         captions = train_dataset.texts()
         warn_of_long_captions(captions, pipeline.tokenizer, token_limit(pipeline.text_encoder, pipeline.config.max_text_tokens))

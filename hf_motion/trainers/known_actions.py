@@ -15,7 +15,13 @@ from ..text_encoders import mean_over_tokens
 
 
 def learn_known_actions(
-    pipeline: MDMPipeline, paraphrases: Paraphrases, captions: Sequence[str], share: float = 0.02, wordings: int = 48, seed: int = 0
+    pipeline: MDMPipeline,
+    paraphrases: Paraphrases,
+    captions: Sequence[str],
+    share: float = 0.02,
+    wordings: int = 48,
+    seed: int = 0,
+    ground_prompts: bool = False,
 ) -> None:
     """Give a pipeline the actions of its training captions, so that it warns of sentences that are far from all.
 
@@ -27,6 +33,8 @@ def learn_known_actions(
         share (`float`, defaults to 0.02): Share of these captions that is left out of account, see `KnownActions.from_texts`.
         wordings (`int`, defaults to 48): Of each action so many wordings are looked at.
         seed (`int`, defaults to 0): Which.
+        ground_prompts (`bool`, defaults to `False`): Let the pipeline read its prompts beside what it knows, for a denoiser that was
+            trained so, with `example_share`.
     """
     draw = random.Random(seed)
     texts = {}
@@ -37,6 +45,7 @@ def learn_known_actions(
     nonsense = [" ".join(draw.choices(words, k=5)) for _ in range(256)]
     actions = KnownActions.from_texts(texts, pooled_texts(pipeline, captions), pooled_texts(pipeline, nonsense), share, seed=seed)
     pipeline.register_modules(known_actions=actions.to(pipeline.device).eval())
+    pipeline.register_to_config(ground_prompts=ground_prompts)
 
 
 @torch.no_grad()

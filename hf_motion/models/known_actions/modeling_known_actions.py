@@ -90,6 +90,16 @@ class KnownActions(ModelMixin, ConfigMixin):
         actions = torch.full((len(embeddings), len(self.config.names)), -1.0, device=nearness.device)
         return actions.scatter_reduce(1, self._action.expand(len(embeddings), -1), nearness, "amax")
 
+    def nearest(self, embeddings: Tensor) -> list[str | None]:
+        """The example of the action that each text is nearest to, None for a text that is far from all.
+
+        Args:
+            embeddings (`torch.Tensor`): Means over tokens, (batch, dim).
+        """
+        nearness, action = self(embeddings).max(-1)
+        known = (nearness >= self.config.threshold).tolist()
+        return [self.config.examples[index] if near else None for index, near in zip(action.tolist(), known, strict=True)]
+
     def far(self, embeddings: Tensor, texts: Sequence[str], count: int = 3) -> dict[str, list[str]]:
         """Texts that are far from everything known, each with the names of the nearest actions.
 
