@@ -105,7 +105,8 @@ def test_the_score_is_one_inner_product(objects: dict) -> None:
 
 def test_stages_train_their_part_only(tmp_path: Path) -> None:
     model, inputs = tiny(object_config=CLIP), with_objects(4)
-    for stage, prefixes in (("action", None), ("object", ("object_model.",)), ("router", ("router.",))):
+    text = ("text_model.", "text_projection.")
+    for stage, prefixes in (("action", None), ("text", text), ("object", ("object_model.",)), ("router", ("router.",))):
         model.set_stage(stage)
         model.zero_grad()
         output = model(**inputs)

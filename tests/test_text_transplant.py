@@ -7,12 +7,14 @@ import pytest
 import torch
 from scripts import ROOT, run_script
 from test_full_disk import largest_file
+from test_gemini_mvr import tiny
 from tiny import FIXTURES, tiny_pipeline
 from transformers import BertConfig, BertModel, BertTokenizerFast
 
 from hf_motion.data.motion_text import mirror_text
 from hf_motion.data.paraphrases import Paraphrases
 from hf_motion.pipelines.mdm import MDMPipeline
+from hf_motion.trainers.borrowed_words import borrow_words, give_words
 from hf_motion.trainers.text_transplant import TextTransplant, WordingCollator, WordingDataset, shrink_bert
 from hf_motion.utils.faults import NoRoomError
 
@@ -44,6 +46,33 @@ def test_what_is_left_reads_kept_words_as_before(bert):
         torch.testing.assert_close(small(**after).last_hidden_state, encoder(**before).last_hidden_state, atol=1e-6, rtol=1e-6)
         two = shrink_bert(encoder, tokenizer, 2, [], len(tokenizer) - 3, 12)[0](**after).last_hidden_state
         torch.testing.assert_close(two, encoder(**before, output_hidden_states=True).hidden_states[2], atol=1e-6, rtol=1e-6)
+
+
+def test_words_are_borrowed(bert):
+    encoder, tokenizer = bert
+    count = len(tokenizer) - 1
+    table, words = borrow_words(encoder, tokenizer, ["a tuba walks"], count, 16)
+    assert table.shape == (count, 16)
+    assert not table[words.all_special_ids].any()
+    places = [words.convert_tokens_to_ids(word) for word in ("tuba", "person", "##ing")]
+    with torch.no_grad():
+        ids = [tokenizer.convert_tokens_to_ids(word) for word in ("tuba", "person", "##ing")]
+        rows = torch.tensor([[tokenizer.cls_token_id, place, tokenizer.sep_token_id] for place in ids])
+        states = encoder(input_ids=rows).last_hidden_state.mean(1)
+    # All components are kept, so that vectors are as far from each other as states are, but for one factor.
+    ratio = torch.pdist(table[places]) / torch.pdist(states)
+    torch.testing.assert_close(ratio, ratio[:1].expand(3), rtol=1e-3, atol=1e-3)
+    model = tiny().eval()
+    own = give_words(model, encoder, tokenizer, ["a tuba walks"], count)
+    videos = torch.rand(2, 8, 51)
+    before = model.get_motion_features(videos)
+    inputs = own(["a tuba walks", "a person"], padding=True, return_tensors="pt")
+    assert model.get_text_features(inputs["input_ids"], inputs["attention_mask"]).shape == before.shape
+    model.set_stage("text")
+    trained = {name.partition(".")[0] for name, parameter in model.named_parameters() if parameter.requires_grad}
+    assert trained == {"text_model"}
+    with pytest.raises(ValueError, match="from 1 to 16 numbers, those of the sentence model, got 17"):
+        borrow_words(encoder, tokenizer, [], count, 17)
 
 
 def test_an_impossible_size_is_refused(bert):

@@ -97,6 +97,8 @@ def test_equal_captions_are_no_negatives() -> None:
     batch = RetrievalCollator(tokenizer)(examples)
     assert batch["similar"].int().tolist() == [[1, 0, 1], [0, 1, 0], [1, 0, 1]]
     assert {"motion_features", "attention_mask", "input_ids", "text_mask", "seeds"} <= batch.keys()
+    examples[1] |= {"caption": "on foot", "original": "a person walks"}
+    assert RetrievalCollator(tokenizer)(examples)["similar"].all()
 
 
 def test_frozen_text_is_encoded_once(tmp_path: Path) -> None:

@@ -73,14 +73,25 @@ def test_an_action_retriever_trains_without_videos(tmp_path: Path) -> None:
         "num_layers": 1, "num_attention_heads": 2, "intermediate_size": 16, "action_scale": 20.0,
     }  # fmt: skip
     text = {"vocab_size": 600, "hidden_size": 16, "num_attention_heads": 2}
-    run_script(
-        "train_retrieval",
-        [
-            "--dataset", CLIPS, "--model_type", "gemini-mvr", "--model_options", json.dumps(options), "--text_model", json.dumps(text),
-            "--min_frames", 20, "--max_steps", 2, "--per_device_train_batch_size", 4, "--output_dir", tmp_path / "run",
-            "--report_to", "none", "--use_cpu", "true",
-        ],
-    )  # fmt: skip
+    usual = [
+        "--dataset", CLIPS, "--min_frames", 20, "--max_steps", 2, "--per_device_train_batch_size", 4, "--report_to", "none",
+        "--use_cpu", "true",
+    ]  # fmt: skip
+    new = ["--model_type", "gemini-mvr", "--model_options", json.dumps(options), "--text_model", json.dumps(text)]
+    run_script("train_retrieval", [*usual, *new, "--output_dir", tmp_path / "run"])
     model = GeminiMVR.from_pretrained(tmp_path / "run" / "model")
     assert model.config.hidden_size == 16
     assert (tmp_path / "run" / "model" / "tokenizer.json").is_file()
+
+    caption = read_row(load_motion_rows(str(CLIPS), "train")[0], "humanml3d-22")[1][0]
+    action = {"name": "an action", "example": caption, "captions": [caption], "wordings": ["quite another way to say so"]}
+    (tmp_path / "words").mkdir()
+    (tmp_path / "words" / "some.yaml").write_text(json.dumps({"actions": [action]}))
+    further = ["--model", tmp_path / "run", "--stage", "text", "--paraphrases", tmp_path / "words", "--output_dir", tmp_path / "more"]
+    run_script("train_retrieval", [*usual, *further])
+    more = GeminiMVR.from_pretrained(tmp_path / "more" / "model")
+    moved = {name for name, value in more.state_dict().items() if not torch.equal(value, model.state_dict()[name])}
+    assert moved
+    assert all(name.startswith(("text_model.", "text_projection.")) for name in moved)
+    with pytest.raises(ValueError, match=r"--stage and --words_of are for a gemini-mvr, this is a tmr\. Leave them out"):
+        run_script("train_retrieval", [*usual, "--stage", "text", "--text_model", json.dumps(text), "--output_dir", tmp_path / "tmr"])

@@ -160,7 +160,7 @@ def test_index_goes_to_the_hub_and_back(tmp_path: Path, hub: Any) -> None:
         index.merge(index).push_to_hub("me/videos")
 
 
-def test_codes_find_what_the_exact_search_finds(tmp_path: Path) -> None:
+def test_codes_find_what_the_exact_search_finds(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     pytest.importorskip("faiss")
     generator = np.random.default_rng(0)
     centres = generator.normal(size=(20, 12))
@@ -170,10 +170,16 @@ def test_codes_find_what_the_exact_search_finds(tmp_path: Path) -> None:
     scales = generator.uniform(0.7, 1.3, (2000, 2))
     VideoIndex.of(vectors, scales, [{"id": str(number)} for number in range(2000)], Numbers()).save(tmp_path)
     index = VideoIndex.from_pretrained(tmp_path)
-    codes = VideoCodes.build(index, candidates=200)
-    assert VideoIndex.from_pretrained(tmp_path).about["recall"]["share"] > 0.9
+    codes = VideoCodes.build(index)
+    known = VideoIndex.from_pretrained(tmp_path).about["recall"]
+    assert known["share"] >= 0.99
+    assert known["candidates"] == codes.candidates <= 400
+    exact, found = index.search(index.rows(np.arange(50)).astype(np.float32)), codes.search(index.rows(np.arange(50)).astype(np.float32))
+    hits = [len({hit.row for hit in one} & {hit.row for hit in other}) for one, other in zip(exact, found, strict=True)]
+    assert np.mean(hits) > 9.8
+    assert not caplog.text
     query = vectors[:1].astype(np.float32)
-    loaded = VideoCodes.load(VideoIndex.from_pretrained(tmp_path), candidates=200)
+    loaded = VideoCodes.load(VideoIndex.from_pretrained(tmp_path))
     assert loaded.search(query) == codes.search(query)
     assert codes.search(query)[0][0].row == index.search(query)[0][0].row
     keep = np.arange(2000) % 2 == 1
@@ -184,6 +190,12 @@ def test_codes_find_what_the_exact_search_finds(tmp_path: Path) -> None:
         VideoCodes(index.merge(index), codes.codes)
     with pytest.raises(ValueError, match="at least 1000 entries"):
         VideoCodes.build(index.keep(np.arange(10)))
+    with pytest.raises(ValueError, match="least_recall must be above 0 and at most 1, got 2"):
+        VideoCodes.build(index, least_recall=2)
+    few = VideoCodes.build(index.keep(np.arange(1500)), candidates=10)
+    assert few.candidates == 10
+    assert few.index.about["recall"]["share"] < 0.99
+    assert "Search without codes, which is exact." in caplog.text
 
 
 def test_an_older_indexs_codes_go_and_the_card_says_what_lies_here(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

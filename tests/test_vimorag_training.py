@@ -17,6 +17,7 @@ from typer.testing import CliRunner
 from hf_motion import MotionLanguageModel
 from hf_motion.cli import app
 from hf_motion.data.motion_text import load_motion_rows, mirror_text, read_row
+from hf_motion.models.vimorag.processing_vimorag import AS_SHOWN
 from hf_motion.preferences import DualAlignmentRequest, build_dual_alignment, load_pairs
 from hf_motion.preferences.dual_alignment import dual_rewards, single_frechet
 from hf_motion.retrieval.retrieved import RetrievedVideos
@@ -67,6 +68,14 @@ def test_rows_show_the_first_video_that_can_be_used(tmp_path: Path, caplog: pyte
         assert all(label == -100 for index, label in zip(row["input_ids"], row["labels"], strict=True) if index == token)
     half = instruction_rows(model, token_dataset(model), 30, {"text_to_motion": 1}, 0, show_progress=False, videos=videos, video_share=0.5)
     assert 5 < half["video"].count(NO_VIDEO) < 25
+    silent = instruction_rows(
+        model, token_dataset(model), 30, {"text_to_motion": 1}, 0, show_progress=False, videos=videos, silent_share=0.5
+    )
+    pointing = [AS_SHOWN in model.tokenizer.decode(row["input_ids"]).replace("</w>", " ") for row in silent]
+    assert 5 < sum(pointing) < 25
+    assert not any(said and row["video"] == NO_VIDEO for said, row in zip(pointing, silent, strict=True))
+    with pytest.raises(ValueError, match="silent_share is a share, from 0 to 1, got 2"):
+        instruction_rows(model, token_dataset(model), 3, show_progress=False, videos=videos, silent_share=2)
     settings = {**SETTINGS, "disable_tqdm": True, "bf16": False, "gradient_checkpointing": False, "use_cpu": True, "max_steps": 2}
     args = MotionSFTConfig(output_dir=str(tmp_path / "run"), per_device_train_batch_size=3, **settings)
     trainer = sft_trainer(model, args, rows, ["clip"] * 99, videos=videos, projector_rate=0.5)

@@ -4,7 +4,9 @@
     accelerate launch --config_file training/accelerate/gpu_multi.yaml training/train_retrieval.py --config training/configs/tmr.yaml ...
     python training/train_retrieval.py --config training/configs/gemini_mvr_small.yaml --dataset org/my-motions --output_dir runs/mvr
 
-Gemini-MVR finds videos: it learns from motions that random cameras film, 17 keypoints a frame.
+Gemini-MVR finds videos: it learns from motions that random cameras film, 17 keypoints a frame. To teach a trained one other words, without
+a new embedding for any video: --model path/to/mvr --config training/configs/gemini_mvr_text.yaml --paraphrases training/paraphrases, and
+--words_of sentence-transformers/all-MiniLM-L6-v2 for a text tower that knows English words.
 
 Every option of the YAML file can be given on the command line too. Run the same command again to go on from the last checkpoint.
 Contrastive losses see the captions of one process: with several, raise the batch size per device rather than count on the sum.
@@ -16,12 +18,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from transformers import set_seed
+from transformers import AutoTokenizer, BertModel, set_seed
 
 from hf_motion import MotionFeatureExtractor
 from hf_motion.data.keypoint_text import KeypointTextDataset
 from hf_motion.data.motion_text import MotionTextDataset, load_motion_rows
+from hf_motion.data.paraphrases import load_paraphrases
 from hf_motion.hub.training_card import TrainingRecord
+from hf_motion.trainers.borrowed_words import give_words
 from hf_motion.trainers.new_retrieval import load_retrieval_model, new_retrieval_model
 from hf_motion.trainers.options import TrainingParser
 from hf_motion.trainers.resuming import say_finished
@@ -50,6 +54,11 @@ class ScriptArguments:
     text_model: dict[str, Any] | str | None = field(
         default=None, metadata={"help": "For tmr: a pretrained text encoder, or options of a small one to train from scratch."}
     )
+    stage: str | None = field(default=None, metadata={"help": "For gemini-mvr: action, or text to train its text tower alone."})
+    words_of: str | None = field(default=None, metadata={"help": "For gemini-mvr: sentence model that a new text tower has its words of."})
+    words: int = field(default=7000, metadata={"help": "How many of them."})
+    paraphrases: str | None = field(default=None, metadata={"help": "Folder of other wordings of captions."})
+    paraphrase_share: float = field(default=0.5, metadata={"help": "How often a caption is replaced by one of them."})
     glove: str | None = field(default=None, metadata={"help": "For models that read words: folder with the published word vectors."})
 
 
@@ -66,14 +75,23 @@ def main(script: ScriptArguments, args: RetrievalTrainingArguments) -> None:
     extractor = loaded[2] if loaded else MotionFeatureExtractor(script.representation, script.skeleton, **features)
     filmed = (loaded[0].config.model_type if loaded else script.model_type) == "gemini-mvr"
     dataset_class = KeypointTextDataset if filmed else MotionTextDataset
-    dataset = dataset_class(rows, extractor, script.mirror, **reading)
+    words = load_paraphrases(script.paraphrases) if script.paraphrases else None
+    dataset = dataset_class(rows, extractor, script.mirror, **reading, paraphrases=words, paraphrase_share=script.paraphrase_share)
     if loaded is None:
         dataset.fit_statistics()
         captions = [text for texts in dataset.captions for text in texts]
+        captions += [text for texts in dataset.wordings.values() for text in texts]
         options, text_model = as_mapping(script.model_options), as_mapping(script.text_model)
         model, tokenizer = new_retrieval_model(script.model_type, captions, dataset.tags, extractor, options, text_model, script.glove)
     else:
         model, tokenizer, _ = loaded
+    if (script.stage or script.words_of) and not filmed:
+        raise ValueError(f"--stage and --words_of are for a gemini-mvr, this is a {model.config.model_type}. Leave them out.")
+    if script.stage is not None:
+        model.set_stage(script.stage)
+    if script.words_of is not None:
+        sentence_model = BertModel.from_pretrained(script.words_of, use_safetensors=True)
+        tokenizer = give_words(model, sentence_model, AutoTokenizer.from_pretrained(script.words_of), dataset.texts(), script.words)
     eval_dataset = dataset_class(eval_rows, extractor, **reading) if eval_rows is not None else None
     trainer = RetrievalTrainer(model, args, dataset, tokenizer, eval_dataset)
     if trainer.is_world_process_zero():

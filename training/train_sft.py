@@ -52,6 +52,7 @@ class ScriptArguments:
         default=None, metadata={"help": "Videos that captions have found, to be shown: hf-motion video retrieve."}
     )
     video_share: float = field(default=1.0, metadata={"help": "How often a motion that is asked for has its video beside the text."})
+    silent_share: float = field(default=0.0, metadata={"help": "How often that video stands beside a text that only points at it."})
     video_tower: str | None = field(
         default=None, metadata={"help": "GeminiMVR that sees them, for a model that sees none; an own small one."}
     )
@@ -109,7 +110,7 @@ def main(script: ScriptArguments, args: MotionSFTConfig) -> None:
         if script.retrieved is not None:
             found = RetrievedVideos.load(script.retrieved, script.split)
             videos = ShownVideos(model.video_processor, {text: found.paths(text) for text in clips.texts() if text in found}, show)
-        drawn = (mixture, args.seed, script.balance, script.joined, args.max_length, show, videos, script.video_share)
+        drawn = (mixture, args.seed, script.balance, script.joined, args.max_length, show, videos, script.video_share, script.silent_share)
         parts.append(instruction_rows(model, dataset, count, *drawn))
         names += clips.ids
     if triplets is not None:

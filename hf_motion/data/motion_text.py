@@ -255,11 +255,11 @@ class MotionTextDataset(Dataset):
         if surplus > 0:
             start = draw.randint(0, surplus)
             features = features[start : start + self.feature_extractor.max_frames]
-        wordings, examples = self.wordings.get(caption), self._examples.get(caption)
+        wordings, examples, original = self.wordings.get(caption), self._examples.get(caption), caption
         if wordings and draw.random() < self.paraphrase_share:
             caption = draw.choice(wordings)
         example = {"example": draw.choice(examples)} if examples and draw.random() < self.example_share else {}
-        return {"motion_features": features, "caption": caption, "seed": seed, "clip": clip, **example}
+        return {"motion_features": features, "caption": caption, "original": original, "seed": seed, "clip": clip, **example}
 
     @property
     def lengths(self) -> list[int]:

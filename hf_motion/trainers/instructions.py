@@ -16,6 +16,7 @@ from tqdm.auto import tqdm
 from ..models.motion_language.answers import length_values
 from ..models.motion_language.instructions import TASKS
 from ..models.motion_language.modeling_motion_language import MotionLanguageModel
+from ..models.vimorag.processing_vimorag import AS_SHOWN
 from ..preferences.prompts import words
 from ..utils.extras import require
 from .tokens import TokenDataset
@@ -93,6 +94,7 @@ def instruction_rows(
     show_progress: bool = True,
     videos: ShownVideos | None = None,
     video_share: float = 1.0,
+    silent_share: float = 0.0,
 ) -> Any:
     """Draw questions and answers from clips: a data set that trainers of language models take as it is.
 
@@ -113,6 +115,8 @@ def instruction_rows(
         videos (`ShownVideos`, *optional*): Videos of captions, which are shown where a motion is asked for. One of several clips in a row
             is shown none; other wordings of a caption are shown its video.
         video_share (`float`, defaults to 1.0): How often they are.
+        silent_share (`float`, defaults to 0.0): How often `AS_SHOWN` stands in the place of the caption beside a video, so that a model has
+            to look at it.
 
     Returns:
         `datasets.Dataset`: `input_ids` and `labels` (-100 on the question; of an encoder-decoder the answer alone), `task`, and `clip`,
@@ -122,7 +126,7 @@ def instruction_rows(
         ValueError: If a task is unknown, shares are no shares, no row is short enough, or the model makes no motions.
     """
     tasks, shares = _checked_mixture(MIXTURE if mixture is None else mixture)
-    for name, share in (("joined", joined), ("video_share", video_share)):
+    for name, share in (("joined", joined), ("video_share", video_share), ("silent_share", silent_share)):
         if not 0 <= share <= 1:
             raise ValueError(f"{name} is a share, from 0 to 1, got {share}.")
     if model.reads_latents:
@@ -146,6 +150,8 @@ def instruction_rows(
             video = NO_VIDEO
         if video != NO_VIDEO and (task != "text_to_motion" or draw.random() >= video_share):
             video = NO_VIDEO
+        if video != NO_VIDEO and silent_share and draw.random() < silent_share:
+            caption = AS_SHOWN
         example = make_example(model, task, codes, caption, draw, videos.text(video) if videos and video != NO_VIDEO else None)
         ids, labels = tokenize(model, example)
         if max_length is not None and max(len(ids), len(labels)) > max_length:

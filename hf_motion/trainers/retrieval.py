@@ -42,7 +42,7 @@ class RetrievalTrainingArguments(MotionTextTrainingArguments):
 
 
 class RetrievalCollator:
-    """Batches of `MotionTextDataset` with token ids and which captions say the same.
+    """Batches of `MotionTextDataset` with token ids and which captions say the same, whatever wordings stand for them.
 
     Args:
         tokenizer (`PreTrainedTokenizerBase`): The model's.
@@ -73,7 +73,8 @@ class RetrievalCollator:
         else:
             padded, mask = pad_and_mask([self.states[caption] for caption in captions])
             tokens = {"text_states": padded, "text_mask": mask}
-        return {**batch, **tokens, "similar": similar_captions(captions, self.encoder, self.threshold)}
+        originals = [example.get("original", example["caption"]) for example in examples]
+        return {**batch, **tokens, "similar": similar_captions(originals, self.encoder, self.threshold)}
 
 
 @torch.no_grad()
@@ -125,7 +126,7 @@ class RetrievalTrainer(MotionTextTrainer):
         self.tokenizer = tokenizer
         self.feature_extractor: MotionFeatureExtractor = train_dataset.feature_extractor
         datasets = [dataset for dataset in (train_dataset, eval_dataset) if dataset is not None]
-        captions = sorted({caption for dataset in datasets for captions in dataset.captions for caption in captions})
+        captions = sorted({text for dataset in datasets for text in dataset.texts()})
         encoder = None
         if args.sentence_encoder is not None:
             encoder = SentenceEncoder(args.sentence_encoder, device=args.device)

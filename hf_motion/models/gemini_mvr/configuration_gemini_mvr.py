@@ -9,7 +9,7 @@ from transformers.configuration_utils import PreTrainedConfig
 
 from ..checked import CheckedConfig
 
-STAGES = ("action", "object", "router")
+STAGES = ("action", "text", "object", "router")
 NUM_KEYPOINTS = 17
 
 
@@ -36,7 +36,8 @@ class GeminiMVRConfig(CheckedConfig):
         pad_to_max_frames (`bool`, defaults to `False`): Let the keypoint encoder, and an object level that reads videos, see zero frames up
             to `max_frames` as the published code does. Otherwise missing frames are hidden from the former and not shown to the latter.
         action_scale (`float`, defaults to 100.0): What the cosine of the action level is multiplied by. A constant, as published.
-        stage (`str`, defaults to `"action"`): What training trains: `"action"` or `"object"` alone, or the `"router"` over both, frozen.
+        stage (`str`, defaults to `"action"`): What training trains: `"action"` or `"object"` alone, the `"text"` tower of the action level
+            alone, so that videos keep their embeddings, or the `"router"` over both levels, frozen.
         freeze_text_model (`bool`, defaults to `False`): Keep the text tower of the action level as it is.
         similarity (`str`, defaults to `"cosine"`): How embeddings of the action level compare; nothing else is possible.
         **kwargs: Options of every configuration.
@@ -176,11 +177,12 @@ def check_stage(stage: str, has_action: bool, has_objects: bool) -> str:
     """
     if stage not in STAGES:
         raise ValueError(f"stage must be one of {', '.join(map(repr, STAGES))}, got {stage!r}.")
-    needed = {"action": has_action, "object": has_objects, "router": has_action and has_objects}
+    needed = {"action": has_action, "text": has_action, "object": has_objects, "router": has_action and has_objects}
     if not needed[stage]:
         if stage == "action" and has_objects:
             return "object"
-        raise ValueError(f"stage={stage!r} needs {'both levels' if stage == 'router' else f'the {stage} level'}; see object_config.")
+        wanted = {"object": "the object level", "router": "both levels"}.get(stage, "the action level")
+        raise ValueError(f"stage={stage!r} needs {wanted}; see object_config.")
     return stage
 
 

@@ -113,7 +113,8 @@ class GeminiMVR(ActionLevel, CheckedModel):
         """Choose what training trains and what the loss looks at; the rest is frozen.
 
         Args:
-            stage (`str`): `"action"`, `"object"` (each tower with its text tower) or `"router"` (over both, frozen).
+            stage (`str`): `"action"`, `"object"` (each tower with its text tower), `"text"` (the action level's text tower alone) or
+                `"router"` (over both levels, frozen).
 
         Raises:
             ValueError: If it is unknown, or the model lacks a level for it.
@@ -121,9 +122,10 @@ class GeminiMVR(ActionLevel, CheckedModel):
         self.config.stage = check_stage(stage, self.config.use_action, self.config.object_config is not None)
         for name, parameter in self.named_parameters():
             part = name.partition(".")[0]
-            own = "router" if part == "router" else "object" if part == "object_model" else "action"
+            own = {"router": ("router",), "object_model": ("object",)}.get(part, ("action",))
+            own += ("text",) if part in ("text_model", "text_projection") else ()
             kept = part == "text_model" and self.config.freeze_text_model
-            parameter.requires_grad_(own == self.config.stage and not kept)
+            parameter.requires_grad_(self.config.stage in own and not kept)
 
     def get_text_features(self, input_ids: Tensor, attention_mask: Tensor | None = None) -> Tensor:
         """What a text says of action, p.
@@ -312,7 +314,7 @@ class GeminiMVR(ActionLevel, CheckedModel):
         Raises:
             ValueError: If an input that the stage needs is missing, a shape is wrong, or there are not as many texts as videos.
         """
-        if self.config.stage == "action":
+        if self.config.stage in ("action", "text"):
             texts = self.get_text_features(_given(input_ids, "input_ids"), text_mask)
             videos = self.get_motion_features(_given(motion_features, "motion_features"), attention_mask)
             scale: Tensor | float = self.config.action_scale

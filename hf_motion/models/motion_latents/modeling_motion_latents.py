@@ -16,6 +16,7 @@ from transformers.cache_utils import Cache
 from transformers.modeling_outputs import BaseModelOutputWithPast, CausalLMOutputWithPast
 
 from ..checked_model import CheckedModel
+from ..vector_reading import VectorReadingMixin
 from .configuration_motion_latents import MotionLatentsConfig
 
 
@@ -47,14 +48,6 @@ class MotionLatentsModel(_MotionLatents):
         self.projector = nn.Linear(config.latent_size, config.text_config.hidden_size)
         self.post_init()
 
-    def get_input_embeddings(self) -> nn.Module:
-        """Embeddings of the tokens."""
-        return self.language_model.get_input_embeddings()
-
-    def set_input_embeddings(self, value: nn.Module) -> None:
-        """Replace them."""
-        self.language_model.set_input_embeddings(value)
-
     def forward(self, input_ids: Tensor, motion_latents: Tensor | None = None, **kwargs: Any) -> BaseModelOutputWithPast:
         """Read tokens and latents.
 
@@ -79,7 +72,7 @@ class MotionLatentsModel(_MotionLatents):
         return self.language_model(inputs_embeds=embeddings, **kwargs)
 
 
-class MotionLatentsForCausalLM(_MotionLatents, GenerationMixin):
+class MotionLatentsForCausalLM(VectorReadingMixin, _MotionLatents, GenerationMixin):
     """A causal language model that reads latents of motions among its tokens, and answers in words.
 
     Args:
@@ -96,6 +89,7 @@ class MotionLatentsForCausalLM(_MotionLatents, GenerationMixin):
     """
 
     _tied_weights_keys = {"lm_head.weight": "model.language_model.embed_tokens.weight"}
+    vector_inputs = ("motion_latents",)
 
     def __init__(self, config: MotionLatentsConfig, language_model: PreTrainedModel | None = None) -> None:
         super().__init__(config)
@@ -137,22 +131,6 @@ class MotionLatentsForCausalLM(_MotionLatents, GenerationMixin):
         model.generation_config = language_model.generation_config
         return model.to(language_model.device)
 
-    def get_input_embeddings(self) -> nn.Module:
-        """Embeddings of the tokens."""
-        return self.model.get_input_embeddings()
-
-    def set_input_embeddings(self, value: nn.Module) -> None:
-        """Replace them."""
-        self.model.set_input_embeddings(value)
-
-    def get_output_embeddings(self) -> nn.Module:
-        """The head."""
-        return self.lm_head
-
-    def set_output_embeddings(self, value: nn.Module) -> None:
-        """Replace it."""
-        self.lm_head = value
-
     def forward(
         self,
         input_ids: Tensor,
@@ -175,17 +153,4 @@ class MotionLatentsForCausalLM(_MotionLatents, GenerationMixin):
             **kwargs: As for the language model.
         """
         output = self.model(input_ids, motion_latents, attention_mask=attention_mask, past_key_values=past_key_values, **kwargs)
-        kept = slice(-logits_to_keep, None) if isinstance(logits_to_keep, int) else logits_to_keep
-        logits = self.lm_head(output.last_hidden_state[:, kept])
-        loss = None
-        if labels is not None:
-            loss = self.loss_function(logits=logits, labels=labels, vocab_size=logits.shape[-1], **kwargs)
-        return CausalLMOutputWithPast(loss, logits, output.past_key_values, output.hidden_states, output.attentions)
-
-    def prepare_inputs_for_generation(
-        self, input_ids: Tensor, *args: Any, motion_latents: Tensor | None = None, is_first_iteration: bool = False, **kwargs: Any
-    ) -> dict[str, Any]:
-        """Latents are read once, with the question."""
-        inputs = super().prepare_inputs_for_generation(input_ids, *args, is_first_iteration=is_first_iteration, **kwargs)
-        latents = motion_latents if is_first_iteration or not kwargs.get("use_cache", True) else None
-        return {**inputs, "motion_latents": latents}
+        return self.read(output, labels, logits_to_keep, **kwargs)

@@ -16,7 +16,8 @@ from ..motion_language.new_tokens import add_token_rows
 from .modeling_vimorag import VimoRAGForCausalLM
 from .processing_vimorag import VIDEO_TOKEN
 
-_WORDINGS = Path(__file__).parent / "templates.yaml"
+WORDINGS = Path(__file__).parent / "templates.yaml"
+"""How a model that sees videos is asked."""
 
 
 def add_video_prefix(
@@ -70,7 +71,7 @@ def add_video_prefix(
         own = towers["keypoints"].state_dict()
         towers["keypoints"].load_state_dict({name: value for name, value in retriever.state_dict().items() if name in own})
     instructions = Instructions(made.config.motion["instructions"])
-    instructions.add(Instructions.from_file(_WORDINGS))
+    instructions.add(Instructions.from_file(WORDINGS))
     made.config.motion = {**made.config.motion, "instructions": instructions.templates}
     parts = (tokenizer, model.vq_model, model.motion_tokenizer, model.feature_extractor)
     return MotionLanguageModel(made, *parts).train(model.training)

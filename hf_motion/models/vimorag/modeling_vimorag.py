@@ -17,11 +17,9 @@ from transformers.models.auto.modeling_auto import AutoModel
 
 from ..checked_model import CheckedModel
 from ..gemini_mvr.networks import init_action_weights
+from ..vector_reading import VectorReadingMixin
 from .configuration_vimorag import VimoRAGConfig
 from .prefix import VideoPrefix
-
-VIDEO_INPUTS = ("motion_features", "frame_mask", "pixel_values", "pixel_values_videos")
-"""What a batch holds of videos, one after the other in the order of the rows that show one."""
 
 _PROBE = 4
 _CLOSE = 1e-3
@@ -75,14 +73,6 @@ class VimoRAGModel(VimoRAGPreTrainedModel):
         self.video_prefix = VideoPrefix(config)
         self.post_init()
 
-    def get_input_embeddings(self) -> nn.Module:
-        """The language model's table."""
-        return self.language_model.get_input_embeddings()
-
-    def set_input_embeddings(self, value: nn.Module) -> None:
-        """Replace it."""
-        self.language_model.set_input_embeddings(value)
-
     def forward(
         self,
         input_ids: Tensor | None = None,
@@ -132,7 +122,7 @@ class VimoRAGModel(VimoRAGPreTrainedModel):
         return embeds.masked_scatter(places[..., None], torch.cat(vectors).to(embeds.dtype))
 
 
-class VimoRAGForCausalLM(VimoRAGPreTrainedModel, GenerationMixin):
+class VimoRAGForCausalLM(VectorReadingMixin, VimoRAGPreTrainedModel, GenerationMixin):
     """A language model that sees a video; any decoder of transformers whose head is a matrix on its last hidden states.
 
     Args:
@@ -148,6 +138,8 @@ class VimoRAGForCausalLM(VimoRAGPreTrainedModel, GenerationMixin):
         >>> model(torch.tensor([[1, 19, 19, 2]]), motion_features=torch.zeros(1, 2, 51)).logits.shape
         torch.Size([1, 4, 20])
     """
+
+    vector_inputs = ("motion_features", "frame_mask", "pixel_values", "pixel_values_videos")
 
     def __init__(self, config: VimoRAGConfig, language_model: PreTrainedModel | None = None) -> None:
         super().__init__(config)
@@ -189,22 +181,6 @@ class VimoRAGForCausalLM(VimoRAGPreTrainedModel, GenerationMixin):
             raise ValueError(f"The head of a {name} does more than a product with its last hidden states. Take another language model.")
         return model.train(was)
 
-    def get_input_embeddings(self) -> nn.Module:
-        """The language model's table."""
-        return self.model.get_input_embeddings()
-
-    def set_input_embeddings(self, value: nn.Module) -> None:
-        """Replace it."""
-        self.model.set_input_embeddings(value)
-
-    def get_output_embeddings(self) -> nn.Module:
-        """The head."""
-        return self.lm_head
-
-    def set_output_embeddings(self, value: nn.Module) -> None:
-        """Replace it."""
-        self.lm_head = value
-
     def forward(
         self,
         input_ids: Tensor | None = None,
@@ -245,23 +221,4 @@ class VimoRAGForCausalLM(VimoRAGPreTrainedModel, GenerationMixin):
             pixel_values_videos=pixel_values_videos,
             **kwargs,
         )
-        hidden = outputs.last_hidden_state
-        kept = slice(-logits_to_keep, None) if isinstance(logits_to_keep, int) else logits_to_keep
-        logits = self.lm_head(hidden[:, kept])
-        loss = None
-        if labels is not None:
-            loss = self.loss_function(logits=logits, labels=labels, vocab_size=self.config.get_text_config().vocab_size, **kwargs)
-        return CausalLMOutputWithPast(
-            loss=loss,
-            logits=logits,
-            past_key_values=outputs.past_key_values,
-            hidden_states=outputs.hidden_states,
-            attentions=outputs.attentions,
-        )
-
-    def prepare_inputs_for_generation(self, input_ids: Tensor, is_first_iteration: bool = False, **kwargs: Any) -> dict[str, Any]:
-        """Inputs of a step: videos at the first one only, whose states are kept from then on unless nothing is (`use_cache=False`)."""
-        inputs = super().prepare_inputs_for_generation(input_ids, is_first_iteration=is_first_iteration, **kwargs)
-        if not is_first_iteration and kwargs.get("use_cache", True):
-            inputs.update(dict.fromkeys(VIDEO_INPUTS))
-        return inputs
+        return self.read(outputs, labels, logits_to_keep, **kwargs)

@@ -27,6 +27,9 @@ from .configuration_vimorag import VimoRAGConfig
 VIDEO_TOKEN = "<video>"
 """The token in whose places vectors of a video go."""
 
+AS_SHOWN = "a person moves as in the video"
+"""The text that leaves everything to the video, see `silent_share` of `hf_motion.trainers.instructions.instruction_rows`."""
+
 VideoInput = Video | VideoFrames | np.ndarray | Keypoints | Motion
 """As for a `GeminiMVRProcessor`; a file may also be an `.npz` of keypoints."""
 
