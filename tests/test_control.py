@@ -70,7 +70,12 @@ def test_wrong_controls_name_the_item(control, message) -> None:
 
 def test_faster_than_a_person_is_said(caplog) -> None:
     compiled(waypoints=[(0, 0, 0), (1, 0, 30)])
-    assert "sends 'pelvis' 30.0 m/s" in caplog.text
+    assert "sends 'pelvis' at 30.0 m/s after 0 s, faster than a person" in caplog.text
+    compiled(joints={"right_wrist": [(1.0, 0, 0.4, 0), (1.05, 0, 1.4, 0)]})
+    assert "sends 'right_wrist' at 20.0 m/s after 1 s" in caplog.text
+    caplog.clear()
+    compiled(keyframes=[(1, POSE)], waypoints=[(1.5, 0, 1)])  # of a point on the floor no height is asked
+    assert not caplog.text
 
 
 def test_controls_are_files_too(tmp_path) -> None:
