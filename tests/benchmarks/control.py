@@ -7,7 +7,8 @@
     python tests/benchmarks/control.py control --dataset PARQUET_OR_FOLDER [--count 400] [--output FOLDER] [--evaluator FOLDER]
 
 `--model FOLDER` takes another checkpoint than the one inside the package, `--seed` other chance. Every table is made in one run, with the
-uncontrolled or pasted motions beside it.
+uncontrolled or pasted motions beside it. `--output FOLDER` keeps what is measured, piece by piece: the same command goes on where a run was
+cut short. A folder belongs to one model and data set.
 
 seams: two to four training captions in a row. Peak acceleration (mean of all joints) within a quarter of a second around a border, over the
 peak inside the segments, and over the median of the peaks in stretches as long inside them.
@@ -17,8 +18,7 @@ judged: pairs of training captions whose actions have a judge (wordings.yaml); e
 lengths: peak memory of timelines of 8, 60 and 180 seconds, and how long the first frame of a stream takes.
 control: places taken from real clips of the test split, at 1, 2, 5, 49 or all frames: mean error, share of these frames off by more than
 20 and 50 cm, skating ratio, FID on the motions of the row against the real clips, CPU seconds a motion. --count takes so many clips, all if
-there are fewer. --joint none makes the uncontrolled motions alone. --output keeps what is measured, 16 clips at a time, and the table as
-results.json: the same command goes on where a run was cut short. A folder belongs to one model, data set and seed.
+there are fewer. --joint none makes the uncontrolled motions alone. --output also gets the table as results.json, and belongs to one seed.
 """
 
 import argparse
@@ -28,13 +28,15 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
+from functools import partial
 from itertools import cycle
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from tqdm import tqdm
+from tqdm import tqdm, trange
 from wordings import judge_of, load_actions
 
 from hf_motion import Motion, MotionControl, load_embedded_pipeline
@@ -44,7 +46,7 @@ from hf_motion.metrics.skating import skating_ratio
 from hf_motion.pipelines.control import compile_control
 from hf_motion.pipelines.loops import SEAM_CHANGE, seam_change
 from hf_motion.pipelines.mdm import MDMPipeline
-from hf_motion.utils.files import atomic_path
+from hf_motion.utils.files import atomic_path, write_json
 
 _BATCH, _SEEDS = 16, 3
 _MEASURED = ("error", "off20", "off50", "skating", "seconds", "embeddings")
@@ -80,28 +82,41 @@ def seam_ratios(motion: Motion, borders: list[int]) -> list[tuple[float, float]]
     return [(peak / max(inside), peak / np.median(inside)) for peak in around]
 
 
+def remembered(arguments: argparse.Namespace, name: str, make: Callable[[], Any]) -> Any:
+    """What `make` gives, or gave in an earlier run with the same --output."""
+    path = arguments.output / f"{arguments.table}-{arguments.seed}-{name}.json" if arguments.output else None
+    if path is not None and path.is_file():
+        return json.loads(path.read_text())["value"]
+    value = make()
+    if path is not None:
+        write_json(path, {"value": value})
+    return value
+
+
 def seams(pipe: MDMPipeline, arguments: argparse.Namespace) -> None:
     """Borders of timelines beside those of clips that are played one after the other."""
-    fps, made = pipe.feature_extractor.fps, {"timeline": [], "pasted": []}
-    seconds = {"timeline": 0.0, "pasted": 0.0}
-    for index, timeline in enumerate(draw_timelines(arguments.count, arguments.seed)):
+    fps, timelines = pipe.feature_extractor.fps, draw_timelines(arguments.count, arguments.seed)
+
+    def make(index: int) -> dict[str, Any]:
+        timeline = timelines[index]
         borders = np.round(np.cumsum([length for _, length in timeline])[:-1] * fps).astype(int).tolist()
         start = time.perf_counter()
         motion = pipe(timeline=timeline, seed=index).motions[0]
         middle = time.perf_counter()
         clips = pipe([text for text, _ in timeline], seconds=[length for _, length in timeline], seed=index).motions
-        seconds["timeline"] += middle - start
-        seconds["pasted"] += time.perf_counter() - middle
-        made["timeline"] += seam_ratios(motion, borders)
-        pasted = Motion.concatenate(clips)
-        made["pasted"] += seam_ratios(pasted, np.cumsum([len(clip) for clip in clips])[:-1].tolist())
+        seconds = middle - start, time.perf_counter() - middle
+        pasted = seam_ratios(Motion.concatenate(clips), np.cumsum([len(clip) for clip in clips])[:-1].tolist())
+        return {"timeline": (seam_ratios(motion, borders), seconds[0]), "pasted": (pasted, seconds[1])}
+
+    found = [remembered(arguments, f"{index:03d}", partial(make, index)) for index in trange(len(timelines), leave=False, disable=None)]
+    made = {name: [ratio for one in found for ratio in one[name][0]] for name in ("timeline", "pasted")}
     print(f"{arguments.count} timelines, {len(made['timeline'])} borders, seed {arguments.seed}")
     print(
         "| made | over the peak inside, median (90 % below) | over the median inside (90 % below) | seconds a timeline |\n|---|---|---|---|"
     )
     for name, ratios in made.items():
         cells = [f"{np.median(one):.2f} ({np.percentile(one, 90):.2f})" for one in zip(*ratios, strict=True)]
-        print(f"| {name} | {' | '.join(cells)} | {seconds[name] / arguments.count:.1f} |")
+        print(f"| {name} | {' | '.join(cells)} | {np.mean([one[name][1] for one in found]):.1f} |")
 
 
 def loops(pipe: MDMPipeline, arguments: argparse.Namespace) -> None:
@@ -109,25 +124,33 @@ def loops(pipe: MDMPipeline, arguments: argparse.Namespace) -> None:
     actions = captions()
     draw = np.random.default_rng(arguments.seed).permutation(len(actions))[: -(-arguments.count // _SEEDS)]
     wanted = sorted((float(actions[at]["seconds"]), int(at), seed) for at in draw for seed in range(_SEEDS))[: arguments.count]
-    made: dict[str, list[tuple[dict, Motion]]] = {"looped": [], "unlooped": []}
-    for start in range(0, len(wanted), _BATCH):
+
+    def make(start: int, looped: bool) -> list[list[float]]:
         part = wanted[start : start + _BATCH]
         texts, seconds = [actions[at]["training"] for _, at, _ in part], [length for length, _, _ in part]
-        for name, motions in made.items():
-            generators = [torch.Generator().manual_seed(1000 * at + seed) for _, at, seed in part]
-            new = pipe(texts, seconds=seconds, generator=generators, loop=name == "looped").motions
-            motions += [(actions[at], motion) for (_, at, _), motion in zip(part, new, strict=True)]
-    poses, speeds, changes = (np.array([of(loop) for _, loop in made["looped"]]) for of in (pose_error, speed_change, seam_change))
+        generators = [torch.Generator().manual_seed(1000 * at + seed) for _, at, seed in part]
+        motions = pipe(texts, seconds=seconds, generator=generators, loop=looped).motions
+        rows = []
+        for (_, at, _), motion in zip(part, motions, strict=True):
+            seam = [pose_error(motion), speed_change(motion), seam_change(motion)] if looped else [0.0] * 3
+            harm = [skates(motion), foot_slide(motion), *np.percentile(accelerations(motion), (50, 95)).tolist()]
+            rows.append([*seam, float(judge_of(actions[at])(motion)), *harm])
+        return rows
+
+    made: dict[str, Any] = {"looped": [], "unlooped": []}
+    for start in range(0, len(wanted), _BATCH):
+        for name, rows in made.items():
+            rows += remembered(arguments, f"{name}-{start:03d}-of-{len(wanted)}", partial(make, start, name == "looped"))
+    made = {name: np.array(rows) for name, rows in made.items()}
+    poses, speeds, changes = made["looped"][:, :3].T
     print(f"{len(wanted)} loops, seed {arguments.seed}: last pose off the first {poses.max():.2f} cm at most")
     for name, values in (("mean speed of the joints", speeds), ("velocities of the joints", changes)):
         print(f"{name} over the seam: {np.median(values):.1%} in the median, {np.percentile(values, 90):.1%} 90 % below, "
               f"{values.max():.1%} at most, {(values > SEAM_CHANGE).sum()} over {SEAM_CHANGE:.0%}")  # fmt: skip
     print("\n| made | judged right | skating | slide of feet, cm/s | acceleration, m/s^2: median | 95 % below |\n|---|---|---|---|---|---|")
-    for name, pairs in made.items():
-        right = sum(judge_of(action)(motion) for action, motion in pairs)
-        skating, slide = (np.mean([of(motion) for _, motion in pairs]) for of in (skates, foot_slide))
-        middle, high = np.mean([np.percentile(accelerations(motion), (50, 95)) for _, motion in pairs], axis=0)
-        print(f"| {name} | {right} of {len(pairs)} | {skating:.3f} | {100 * slide:.1f} | {middle:.2f} | {high:.2f} |")
+    for name, rows in made.items():
+        skating, slide, middle, high = rows[:, 4:].mean(0)
+        print(f"| {name} | {rows[:, 3].sum():.0f} of {len(rows)} | {skating:.3f} | {100 * slide:.1f} | {middle:.2f} | {high:.2f} |")
 
 
 def pose_error(loop: Motion) -> float:
@@ -151,17 +174,20 @@ def skates(motion: Motion) -> float:
 def judged(pipe: MDMPipeline, arguments: argparse.Namespace) -> None:
     """Whether the segments of timelines show what they should."""
     draw, actions = np.random.default_rng(arguments.seed), captions()
-    fps, right = pipe.feature_extractor.fps, {"segment": [], "alone": []}
-    for index in range(arguments.count // 2):
-        pair = [actions[at] for at in draw.choice(len(actions), 2, replace=False)]
+    pairs = [[actions[at] for at in draw.choice(len(actions), 2, replace=False)] for _ in range(arguments.count // 2)]
+
+    def make(index: int) -> dict[str, list[bool]]:
+        pair = pairs[index]
         timeline = [(action["training"], float(action["seconds"])) for action in pair]
         motion = pipe(timeline=timeline, seed=index).motions[0]
-        border = round(timeline[0][1] * fps)
+        border = round(timeline[0][1] * pipe.feature_extractor.fps)
         alone = pipe([text for text, _ in timeline], seconds=[length for _, length in timeline], seed=index).motions
-        for action, segment, single in zip(pair, (motion[:border], motion[border:]), alone, strict=True):
-            right["segment"].append(judge_of(action)(segment))
-            right["alone"].append(judge_of(action)(single))
-    for name, verdicts in right.items():
+        made = {"segment": (motion[:border], motion[border:]), "alone": alone}
+        return {name: [bool(judge_of(action)(one)) for action, one in zip(pair, motions, strict=True)] for name, motions in made.items()}
+
+    found = [remembered(arguments, f"{index:03d}", partial(make, index)) for index in trange(len(pairs), leave=False, disable=None)]
+    for name in ("segment", "alone"):
+        verdicts = [verdict for one in found for verdict in one[name]]
         print(f"{name}: {sum(verdicts)} of {len(verdicts)} judged right")
 
 
@@ -179,11 +205,12 @@ def lengths(pipe: MDMPipeline, arguments: argparse.Namespace) -> None:
         subprocess.run([sys.executable, *sys.argv, "--seconds", str(seconds)], check=True)
     waits = []
     for seed in range(6):
-        start = time.perf_counter()
+        start, spent = time.perf_counter(), time.process_time()
         next(pipe.stream([("a person walks forward", 3.0), ("a person waves the right hand", 3.0)], seed=seed))
-        waits.append(time.perf_counter() - start)
-    first, *others = waits
-    print(f"first frame of a stream after {first:.2f} s, of later ones after {np.median(others):.2f} s ({torch.get_num_threads()} threads)")
+        waits.append((time.perf_counter() - start, time.process_time() - spent))
+    (first, _), *others = waits
+    wait, spent = np.median(others, axis=0)
+    print(f"first frame of a stream after {first:.2f} s, of later ones after {wait:.2f} s, which take {spent:.2f} s of CPUs")
 
 
 def controls_of(clips: list[Motion], joint: str, frames: int | None, seed: int) -> list[MotionControl]:
@@ -219,7 +246,7 @@ def control(pipe: MDMPipeline, arguments: argparse.Namespace) -> None:
         for joint, frames in rows:
             name = "" if joint == "none" else "all" if frames is None else frames
             found = []
-            for part in tqdm(parts, desc=f"{joint} {name}", leave=False):
+            for part in tqdm(parts, desc=f"{joint} {name}", leave=False, disable=None):
                 path = folder / f"{joint}-{name}-{part.start:04d}-of-{len(clips)}.npz"
                 found.append(measured(pipe, embedder, path, clips[part], texts[part], joint, frames, arguments.seed + part.start))
             *values, embeddings = (np.concatenate(one) for one in zip(*found, strict=True))
