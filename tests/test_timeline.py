@@ -33,7 +33,7 @@ def test_timelines_are_written_in_three_ways(timeline, expected) -> None:
         ("walks: 2; waves", "Segment 2 of the timeline is 'waves'; write"),
         ("walks: fast", 'write "sentence: seconds"'), ([("walks", -1)], r"Segment 1 .*'walks'.* lasts -1 s; the shortest"),
         ([("walks", 2), ("waves", 0)], "Segment 2"), ([("walks", 0.2)], "0.5 s"), (["walks"], "Segment 1 .* give a sentence and seconds"),
-        ([("walks", True)], "lasts True"), ([("walks", float("inf"))], "lasts inf"),
+        ([("walks", True)], "lasts True"), ([("walks", float("inf"))], "lasts inf"), ([("walks", float("nan"))], "lasts nan"),
     ],
 )  # fmt: skip
 def test_wrong_timelines_name_the_segment(timeline, message) -> None:

@@ -5,6 +5,7 @@
     python tests/benchmarks/control.py judged [--count 48]
     python tests/benchmarks/control.py lengths
     python tests/benchmarks/control.py control --dataset PARQUET_OR_FOLDER [--count 400] [--output FOLDER] [--evaluator FOLDER]
+    python tests/benchmarks/control.py pictures
 
 `--model FOLDER` takes another checkpoint than the one inside the package, `--seed` other chance. Every table is made in one run, with the
 uncontrolled or pasted motions beside it. `--output FOLDER` keeps what is measured, piece by piece: the same command goes on where a run was
@@ -305,9 +306,22 @@ def measured(
     return [values[name] for name in _MEASURED]
 
 
+def pictures(pipe: MDMPipeline, arguments: argparse.Namespace) -> None:
+    """What the pages about timelines, loops and controls show."""
+    timeline = [("a person walks forward", 3.0), ("a person waves the right hand", 3.0), ("a person runs forward", 3.0)]
+    control = MotionControl(path=[(0, 0), (0, 2), (2, 4)], joints={"right_wrist": [(4.3, 1.6, 1.85, 3.9)]})
+    asked = {
+        "timeline": {"timeline": timeline, "seed": 0},
+        "loop": {"prompt": "a person walks forward", "loop": True, "seconds": 2, "seed": 1},
+        "control": {"prompt": "a person walks forward", "seconds": 5, "control": control, "seed": 0},
+    }
+    for name, options in asked.items():
+        print(pipe(**options).motions[0].save((arguments.output or Path("hf_motion/pipelines/pictures")) / f"{name}.png"))
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("table", choices=["seams", "loops", "judged", "lengths", "control"])
+    parser.add_argument("table", choices=["seams", "loops", "judged", "lengths", "control", "pictures"])
     parser.add_argument("--model", type=Path)
     parser.add_argument("--count", type=int, default=48)
     parser.add_argument("--seed", type=int, default=0)
@@ -320,7 +334,8 @@ def main() -> None:
     arguments.joint = arguments.joint or ["pelvis", "right_wrist"]
     pipe = load_embedded_pipeline() if arguments.model is None else MDMPipeline.from_pretrained(arguments.model)
     pipe.set_progress_bar_config(disable=True)
-    {"seams": seams, "loops": loops, "judged": judged, "lengths": lengths, "control": control}[arguments.table](pipe, arguments)
+    tables = (seams, loops, judged, lengths, control, pictures)
+    next(table for table in tables if table.__name__ == arguments.table)(pipe, arguments)
 
 
 if __name__ == "__main__":
