@@ -13,7 +13,6 @@ from ..cleanup import lock_feet
 from ..floor import settle_on_floor
 from ..motion import Motion
 from ..representation import MotionFeatureExtractor
-from ..utils.text import quoted, say
 
 SEAM_CHANGE = 0.1
 """What the velocities of the joints may change by where a loop begins anew, of their mean speed."""
@@ -31,7 +30,8 @@ def close_loop(extractor: MotionFeatureExtractor, latents: Tensor, text: str, st
 
     It begins where the joints go on most evenly from one frame to the next. Where their velocities still change by more than
     `SEAM_CHANGE` there, as models leave a tremble from frame to frame, it begins where they would without, and the frames around are
-    smoothed by as little as it takes. Where a foot stands all the time, the body comes back to where it was.
+    smoothed by as little as it takes; if that does not do, what is left bends them. Where a foot stands all the time, the body comes back
+    to where it was.
 
     Args:
         extractor (`MotionFeatureExtractor`): The model's.
@@ -52,13 +52,7 @@ def close_loop(extractor: MotionFeatureExtractor, latents: Tensor, text: str, st
         made.append(_middle(_played(_decoded(extractor, _smoothed(opened, near, smoothings), text), clean)))
         if seam_change(made[-1]) <= SEAM_CHANGE:
             return made[-1]
-    best = min(made, key=seam_change)
-    say(
-        f"The loop {quoted(text)} begins anew with velocities that change by {seam_change(best):.0%} of the mean speed of its joints, "
-        f"which may show; up to {SEAM_CHANGE:.0%} is even. Make it with another seed, or longer.",
-        "make loops whose beginning may show",
-    )
-    return best
+    return _evened(min(made, key=seam_change))
 
 
 def seam_change(loop: Motion) -> float:
@@ -133,6 +127,18 @@ def _evenest(extractor: MotionFeatureExtractor, latents: Tensor, starts: int, cl
     count = len(latents)
     joints = _played(_decoded(extractor, latents), clean).joints[count - 1 : 2 * count + 1].astype(float)
     return int(np.linalg.norm(np.diff(joints, n=2, axis=0), axis=-1).mean(-1)[:starts].argmin())
+
+
+def _evened(loop: Motion) -> Motion:
+    """A loop whose last step is its first one: what they differ by bends the frames around a little, half of it on each side."""
+    joints, count = loop.joints.astype(float), min(round(_SEAM_SECONDS * loop.fps), len(loop) // 2)
+    turn = _heading(loop, -1) - _heading(loop, 0)
+    first, last = joints[1] - joints[0], joints[-1] - joints[-2]
+    frame = np.arange(1, count)
+    bend = (frame * (1 - frame / count) ** 2 / (1 - 1 / count) ** 2 / 2)[:, None, None]
+    joints[frame] -= bend * (first - turned(last[None], np.array([turn])))
+    joints[-1 - frame] -= bend * (turned(first[None], np.array([-turn])) - last)
+    return replace(loop, joints=joints)
 
 
 def _smoothed(latents: Tensor, share: Tensor, count: int) -> Tensor:
