@@ -30,8 +30,9 @@ from .editing import plan_edits
 from .few_step_adapter import few_step_folder, load_few_step_adapter
 from .few_steps import FewSteps
 from .kept import Edit
+from .loops import close_loop
 from .motion_diffusion import MotionDiffusionPipeline, MotionPipelineOutput
-from .plan import Plan, Segments, asked_segments, close_loop
+from .plan import Plan, Segments, asked_segments
 from .prompts import PromptEncoder
 from .spacing import spaced_timesteps, takes_timesteps
 from .streaming import stream_motion
