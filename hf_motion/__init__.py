@@ -5,10 +5,10 @@ Importing this package registers its models, feature extractors and tasks with t
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from . import registration
+from .utils.lazy import lazy_names
 from .utils.version import __version__ as __version__
 
 _PUBLIC = {
@@ -132,16 +132,6 @@ if TYPE_CHECKING:
     from .tokenization.motion_tokenizer import MotionTokenizer as MotionTokenizer
     from .tokenization.word_pos import WordPosTokenizer as WordPosTokenizer
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _PUBLIC:
-        raise AttributeError(f"module 'hf_motion' has no attribute {name!r}; it has: {', '.join(__all__)}")
-    value = globals()[name] = getattr(importlib.import_module(f".{_PUBLIC[name]}", __name__), name)
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted([*globals(), *__all__])
-
+__getattr__, __dir__ = lazy_names(__name__, _PUBLIC)
 
 registration.register()

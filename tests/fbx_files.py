@@ -27,26 +27,7 @@ EXTREMES = {
     "<h": [-1, 0, 32767], "<b": [-1, 0, 127], "<i": [-1, 0, 2**31 - 1, -(2**31)], "<q": [-1, 0, 2**63 - 1, -(2**63), SECOND * 10**6],
     "<f": [np.nan, np.inf, 3e38, -1e30, 0], "<d": [np.nan, -np.inf, 1e300, -1e12, 1e-300, 0],
 }  # fmt: skip
-
-
-def text_file(
-    joints: int = 3, frames: int = 3, *, settings: str = "", scale: str = "1,1,1", more: str = "", names: str = "Joint{}",
-    times: str | None = None,
-) -> str:  # fmt: skip
-    """A chain of joints, the first of which turns, 30 frames a second."""
-    at = times or ",".join(str(frame * SECOND // 30) for frame in range(frames))
-    values = ",".join(str(10 * frame) for frame in range(frames))
-    models = "".join(
-        f'\tModel: {100 + joint}, "Model::{names.format(joint)}", "LimbNode" {{\n\t\tVersion: 232\n\t\tProperties70:  {{\n'
-        f'\t\t\tP: "Lcl Translation", "Lcl Translation", "", "A",0,{30 if joint else 90},0\n'
-        f'\t\t\tP: "Lcl Scaling", "Lcl Scaling", "", "A",{scale}\n\t\t}}\n\t}}\n'
-        f'\tNodeAttribute: {10_000 + joint}, "NodeAttribute::", "LimbNode" {{\n\t\tTypeFlags: "Skeleton"\n\t}}\n'
-        for joint in range(joints)
-    )
-    links = "".join(
-        f'\tC: "OO",{100 + joint},{99 + joint if joint else 0}\n\tC: "OO",{10_000 + joint},{100 + joint}\n' for joint in range(joints)
-    )
-    return f"""; FBX 7.4.0 project file
+_FILE = """; FBX 7.4.0 project file
 FBXHeaderExtension:  {{
 	FBXHeaderVersion: 1003
 	FBXVersion: 7400
@@ -67,7 +48,7 @@ GlobalSettings:  {{
 Objects:  {{
 {models}	AnimationStack: 30000, "AnimStack::Take", "" {{
 		Properties70:  {{
-			P: "LocalStop", "KTime", "Time", "",{(frames - 1) * SECOND // 30}
+			P: "LocalStop", "KTime", "Time", "",{stop}
 		}}
 	}}
 	AnimationLayer: 30001, "AnimLayer::Base", "" {{
@@ -81,7 +62,7 @@ Objects:  {{
 		Default: 0
 		KeyVer: 4008
 		KeyTime: *{frames} {{
-			a: {at}
+			a: {times}
 		}}
 		KeyValueFloat: *{frames} {{
 			a: {values}
@@ -104,6 +85,28 @@ Connections:  {{
 	C: "OP",30020,30010, "d|X"
 {more}}}
 """
+
+
+def text_file(
+    joints: int = 3, frames: int = 3, *, settings: str = "", scale: str = "1,1,1", more: str = "", names: str = "Joint{}",
+    times: str | None = None,
+) -> str:  # fmt: skip
+    """A chain of joints, the first of which turns, 30 frames a second."""
+    at = times or ",".join(str(frame * SECOND // 30) for frame in range(frames))
+    values = ",".join(str(10 * frame) for frame in range(frames))
+    models = "".join(
+        f'\tModel: {100 + joint}, "Model::{names.format(joint)}", "LimbNode" {{\n\t\tVersion: 232\n\t\tProperties70:  {{\n'
+        f'\t\t\tP: "Lcl Translation", "Lcl Translation", "", "A",0,{30 if joint else 90},0\n'
+        f'\t\t\tP: "Lcl Scaling", "Lcl Scaling", "", "A",{scale}\n\t\t}}\n\t}}\n'
+        f'\tNodeAttribute: {10_000 + joint}, "NodeAttribute::", "LimbNode" {{\n\t\tTypeFlags: "Skeleton"\n\t}}\n'
+        for joint in range(joints)
+    )
+    links = "".join(
+        f'\tC: "OO",{100 + joint},{99 + joint if joint else 0}\n\tC: "OO",{10_000 + joint},{100 + joint}\n' for joint in range(joints)
+    )
+    return _FILE.format(
+        settings=settings, models=models, links=links, more=more, frames=frames, times=at, values=values, stop=(frames - 1) * SECOND // 30
+    )  # fmt: skip
 
 
 def hand_written() -> dict[str, bytes]:

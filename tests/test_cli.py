@@ -102,6 +102,12 @@ def test_dtype_and_steps(model: str, tmp_path: Path) -> None:
         (["a", "--guidance-scale", "-2"], "--guidance-scale must be 0 or more"),
         (["a", "-o", "/dev/null/x"], "Cannot write into"),
         (["--prompt-file", "none.txt"], "none.txt"),
+        (["--timeline", "walks: 2; waves: -1"], r"Segment 2 of the timeline \('waves'\) lasts -1 s"),
+        (["--timeline", "walks: 0.1"], "the shortest that shows anything lasts 0.5 s"),
+        (["--timeline", "walks"], 'write "sentence: seconds"'),
+        (["a", "--timeline", "walks: 2"], "says what is done and how long; leave out"),
+        (["a", "--loop", "--num-frames", "12"], "A loop lasts 1 s or more"),
+        (["a", "--control", "none.json"], "No control at 'none.json'"),
     ],
 )
 def test_refusals_leave_nothing(model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str], message: str) -> None:
@@ -109,6 +115,25 @@ def test_refusals_leave_nothing(model: str, tmp_path: Path, monkeypatch: pytest.
     output = " ".join(run(*arguments, "--model", model, code=1).split())
     assert re.search(message, output), output
     assert not list(tmp_path.iterdir())
+
+
+def test_timelines_loops_and_controls(model: str, tmp_path: Path) -> None:
+    steps = ["--model", model, "--num-inference-steps", 1, "--seed", 0]
+    run("--timeline", "walks: 1.5; waves: 1", *steps, "-o", tmp_path / "line.npz")
+    run("walks, then waves", "--split", "--seconds", 2, *steps, "-o", tmp_path / "split.npz")
+    assert [len(Motion.load(tmp_path / f"{name}.npz")) for name in ("line", "split")] == [50, 40]
+    run("walks", "--loop", "--in-place", "--num-frames", 30, *steps, "-o", tmp_path / "loop.npz")
+    loop = Motion.load(tmp_path / "loop.npz").joints
+    np.testing.assert_allclose(loop[-1, 0], loop[0, 0], atol=1e-4)
+    control = tmp_path / "control.json"
+    control.write_text('{"path": [[0, 0], [0, 1]], "joints": {"head": [[0.5, 0, 1.5, 0.5]]}}', encoding="utf-8")
+    run("--control", control, "--num-frames", 21, *steps, "-o", tmp_path / "way.npz")
+    way = Motion.load(tmp_path / "way.npz").joints
+    np.testing.assert_allclose(way[[0, 10, 20], 0][:, [0, 2]], [[0, 0], [0, 0.5], [0, 1]], atol=0.01)
+    control.write_text('{"waypoints": [[9, 0, 0]]}', encoding="utf-8")
+    output = " ".join(run("walks", "--control", control, "--num-frames", 21, *steps, "-o", tmp_path / "no.npz", code=1).split())
+    assert "waypoints asks for 9 s; the motion goes from 0 to 1 s" in output
+    assert not (tmp_path / "no.npz").exists()
 
 
 def test_patterns_with_digits_and_braces_and_prompts_with_dots(model: str, tmp_path: Path) -> None:

@@ -61,6 +61,14 @@ def test_points_headings_and_poses_stand_at_their_frames() -> None:
         ({"facing": [(1, 0), (1, 90)]}, "second heading at 1 s"), ({"joints": {"tail": [(0, 0, 0, 0)]}}, "no joint 'tail' .* left_wrist"),
         ({"joints": {"head": [(0, 0, 0)]}}, "expected 4 finite numbers"), ({"keyframes": [(1, np.zeros((3, 3)))]}, r"shape \(3, 3\)"),
         ({"keyframes": [(1, POSE * np.nan)]}, "holds NaN"), ({"keyframes": [POSE]}, "expected .seconds, pose."),
+        ({"path": [(0, 0, 0), (3, 0, 1)]}, "path asks for 3 s; the motion goes from 0 to 2 s"),
+        ({"path": [(0, 0), (float("nan"), 1)]}, "path holds .*nan.*; expected 2 finite numbers"),
+        ({"facing": [(2.1, 0)]}, "facing asks for 2.1 s"), ({"facing": [(1, float("inf"))]}, "expected 2 finite numbers"),
+        ({"joints": {"head": [(5, 0, 1, 0)]}}, r"joints\['head'\] asks for 5 s"),
+        ({"joints": {"head": [(1, 0, 1, float("nan"))]}}, r"joints\['head'\] holds .*nan.*; expected 4 finite numbers"),
+        ({"joints": {"head": [(1, 0, 1, 0), (1, 0, 2, 0)]}}, r"joints\['head'\] asks for a second place of 'head' at 1 s"),
+        ({"keyframes": [(1, POSE), (1, POSE)]}, "keyframes asks for a second place of 'pelvis' at 1 s"),
+        ({"path": [(0, 0), (0, 1)], "waypoints": [(1, 0, 5)]}, "waypoints asks for a second place of 'pelvis' at 1 s"),
     ],
 )  # fmt: skip
 def test_wrong_controls_name_the_item(control, message) -> None:
@@ -70,7 +78,12 @@ def test_wrong_controls_name_the_item(control, message) -> None:
 
 def test_faster_than_a_person_is_said(caplog) -> None:
     compiled(waypoints=[(0, 0, 0), (1, 0, 30)])
-    assert "sends 'pelvis' 30.0 m/s" in caplog.text
+    assert "sends 'pelvis' at 30.0 m/s after 0 s, faster than a person" in caplog.text
+    compiled(joints={"right_wrist": [(1.0, 0, 0.4, 0), (1.05, 0, 1.4, 0)]})
+    assert "sends 'right_wrist' at 20.0 m/s after 1 s" in caplog.text
+    caplog.clear()
+    compiled(keyframes=[(1, POSE)], waypoints=[(1.5, 0, 1)])  # of a point on the floor no height is asked
+    assert not caplog.text
 
 
 def test_controls_are_files_too(tmp_path) -> None:

@@ -1,14 +1,11 @@
 """Building data sets of corrections, and editing by models."""
 
 import json
-import os
-import signal
-import subprocess
-import sys
 import time
 from collections import Counter
 from pathlib import Path
 
+import forks
 import numpy as np
 import pytest
 from test_corrections_kinematic import STAND, WALK, clip
@@ -94,17 +91,14 @@ def test_rows_depend_on_seed_and_number_alone(built: Path, tmp_path: Path) -> No
 
 
 def test_goes_on_after_a_kill(built: Path, tmp_path: Path) -> None:
-    code = "from hf_motion.corrections import *; import sys\n"
-    code += "build(BuildRequest(sys.argv[1], sys.argv[2], count=36, seed=3, sheet=0, show_progress=False), KinematicEditor())"
-    code = code.replace("import *", "import BuildRequest, KinematicEditor, build")
-    process = subprocess.Popen([sys.executable, "-c", code, str(CLIPS), str(tmp_path / "made")])
-    while process.poll() is None and not (tmp_path / "made" / "work" / "000000.json").exists():
+    request = BuildRequest(str(CLIPS), str(tmp_path / "made"), count=36, seed=3, sheet=0, show_progress=False)
+    process = forks.start(build, request, KinematicEditor())
+    while process.is_alive() and not (tmp_path / "made" / "work" / "000000.json").exists():
         time.sleep(0.02)
-    os.kill(process.pid, signal.SIGKILL)
-    process.wait()
+    forks.kill(process)
     assert not (tmp_path / "made" / "build.json").exists()
     before = (tmp_path / "made" / "work" / "000000.parquet").stat().st_mtime_ns
-    build(BuildRequest(str(CLIPS), str(tmp_path / "made"), count=36, seed=3, sheet=0, show_progress=False), KinematicEditor())
+    build(request, KinematicEditor())
     assert (tmp_path / "made" / "work" / "000000.parquet").stat().st_mtime_ns == before
     assert load_triplets(tmp_path / "made", "test").rows.to_list() == load_triplets(built, "test").rows.to_list()
 

@@ -1,14 +1,11 @@
 """Building data sets: shards, splits, statistics, resumption, failure."""
 
 import json
-import os
 import resource
-import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
+import forks
 import numpy as np
 import pandas as pd
 import pytest
@@ -154,14 +151,11 @@ def test_nothing_usable_is_an_error_that_says_why(tmp_path: Path):
 
 def test_a_killed_build_goes_on_and_ends_the_same(tmp_path: Path):
     source = many(tmp_path / "rows.parquet", 160)
-    options = ["build", str(source), "--clips-per-shard", "4"]
-    command = [sys.executable, "-m", "hf_motion.cli", "data", *options, "-o", str(tmp_path / "killed")]
     parts = tmp_path / "killed" / ".build"
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env={**os.environ, "OMP_NUM_THREADS": "1"})
-    while len(list(parts.glob("[!.]*.json"))) < 2 and process.poll() is None:
+    process = forks.start(build_dataset, source, tmp_path / "killed", settings=quiet(clips_per_shard=4))
+    while len(list(parts.glob("[!.]*.json"))) < 2 and process.is_alive():
         time.sleep(0.005)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
+    forks.kill(process)
     finished = len(list(parts.glob("[!.]*.json")))
     assert 2 <= finished < 40
     assert not (tmp_path / "killed" / "data").exists()

@@ -11,7 +11,7 @@ import pytest
 import torch
 from hub_server import Hub
 from huggingface_hub import ModelCard
-from tiny import seeded, tiny_pipeline
+from tiny import seeded, tiny_generator, tiny_pipeline
 from transformers import AutoConfig, AutoFeatureExtractor, AutoModel, pipeline
 
 from hf_motion import MDMPipeline, MotionFeatureExtractor, MotionSystem, MotionSystemConfig, TextToMotionPipeline
@@ -126,10 +126,14 @@ def test_feature_extractor_without_statistics(folder: Path) -> None:
         MDMPipeline.from_pretrained(folder)
 
 
-def test_remote_door_and_lazy_import(folder: Path) -> None:
-    """In a fresh interpreter: importing hf_motion loads neither torch nor transformers, and trust alone is enough."""
+def test_remote_door_and_lazy_import(folder: Path, tmp_path: Path) -> None:
+    """In a fresh interpreter: importing hf_motion loads neither torch nor transformers, and trust alone is enough.
+
+    The door of a model of transformers opens in a copy of it, taken before hf_motion comes back: an interpreter costs ten seconds.
+    """
+    tiny_generator("t2m-gpt").save_pretrained(tmp_path / "tokens")
     script = f"""
-import sys, hf_motion
+import os, sys, hf_motion
 heavy = [name for name in ("torch", "transformers", "diffusers") if name in sys.modules]
 assert not heavy, heavy
 for name in [name for name in sys.modules if name.partition(".")[0] == "hf_motion"]:
@@ -143,6 +147,12 @@ except (KeyError, ValueError) as error:
 else:
     raise AssertionError("registered without an import")
 from transformers import AutoModel
+if os.fork() == 0:
+    assert "hf_motion" not in sys.modules
+    model = AutoModel.from_pretrained({str(tmp_path / "tokens")!r}, trust_remote_code=True)
+    print("made", len(model.generate_motion("a person walks", 8)[0]), flush=True)
+    os._exit(0)
+os.wait()
 model = AutoModel.from_pretrained({str(folder)!r}, trust_remote_code=True)
 assert "hf_motion" in sys.modules and type(model).__name__ == "MotionSystem"
 motion = pipeline("text-to-motion", model={str(folder)!r}, trust_remote_code=True)("a person walks", num_frames=4)
@@ -151,6 +161,7 @@ print("opened")
 """
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, env=environment, check=False)
+    assert "made 8" in result.stdout, result.stderr[-3000:]
     assert "opened" in result.stdout, result.stderr[-3000:]
 
 

@@ -314,6 +314,9 @@ def test_every_run_of_the_study_is_a_command(tmp_path: Path) -> None:
     module = script("humantomato_study")
     words = ["--config", ROOT / "training/configs/humantomato_study.yaml", "--output", tmp_path, "--seeds", "0", "--text_encoder", "minilm"]
     words += ["--sets", '{"composite": "a", "hands": "b", "bodies": "c"}', "--max_steps", "2"]
+    small = ROOT / "training/configs/humantomato_study_small.yaml"
+    words += ["--budget", small]
+    budget = yaml.safe_load(small.read_text())
     study = parser("humantomato_study").parse([str(word) for word in words])[0]
     for key in ("runs", "tables"):
         value = getattr(study, key)
@@ -325,6 +328,9 @@ def test_every_run_of_the_study_is_a_command(tmp_path: Path) -> None:
         if name.startswith("train_"):
             options = parsers(name).parse(command[2:])[1]
             assert options.max_steps == 2
+            assert options.lr_drop_steps == budget.get(name, {}).get("lr_drop_steps", options.lr_drop_steps)
+            if name == "train_tokenizer":
+                assert json.loads(command[command.index("--model_options") + 1])["hidden_size"] == 64
             folder = Path(options.output_dir) / "model"
             folder.mkdir(parents=True)
             (folder / "README.md").write_text("")

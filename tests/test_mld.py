@@ -103,6 +103,8 @@ def test_autoencoder_bad_input() -> None:
     parts = {name: part for name, part in pipe.components.items() if part is not None}
     with pytest.raises(ValueError, match="features 263 wide, those of 'kit-21' are 251 wide"):
         MLDPipeline(**{**parts, "feature_extractor": MotionFeatureExtractor(skeleton="kit-21")})
+    with pytest.raises(ValueError, match=r"noise_spacing must be positive .* got 0"):
+        MLDPipeline(**parts, noise_spacing=0)
     with pytest.raises(ValueError, match="takes 498 frames at most"):
         MLDPipeline(**{**parts, "feature_extractor": MotionFeatureExtractor(max_frames=600)})
 

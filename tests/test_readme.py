@@ -1,8 +1,10 @@
 """What the README shows works."""
 
+import functools
 import re
 import shlex
 from pathlib import Path
+from typing import Any
 
 import pytest
 from typer.main import get_command
@@ -30,29 +32,41 @@ def test_python_blocks_run_in_order(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert namespace["joints"].shape == (79, 22, 3)
 
 
-def test_the_page_about_control_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("name", ["README", "timelines", "loops", "controls"])
+def test_pages_about_control_run(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    page = ROOT / "hf_motion" / "pipelines" / "README.md"
-    first, *others = blocks("python", page.read_text())
+    page = ROOT / "hf_motion" / "pipelines" / f"{name}.md"
+    loading, call, rest = "\n".join(blocks("python", page.read_text())).partition("load_embedded_pipeline()\n")
     namespace: dict = {}
-    exec(compile(first, page.name, "exec"), namespace)
+    exec(compile(loading + call, page.name, "exec"), namespace)
     namespace["pipe"].register_to_config(num_inference_steps=2)  # what is made does not matter here
-    for block in others:
-        exec(compile(block, page.name, "exec"), namespace)
-    assert (tmp_path / "walk_cycle.bvh").is_file()
-    assert len(namespace["motion"]) == 100
+    exec(compile(rest, page.name, "exec"), namespace)
+    expected = {"README": ("way", 100), "timelines": ("motion", 180), "loops": ("motion", 40), "controls": ("motion", 100)}
+    made, frames = expected[name]
+    assert len(namespace[made]) == frames
+    assert (tmp_path / "walk_cycle.bvh").is_file() == (name == "loops")
     for target in re.findall(r"\]\(([^)#]+)\)", page.read_text()):
         assert (page.parent / target).exists(), target
 
 
 def help_of(words: list[str]) -> str:
     """Help of the subcommand that a line calls."""
-    path: list[str] = []
-    command = get_command(app)
+    path: tuple[str, ...] = ()
+    command = _command()
     while words and words[0] in getattr(command, "commands", {}):
         command = command.commands[words[0]]
-        path.append(words.pop(0))
+        path = (*path, words.pop(0))
     assert path, words
+    return _help(path)
+
+
+@functools.cache
+def _command() -> Any:
+    return get_command(app)
+
+
+@functools.cache
+def _help(path: tuple[str, ...]) -> str:
     return CliRunner().invoke(app, [*path, "--help"], env={"COLUMNS": "200", "NO_COLOR": "1", "TERM": "dumb"}).output
 
 

@@ -159,6 +159,8 @@ def test_new_tokens_and_words(pipe: SALADPipeline) -> None:
         ({"mirror": "left"}, "mirror must be one of 'lower'"),
         ({"edit_prompt": "b", "self_share": 2.0}, "self_share is a share"),
         ({"edit_prompt": "b", "output_type": "pil"}, "output_type must be one of"),
+        ({"edit_prompt": "b", "num_inference_steps": 0}, "num_inference_steps must be a whole number of at least 1, got 0"),
+        ({"edit_prompt": "b", "guidance_scale": -1.0}, "guidance_scale must be 0 or more"),
     ],
 )
 def test_bad_edits(pipe: SALADPipeline, options: dict[str, Any], message: str) -> None:

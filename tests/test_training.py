@@ -15,6 +15,7 @@ import pytest
 import torch
 from hub_server import Hub
 from safetensors.torch import load_file
+from scripts import run_script
 from tiny import CAPTIONS, FIXTURES, seeded, tiny_pipeline
 
 from hf_motion import MDMPipeline
@@ -215,10 +216,9 @@ def test_patch_frames(rows, tmp_path: Path) -> None:
 
 
 def test_noise_levels_need_a_pipeline(tmp_path: Path) -> None:
-    script = [sys.executable, str(ROOT / "training" / "train_diffusion.py"), "--dataset", str(CLIPS), "--output_dir", str(tmp_path / "run")]
-    done = subprocess.run([*script, "--noise_levels", "1000", "--use_cpu", "true"], capture_output=True, text=True)
-    assert done.returncode == 1
-    assert "noise_levels refines a trained pipeline: pass --pipeline" in done.stderr
+    words = ["--dataset", CLIPS, "--output_dir", tmp_path / "run", "--noise_levels", 1000, "--use_cpu", "true"]
+    with pytest.raises(ValueError, match="noise_levels refines a trained pipeline: pass --pipeline"):
+        run_script("train_diffusion", words)
 
 
 def test_timestep_power(rows, tmp_path: Path) -> None:
@@ -339,9 +339,8 @@ def test_stopped_training_goes_on(tmp_path: Path, stop: signal.Signals) -> None:
 
 def test_folder_that_cannot_be_written(tmp_path: Path) -> None:
     (tmp_path / "run").write_text("in the way")
-    result = subprocess.run(command([sys.executable], tmp_path), capture_output=True, text=True, env=environment(), check=False)
-    assert result.returncode != 0
-    assert "Choose another output folder" in result.stderr
+    with pytest.raises(OSError, match="Choose another output folder"):
+        run_script("train_diffusion", command([], tmp_path)[1:])
 
 
 def test_sampler_is_the_same_for_any_batching_and_lifts_the_rare() -> None:

@@ -1,5 +1,9 @@
 """Tiny real pipelines, made on the spot."""
 
+import copy
+import functools
+import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +13,7 @@ import torch
 from transformers import (
     CLIPTextConfig,
     CLIPTextModel,
+    CLIPTokenizer,
     DistilBertConfig,
     DistilBertModel,
     LlamaConfig,
@@ -47,10 +52,38 @@ CAPTIONS = [caption["text"] for row in pd.read_parquet(FIXTURES / "clips.parquet
 _EVALUATOR_WIDTHS = ("movement_hidden_size", "movement_size", "motion_hidden_size", "text_hidden_size", "embed_dim", "word_dim")
 
 
+def made_once(make: Callable[..., Any]) -> Callable[..., Any]:
+    """For what is made from its arguments alone: copies of what was made first. torch's generator ends where making would leave it."""
+    kept: dict[str, tuple[Any, torch.Tensor]] = {}
+
+    @functools.wraps(make)
+    def copied(*args: Any, **options: Any) -> Any:
+        key = repr((args, sorted(options.items())))
+        if key not in kept:
+            kept[key] = make(*args, **options), torch.get_rng_state()
+        made, state = kept[key]
+        torch.set_rng_state(state)
+        return copy.deepcopy(made)
+
+    return copied
+
+
+@functools.cache
+def _words() -> dict[str, Any]:
+    return json.loads(train_clip_tokenizer(CAPTIONS, 600).backend_tokenizer.to_str())["model"]
+
+
+def tiny_tokenizer() -> CLIPTokenizer:
+    """`train_clip_tokenizer(CAPTIONS, 600)`, trained once. A copy of a `CLIPTokenizer` would decode differently."""
+    tokenizer = CLIPTokenizer(vocab=dict(_words()["vocab"]), merges=[tuple(pair) for pair in _words()["merges"]])
+    tokenizer.model_max_length = 77
+    return tokenizer
+
+
 def tiny_pipeline(encoder: str = "clip", steps: int = 5, max_frames: int = 40, **denoiser: Any) -> MDMPipeline:
     """An MDM pipeline of a few thousand weights, always the same."""
     torch.manual_seed(0)
-    tokenizer = train_clip_tokenizer(CAPTIONS, 600)
+    tokenizer = tiny_tokenizer()
     size = {"vocab_size": len(tokenizer), "num_hidden_layers": 1}
     if encoder == "clip":
         options = {"hidden_size": 8, "intermediate_size": 16, "num_attention_heads": 2, "max_position_embeddings": 22}
@@ -93,6 +126,7 @@ def seeded(seed: int = 0) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
 
 
+@made_once
 def tiny_vq(**options: Any) -> MotionVQModel:
     """A motion tokenizer of a few thousand weights whose books have seen a few batches, always the same."""
     torch.manual_seed(0)
@@ -106,7 +140,7 @@ def tiny_vq(**options: Any) -> MotionVQModel:
 def tiny_generator(kind: str, **options: Any) -> TextMotionModel:
     """A T2M-GPT or a MoMask of a few thousand weights, with its processors, always the same."""
     size = {"hidden_size": 16, "intermediate_size": 32, "num_attention_heads": 2}
-    tokenizer = train_clip_tokenizer(CAPTIONS, 600)
+    tokenizer = tiny_tokenizer()
     ids = {"eos_token_id": tokenizer.eos_token_id, "pad_token_id": tokenizer.pad_token_id, "bos_token_id": tokenizer.bos_token_id}
     text = {"vocab_size": len(tokenizer), "num_hidden_layers": 1, "max_position_embeddings": 22, **ids, **size}
     config_class, model_class, special = {
@@ -126,7 +160,7 @@ def tiny_language_model(
 ) -> MotionLanguageModel:
     """A motion language model of a few thousand weights (`"llama"` or `"t5"`), always the same."""
     torch.manual_seed(0)
-    tokenizer = train_clip_tokenizer(CAPTIONS, 600)
+    tokenizer = tiny_tokenizer()
     tokenizer.model_max_length = 512
     if chat:
         tokenizer.chat_template = "{% for m in messages %}{{ m['role'] + ': ' + m['content'] + ' ' }}{% endfor %}answer: "
@@ -146,6 +180,7 @@ def tiny_language_model(
     return MotionLanguageModel.from_base(language_model, tokenizer, tiny_vq(num_quantizers=quantizers), None, extractor, **options)
 
 
+@made_once
 def tiny_h2vq(joints: str = "hands", **options: Any) -> MotionVQModel:
     """H2VQ of a few thousand weights whose books have seen a few batches, always the same: of whole bodies, or of 22 joints with arms."""
     torch.manual_seed(0)
@@ -182,7 +217,7 @@ def whole_body_rows(path: Path, clips: int = 8, face: bool = False) -> Path:
 def tiny_tomato(joints: str = "hands", body_strides: tuple[int, ...] = (2,), **options: Any) -> HumanTomatoGPT:
     """A hierarchical GPT of a few thousand weights, with its processors, always the same; at most eight steps."""
     size = {"hidden_size": 16, "intermediate_size": 32, "num_attention_heads": 2}
-    tokenizer = train_clip_tokenizer(CAPTIONS, 600)
+    tokenizer = tiny_tokenizer()
     ids = {"eos_token_id": tokenizer.eos_token_id, "pad_token_id": tokenizer.pad_token_id, "bos_token_id": tokenizer.bos_token_id}
     text = {"vocab_size": len(tokenizer), "num_hidden_layers": 1, "max_position_embeddings": 22, **ids, **size}
     vq_model = tiny_h2vq(joints, body_strides=list(body_strides))

@@ -7,7 +7,8 @@
 
 Each run is a training and `hf-motion evaluate` on the test split; runs that others build on come first in the file. What is there already
 is left alone, so the same command goes on after a stop. `--only composite-h2vq composite-rvq3` makes some, `--max_steps 200` a rehearsal.
-`tables.md` is written after every run, from all that are finished.
+`--budget training/configs/humantomato_study_small.yaml` makes all of them smaller alike. A checkpoint that is put in a run's place, such as
+`runs/tomato/bodies-tmr-s0/model`, is taken for it. `tables.md` is written after every run, from all that are finished.
 """
 
 from __future__ import annotations
@@ -41,6 +42,7 @@ class StudyArguments:
     score: list[str] = field(default_factory=list, metadata={"help": "Options of hf-motion evaluate for every run."})
     text_encoder: str | None = field(default=None, metadata={"help": "Sentence encoder in CLIP's place, for runs that take @text."})
     max_steps: int | None = field(default=None, metadata={"help": "Steps of every training, in place of its configuration's."})
+    budget: str | None = field(default=None, metadata={"help": "YAML file: by script, options of every training over those of its run."})
     only: list[str] | None = field(default=None, metadata={"help": "Only these runs, without their seed."})
 
 
@@ -65,7 +67,8 @@ def make(study: StudyArguments, output: Path, name: str, run: dict[str, Any], se
     folder, dataset = output / f"{name}-s{seed}", study.sets[run["set"]]
     checkpoint = folder / ("pipeline" if run["script"] == "train_diffusion" else "model")
     if not (checkpoint / "README.md").is_file():  # the card is the last file of a checkpoint
-        options = {key: resolved(study, output, value, seed) for key, value in run.get("options", {}).items()}
+        wanted = over(run.get("options", {}), budget(study).get(run["script"], {}))
+        options = {key: resolved(study, output, value, seed) for key, value in wanted.items()}
         steps = {} if study.max_steps is None else {"max_steps": study.max_steps}
         fixed = {"config": run["config"], "dataset": dataset, "output_dir": folder, "seed": seed + run.get("seed_offset", 0)}
         launch(TRAINING / f"{run['script']}.py", **{**fixed, "report_to": "none", **options, **steps})
@@ -73,6 +76,16 @@ def make(study: StudyArguments, output: Path, name: str, run: dict[str, Any], se
     if "score" in run and not scored.is_file():
         words = [resolved(study, output, word, seed) for word in (*study.score, *run["score"])]
         launch("-m", "hf_motion.cli", "evaluate", *words, model=checkpoint, dataset=dataset, output=scored.parent)
+
+
+def budget(study: StudyArguments) -> dict[str, Any]:
+    """Options by script."""
+    return {} if study.budget is None else require("yaml", "Training").safe_load(Path(study.budget).read_text(encoding="utf-8"))
+
+
+def over(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
+    """Both mappings in one, the second's values where both have some; mappings within them likewise."""
+    return below | {key: over(below[key], value) if isinstance(below.get(key), dict) else value for key, value in above.items()}
 
 
 def resolved(study: StudyArguments, output: Path, value: Any, seed: int) -> Any:
@@ -90,10 +103,11 @@ def resolved(study: StudyArguments, output: Path, value: Any, seed: int) -> Any:
 
 
 def launch(*command: str | Path, **options: Any) -> None:
-    """Run a program of ours with options; a mapping is given as JSON."""
+    """Run a program of ours with options; a mapping is given as JSON, a list as several words."""
     words = [str(word) for word in command]
     for name, value in options.items():
-        words += [f"--{name}", json.dumps(value) if isinstance(value, (dict, bool)) else str(value)]
+        values = value if isinstance(value, list) else [value]
+        words += [f"--{name}", *(json.dumps(one) if isinstance(one, (dict, bool)) else str(one) for one in values)]
     print(" ".join(words), flush=True)
     subprocess.run([sys.executable, *words], check=True)
 

@@ -17,10 +17,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import torch
 from transformers import set_seed
 
-from hf_motion import MotionFeatureExtractor, MotionLanguageModel
+from hf_motion import MotionFeatureExtractor
 from hf_motion.corrections import load_triplets
 from hf_motion.data.motion_text import MotionTextDataset, load_motion_rows, take_rows
 from hf_motion.data.paraphrases import load_paraphrases
@@ -28,7 +27,7 @@ from hf_motion.hub.training_card import TrainingRecord
 from hf_motion.retrieval.retrieved import RetrievedVideos
 from hf_motion.trainers.corrections import correction_rows, note_tasks, shares
 from hf_motion.trainers.instructions import concatenate_rows, instruction_rows
-from hf_motion.trainers.motion_language import MotionSFTConfig, add_adapters, new_motion_language_model, save_trained, sft_trainer
+from hf_motion.trainers.motion_language import MotionSFTConfig, add_adapters, first_model, model_to_train, save_trained, sft_trainer
 from hf_motion.trainers.options import TrainingParser
 from hf_motion.trainers.resuming import say_finished
 from hf_motion.trainers.tokens import TokenDataset
@@ -89,27 +88,15 @@ def main(script: ScriptArguments, args: MotionSFTConfig) -> None:
     push, args.push_to_hub = args.push_to_hub, False  # Trainer would push its raw states
     if script.dataset is None and script.triplets is None:
         raise ValueError("Name what to learn from: --dataset, --triplets, or both.")
-    if script.model and (script.base or script.motion_tokenizer):
-        raise ValueError("--model has its base and its motion tokenizer already: leave --base and --motion_tokenizer out.")
     mixture, corrections = shares(as_mapping(script.mixture), script.dataset is not None, script.triplets is not None)
-    start = Path(args.output_dir) / "base"
     with args.main_process_first(desc="making the base"):
-        if script.model is None and not (start / "motion_tokenizer" / "config.json").is_file():
-            if script.base is None or script.motion_tokenizer is None:
-                raise ValueError("Name what to begin with: --base and --motion_tokenizer, or --model.")
-            base = (script.base, script.motion_tokenizer, script.format, script.chat, script.instructions)
-            sizes = (script.max_layers, script.max_vocabulary, script.max_tokens)
-            new_motion_language_model(*base, *sizes, args.seed).save_pretrained(start)
-        begin = script.model or start
+        sizes = (script.format, script.chat, script.instructions, script.max_layers, script.max_vocabulary, script.max_tokens, args.seed)
+        begin = first_model(args.output_dir, script.model, script.base, script.motion_tokenizer, *sizes)
         if script.retrieved is not None:
             begin = seeing_model(begin, Path(args.output_dir) / "seeing", script.video_tower, args.seed)
         rows = None if script.dataset is None else take_rows(load_motion_rows(script.dataset, script.split), script.max_train_samples)
         triplets = None if script.triplets is None else load_triplets(script.triplets, script.split)
-    model = MotionLanguageModel.from_pretrained(begin, dtype=torch.float32)
-    if model.has_adapters:
-        if script.anchor:
-            raise ValueError("--anchor needs whole weights to begin with, and --model holds adapters: merge_adapters() and save it first.")
-        model.merge_adapters()
+    model = model_to_train(begin, script.anchor > 0)
     model.vq_model.to(args.device)
     show, names, parts, clips, videos = not args.disable_tqdm, [], [], None, None
     total = script.rows or (20000 if rows is not None else None)

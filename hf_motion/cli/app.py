@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -38,6 +39,16 @@ def user_errors() -> Iterator[None]:
         raise typer.Exit(1) from error
 
 
+@contextmanager
+def going_on_later(where: str = "what is done") -> Iterator[None]:
+    """Tell who stops a command by Ctrl-C that it goes on when it is run again, and exit with 130."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        typer.secho(f"hf-motion: stopped. The same command goes on from {where}.", err=True)
+        raise typer.Exit(130) from None
+
+
 def in_flags(message: str) -> str:
     """A message of the Python API in the words of the command line.
 
@@ -49,7 +60,7 @@ def in_flags(message: str) -> str:
         'Pass --source-fps.'
     """
     message = re.sub(r"\b\w+= \((--[\w-]+)\)", r"\1", message)  # both are named where the caller is not known
-    flags = _flags(get_command(app))
+    flags = _flags()
     names = "|".join(sorted(flags, key=len, reverse=True))
     # A word that is an option and English too is meant as the former where a value is given or a sentence begins with it.
     pattern = rf"(?<![\w.\-/'\"])(?:({names})=(?=[\w\"'])|(?=\w*_)({names})(?![\w.\-/'\"]*[\w\-/'\"]))|^({names})(?= (?:must|and))"
@@ -64,10 +75,11 @@ def in_flags(message: str) -> str:
     return re.sub(pattern, flag, message)
 
 
-def _flags(command: Any) -> dict[str, str]:
-    """Long options of a command and its subcommands by their names in Python; those that several commands call differently are left out."""
+@functools.cache
+def _flags() -> dict[str, str]:
+    """Long options of all commands by their names in Python; those that several commands call differently are left out."""
     found: dict[str, set[str]] = {}
-    waiting = [command]
+    waiting: list[Any] = [get_command(app)]
     while waiting:
         command = waiting.pop()
         waiting += getattr(command, "commands", {}).values()

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from .app import app, user_errors
+from .app import app, going_on_later, user_errors
 from .generate import Device, Model
 
 if TYPE_CHECKING:
@@ -70,11 +70,8 @@ def build(
             from ..utils.device import choose_device
 
             reward = TMRReward.from_pretrained(judge, choose_device(device))
-        try:
+        with going_on_later():
             record = run(request, _editor(editor, model, option or [], device), reward)
-        except KeyboardInterrupt:
-            typer.secho("hf-motion: stopped. The same command goes on from what is done.", err=True)
-            raise typer.Exit(130) from None
     counts = ", ".join(f"{name} {number}" for name, number in record["rows"].items())
     typer.echo(f"{record['triplets']} triplets ({counts}) of {record['sources']} clips, {record['instructions_used']} instructions")
     typer.echo("Kinds: " + ", ".join(f"{name} {number}" for name, number in record["kinds"].items()))

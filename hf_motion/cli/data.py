@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import tempfile
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from .app import app, user_errors
+from .app import app, going_on_later, user_errors
+
+if TYPE_CHECKING:
+    from ..data.build import BuildReport
 
 data_app = typer.Typer(help="Make data sets of motion and look for faults in them.", no_args_is_help=True)
 app.add_typer(data_app, name="data")
@@ -71,19 +74,20 @@ def build(
             clips_per_shard=clips_per_shard, num_proc=num_proc, strict=strict, overwrite=overwrite,
         )  # fmt: skip
         folder = output or Path(temporary) / push_to_hub.rpartition("/")[2]
-        try:
+        with going_on_later("the last finished shard"):
             report = build_dataset(source, folder, options, settings)
-        except KeyboardInterrupt:
-            typer.secho("hf-motion: stopped. The same command goes on from the last finished shard.", err=True)
-            raise typer.Exit(130) from None
-        counts = ", ".join(f"{split} {count}" for split, count in report.clips.items())
-        typer.echo(f"{report.layout}: {counts} clips, {report.seconds / 3600:.2f} h, {report.captions} captions")
-        for skip in report.skipped[:10]:
-            typer.secho(f"  left out: {skip.path}: {skip.reason}", err=True)
-        if report.skipped:
-            reasons = "; ".join(f"{count} because {reason}" for reason, count in report.reasons.items())
-            typer.secho(f"{len(report.skipped)} left out, all named in skipped.jsonl: {reasons}", err=True)
+        _show(report)
         typer.echo(push_dataset(folder, push_to_hub, private) if push_to_hub else folder)
+
+
+def _show(report: BuildReport) -> None:
+    counts = ", ".join(f"{split} {count}" for split, count in report.clips.items())
+    typer.echo(f"{report.layout}: {counts} clips, {report.seconds / 3600:.2f} h, {report.captions} captions")
+    for skip in report.skipped[:10]:
+        typer.secho(f"  left out: {skip.path}: {skip.reason}", err=True)
+    if report.skipped:
+        reasons = "; ".join(f"{count} because {reason}" for reason, count in report.reasons.items())
+        typer.secho(f"{len(report.skipped)} left out, all named in skipped.jsonl: {reasons}", err=True)
 
 
 @data_app.command()

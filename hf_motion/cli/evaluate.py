@@ -77,6 +77,27 @@ def evaluate(
     batch_size: Annotated[int, typer.Option(min=1, help="Clips embedded at once.")] = 64,
 ) -> None:  # fmt: skip
     """Score a model on real clips and write the numbers with all that they depend on."""
+    changes = {
+        "replications": replications, "generations": generations, "seed": seed, "captions": captions and captions.value,
+        "lengths": lengths and lengths.value, "equal_captions_hit": equal_captions_hit, "pool_size": pool_size,
+        "alignment_pool_size": alignment_pool_size, "min_frames": min_frames, "max_frames": max_frames, "one_body": one_body or None,
+    }  # fmt: skip
+    modes = {"reconstruction": reconstruction, "captioning": captioning, "retrieval": retrieval, "faces": faces}
+    options = {"guidance_scale": guidance_scale, "num_inference_steps": num_inference_steps}
+    with user_errors():
+        _evaluate(
+            [name for name, wanted in modes.items() if wanted], options, option or [], update_card,
+            dataset=dataset, split=split, model=model, evaluator=evaluator, alignment=alignment, protocol=protocol.value, changes=changes,
+            max_clips=max_samples, strict_rows=not skip_unreadable, drop_non_finite=drop_non_finite, multimodality_texts=multimodality,
+            multimodality_samples=multimodality_samples, output=output, device=device, dtype=dtype.value, batch_size=batch_size,
+            sentence_encoder=sentence_encoder,
+        )  # fmt: skip
+
+
+def _evaluate(
+    modes: list[str], options: dict[str, Any], more_options: list[str], update_card: bool, *, model: str | None, output: str, **asked: Any
+) -> None:
+    """Check what the command line was asked, score, save and show."""
     from accelerate import PartialState
 
     from ..evaluation.card import check_card
@@ -86,38 +107,20 @@ def evaluate(
     from ..utils.options import parse_assignments
     from ..utils.training_folder import checkpoint_in
 
-    changes = {
-        "replications": replications, "generations": generations, "seed": seed, "captions": captions and captions.value,
-        "lengths": lengths and lengths.value, "equal_captions_hit": equal_captions_hit, "pool_size": pool_size,
-        "alignment_pool_size": alignment_pool_size, "min_frames": min_frames, "max_frames": max_frames,
-        "one_body": one_body or None,
-    }  # fmt: skip
-    options = {"guidance_scale": guidance_scale, "num_inference_steps": num_inference_steps}
-    with user_errors():
-        options |= parse_assignments(option or [], "--option")
-        asked = {"reconstruction": reconstruction, "captioning": captioning, "retrieval": retrieval, "faces": faces}
-        modes = [name for name, wanted in asked.items() if wanted]
-        if len(modes) > 1:
-            raise ValueError(f"{' and '.join(f'--{name}' for name in modes)} exclude each other.")
-        if update_card and (model is None or modes):
-            raise ValueError("--update-card needs --model, and works for generation only.")
-        model = None if model is None else str(checkpoint_in(model))
-        if update_card and Path(model).is_dir():
-            check_card(Path(model))
-        mode = modes[0] if modes else "generation"
-        request = EvaluationRequest(
-            dataset=dataset, split=split, model=model, evaluator=evaluator, alignment=alignment, mode=mode, protocol=protocol.value,
-            changes=changes, options={key: value for key, value in options.items() if value is not None}, max_clips=max_samples,
-            strict_rows=not skip_unreadable, drop_non_finite=drop_non_finite, multimodality_texts=multimodality,
-            multimodality_samples=multimodality_samples, output=output, device=device, dtype=dtype.value, batch_size=batch_size,
-            sentence_encoder=sentence_encoder,
-        )  # fmt: skip
-        result = run(request)
-        if not PartialState().is_main_process:
-            return
-        paths = list(result.save(output))
-        if update_card:
-            paths.append(Path(put_into_card(result, model)))
+    given = {name: value for name, value in (options | parse_assignments(more_options, "--option")).items() if value is not None}
+    if len(modes) > 1:
+        raise ValueError(f"{' and '.join(f'--{name}' for name in modes)} exclude each other.")
+    if update_card and (model is None or modes):
+        raise ValueError("--update-card needs --model, and works for generation only.")
+    model = None if model is None else str(checkpoint_in(model))
+    if update_card and Path(model).is_dir():
+        check_card(Path(model))
+    result = run(EvaluationRequest(model=model, output=output, options=given, mode=modes[0] if modes else "generation", **asked))
+    if not PartialState().is_main_process:
+        return
+    paths = list(result.save(output))
+    if update_card:
+        paths.append(Path(put_into_card(result, model)))
     typer.echo(result.markdown())
     for path in paths:
         typer.echo(path)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .app import app, user_errors
+from .app import app, going_on_later, user_errors
 from .generate import Device, Model
 
 if TYPE_CHECKING:
@@ -123,11 +123,8 @@ def build(
             options=parse_assignments(option or [], "--option"), images=images and images.value, prompt_chat=writer, price=price,
             device=device,
         )  # fmt: skip
-        try:
+        with going_on_later():
             record = run(request, judged)
-        except KeyboardInterrupt:
-            typer.secho("hf-motion: stopped. The same command goes on from what is done.", err=True)
-            raise typer.Exit(130) from None
     typer.echo(f"{record['pairs']} pairs of {record['motions']} motions of {sum(record['prompts'].values())} prompts")
     for title, counts in (("Prompts without a pair", record["prompts_without_pair"]), ("Judge", record["cost"])):
         if counts:
@@ -166,11 +163,8 @@ def mcdpo(
             motion_weight=motion_weight, text_weight=text_weight, normalize=normalize.value, evaluator=evaluator,
             options=parse_assignments(option or [], "--option"), seed=seed, device=device,
         )  # fmt: skip
-        try:
+        with going_on_later():
             record = build_dual_alignment(request)
-        except KeyboardInterrupt:
-            typer.secho("hf-motion: stopped. The same command goes on from what is done.", err=True)
-            raise typer.Exit(130) from None
     typer.echo(f"{record['pairs']} pairs, left out: {record['left_out'] or 'none'}")
     typer.echo(output)
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import re
+from typing import TYPE_CHECKING
+
+from ..utils.lazy import lazy_names
 
 if TYPE_CHECKING:
     from .mdm import convert_mdm_checkpoint, convert_mdm_state_dict, mdm_config_from_official
@@ -44,12 +47,7 @@ __all__ = [
     "tmr_config_from_official",
 ]
 
+# Not imported early, so that `python -m hf_motion.conversion.mdm` runs a module that has not been imported yet.
+_MODULES = {name: re.sub("^convert_|_(checkpoint|state_dict|config_from_official)$", "", name) for name in __all__}
 
-def __getattr__(name: str) -> Any:
-    """Import a converter when it is first asked for, so that `python -m hf_motion.conversion.mdm` runs a module not yet imported."""
-    from importlib import import_module
-
-    if name not in __all__:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}; it has {', '.join(__all__)}.")
-    family = name.removeprefix("convert_").removesuffix("_config_from_official").removesuffix("_checkpoint").removesuffix("_state_dict")
-    return getattr(import_module(f".{family}", __name__), name)
+__getattr__, __dir__ = lazy_names(__name__, _MODULES)

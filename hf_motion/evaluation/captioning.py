@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from tqdm.auto import tqdm
 
-from ..metrics import matching_score, r_precision
+from ..metrics import matching_score
 from ..metrics.text import bleu, meteor, rouge
 from ..models.motion_language.modeling_motion_language import MotionLanguageModel
 from ..motion import Motion
@@ -117,11 +117,8 @@ def _ranked(
     scores: dict[str, list[float]] = {}
     for replication in range(protocol.replications):
         order = protocol.order(len(samples), replication, 0)
-        precision = r_precision(
-            motions[order], texts[order], top_k=protocol.top_k, pool_size=pool_size, metric=embedder.model.config.similarity,
-            labels=[sentences[place] for place in order] if protocol.equal_captions_hit else None,
-            clips=[samples[place].clip for place in order], drop_last=protocol.drop_last,
-        )  # fmt: skip
+        labels, own = [sentences[place] for place in order], [samples[place].clip for place in order]
+        precision = protocol.r_precision(motions[order], texts[order], embedder.model.config.similarity, labels, own, pool_size)
         for k, value in enumerate(precision, 1):
             scores.setdefault(f"{prefix}r_precision_top{k}", []).append(float(value))
     scores[f"{prefix}matching_score"] = [matching_score(texts, motions, metric=embedder.model.config.similarity)]

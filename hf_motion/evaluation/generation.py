@@ -19,7 +19,6 @@ from ..metrics import (
     frechet_statistics,
     matching_score,
     multimodality,
-    r_precision,
     skating_ratio,
 )
 from ..retrieval.embedder import MotionTextEmbedder
@@ -152,11 +151,12 @@ class GenerationScorer:
         clips = [scored.samples[index].clip for index in order]
         labels = [scored.texts[index] for index in order]
         texts = self._text_embeddings("evaluator", labels)
-        precision = self._r_precision(self.evaluator, texts, embeddings, labels, clips, self.protocol.pool_size)
+        similarity = self.evaluator.model.config.similarity
+        precision = self.protocol.r_precision(texts, embeddings, similarity, labels, clips, self.protocol.pool_size)
         scores = {
             "fid": self._fid(scored, reference, embeddings, replication),
             **{f"r_precision_top{k}": value for k, value in enumerate(precision, 1)},
-            "matching_score": matching_score(texts, embeddings, metric=self.evaluator.model.config.similarity),
+            "matching_score": matching_score(texts, embeddings, metric=similarity),
             "diversity": diversity(
                 embeddings, min(self.protocol.diversity_pairs, len(order)), seed=self.protocol.random(replication, draw)
             ),
@@ -165,9 +165,10 @@ class GenerationScorer:
         if self.alignment is not None:
             motions = scored.embeddings["alignment"][order]
             texts = self._text_embeddings("alignment", labels)
-            precision = self._r_precision(self.alignment, texts, motions, labels, clips, self.protocol.alignment_pool_size)
+            similarity = self.alignment.model.config.similarity
+            precision = self.protocol.r_precision(texts, motions, similarity, labels, clips, self.protocol.alignment_pool_size)
             scores |= {f"tmr_r_precision_top{k}": value for k, value in enumerate(precision, 1)}
-            scores["tmr_matching_score"] = matching_score(texts, motions, metric=self.alignment.model.config.similarity)
+            scores["tmr_matching_score"] = matching_score(texts, motions, metric=similarity)
         return {name: float(value) for name, value in scores.items()} | counts
 
     def _fid(self, scored: _Set, reference: _Set, embeddings: np.ndarray, replication: int) -> float:
@@ -184,14 +185,6 @@ class GenerationScorer:
     @property
     def _largest_pool(self) -> int:
         return max(self.protocol.pool_size, self.protocol.alignment_pool_size if self.alignment is not None else 0)
-
-    def _r_precision(
-        self, embedder: MotionTextEmbedder, texts: np.ndarray, motions: np.ndarray, labels: list[str], clips: list[int], pool_size: int
-    ) -> np.ndarray:
-        return r_precision(
-            texts, motions, top_k=self.protocol.top_k, pool_size=pool_size, metric=embedder.model.config.similarity,
-            labels=labels if self.protocol.equal_captions_hit else None, clips=clips, drop_last=self.protocol.drop_last,
-        )  # fmt: skip
 
     def _metric_names(self) -> list[str]:
         prefixes = ["", "tmr_"] if self.alignment is not None else [""]

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from ..metrics import r_precision
 from .clips import EvaluationClips
 
 CAPTION_POLICIES = ("first", "all", "random")
@@ -130,6 +131,24 @@ class Protocol:
         """
         order = self.random(replication, draw).permutation(count)
         return order[: count // self.pool_size * self.pool_size] if self.drop_last else order
+
+    def r_precision(
+        self, queries: np.ndarray, answers: np.ndarray, similarity: str, labels: Sequence[str], clips: Sequence[int], pool_size: int
+    ) -> np.ndarray:
+        """R-precision for 1 to `top_k`, with ties and a rest of the pools as the protocol has them.
+
+        Args:
+            queries (`numpy.ndarray`): Embeddings (samples, dim), of texts or motions.
+            answers (`numpy.ndarray`): Those of what they are to find.
+            similarity (`str`): `"cosine"` or `"euclidean"`.
+            labels (`list[str]`): Each sample's text.
+            clips (`list[int]`): Each sample's clip.
+            pool_size (`int`): Samples in a pool.
+        """
+        return r_precision(
+            queries, answers, top_k=self.top_k, pool_size=pool_size, metric=similarity, clips=clips, drop_last=self.drop_last,
+            labels=labels if self.equal_captions_hit else None,
+        )  # fmt: skip
 
     def random(self, replication: int, draw: int) -> np.random.Generator:
         """The chance of a replication: of its own for each draw where draws differ."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Literal
 
 import torch
@@ -50,6 +51,11 @@ def attend(
     return torch.bmm(weights, value.flatten(0, 1)).unflatten(0, (batch, heads))
 
 
+def split_heads(num_heads: int, *tensors: Tensor) -> Iterator[Tensor]:
+    """Each (batch, steps, heads * d) as (batch, heads, steps, d)."""
+    return (tensor.unflatten(-1, (num_heads, -1)).transpose(1, 2) for tensor in tensors)
+
+
 def key_padding_mask(attention_mask: Tensor, dtype: torch.dtype) -> Tensor:
     """(batch, 1, 1, keys) additive mask of an (batch, keys) mask that is 1 on real keys."""
     hidden = torch.zeros(attention_mask.shape, dtype=dtype, device=attention_mask.device)
@@ -78,6 +84,42 @@ class SelfAttention(nn.Module):
         return self.out(attend(query, key, value, mask, dropout, implementation).transpose(1, 2).flatten(2))
 
 
+class CrossAttention(nn.Module):
+    """Multi-head attention of a sequence to another one, of which keys and values are made apart: once for many calls.
+
+    Args:
+        hidden_size (`int`): Width.
+        num_heads (`int`): Heads; must divide `hidden_size`.
+        dropout (`float`): Dropout of the attention weights.
+    """
+
+    def __init__(self, hidden_size: int, num_heads: int, dropout: float) -> None:
+        super().__init__()
+        self.num_heads, self.dropout = num_heads, dropout
+        self.q = nn.Linear(hidden_size, hidden_size)
+        self.kv = nn.Linear(hidden_size, 2 * hidden_size)
+        self.out = nn.Linear(hidden_size, hidden_size)
+
+    def keys_values(self, states: Tensor) -> tuple[Tensor, Tensor]:
+        """Keys and values of the other sequence, each (batch, tokens, hidden_size)."""
+        return self.kv(states).chunk(2, dim=-1)
+
+    def attend_to(
+        self, hidden: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None, implementation: AttentionImplementation = "auto"
+    ) -> Tensor:
+        """(batch, steps, hidden_size) in and out; `mask` is additive, (batch, 1, 1, tokens)."""
+        query, key, value = split_heads(self.num_heads, self.q(hidden), keys, values)
+        dropout = self.dropout if self.training else 0.0
+        return self.out(attend(query, key, value, mask, dropout, implementation).transpose(1, 2).flatten(2))
+
+
+def feed_forward(hidden_size: int, intermediate_size: int, dropout: float) -> nn.Sequential:
+    """The feed-forward layers of a transformer block, with dropout between them."""
+    return nn.Sequential(
+        nn.Linear(hidden_size, intermediate_size), nn.GELU(), nn.Dropout(dropout), nn.Linear(intermediate_size, hidden_size)
+    )
+
+
 class PostNormBlock(nn.Module):
     """Transformer block with normalisation after each residual sum, as `torch.nn.TransformerEncoderLayer` has it by default.
 
@@ -92,9 +134,7 @@ class PostNormBlock(nn.Module):
         super().__init__()
         self.self_attention = SelfAttention(hidden_size, num_heads, dropout)
         self.self_attention_norm = nn.LayerNorm(hidden_size)
-        self.mlp = nn.Sequential(
-            nn.Linear(hidden_size, intermediate_size), nn.GELU(), nn.Dropout(dropout), nn.Linear(intermediate_size, hidden_size)
-        )
+        self.mlp = feed_forward(hidden_size, intermediate_size, dropout)
         self.mlp_norm = nn.LayerNorm(hidden_size)
         self.dropout = nn.Dropout(dropout)
 

@@ -1,4 +1,4 @@
-"""Strength of guidance as an input of a denoiser, in the place of a second pass."""
+"""Guidance: away from what is said without a text, or its strength as an input of a denoiser, in the place of a second pass."""
 
 from __future__ import annotations
 
@@ -6,6 +6,11 @@ import math
 
 import torch
 from torch import Tensor, nn
+
+
+def guided(unconditional: Tensor, conditional: Tensor, scale: float) -> Tensor:
+    """Classifier-free guidance (Ho and Salimans 2022): from what a model says without a text towards, and past, what it says with it."""
+    return unconditional + scale * (conditional - unconditional)
 
 
 def guidance_embedding(weights: Tensor, width: int) -> Tensor:

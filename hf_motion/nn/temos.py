@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from transformers import initialization as init
 
-from .attention import SelfAttention, key_padding_mask
+from .attention import SelfAttention, feed_forward, key_padding_mask
 from .gaussian import Gaussian
 
 
@@ -92,9 +92,7 @@ class LatentBlock(nn.Module):
         self.latent_value = nn.Linear(width, width) if reads_latent else None
         self.latent_out = nn.Linear(width, width) if reads_latent else None
         self.latent_norm = nn.LayerNorm(width) if reads_latent else None
-        self.mlp = nn.Sequential(
-            nn.Linear(width, config.intermediate_size), nn.GELU(), nn.Dropout(config.dropout), nn.Linear(config.intermediate_size, width)
-        )
+        self.mlp = feed_forward(width, config.intermediate_size, config.dropout)
         self.mlp_norm = nn.LayerNorm(width)
         self.dropout = nn.Dropout(config.dropout)
 

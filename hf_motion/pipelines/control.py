@@ -17,7 +17,7 @@ from ..skeletons import Skeleton
 from ..utils.text import read_text, say
 
 _FASTEST = 8.0
-"""Metres a second that a body can be sent over the floor; more is warned of."""
+"""Metres a second that a body can be sent; more is warned of."""
 
 _REACH_SPEED = 12.0
 """The same for a hand or a foot."""
@@ -225,13 +225,14 @@ class _Builder:
             frames = np.flatnonzero(whole)
             if len(frames) < 2:
                 continue
-            way = np.linalg.norm(np.diff(self.places[frames, joint][:, [0, 2]], axis=0), axis=-1)
+            asked = self.asked[frames, joint]
+            way = np.linalg.norm(np.diff(self.places[frames, joint], axis=0) * (asked[1:] & asked[:-1]), axis=-1)
             speeds = way / (np.diff(frames) / self.fps)
             if speeds.max() > (_FASTEST if not joint else _REACH_SPEED):
                 first = frames[speeds.argmax()] / self.fps
                 say(
-                    f"The control sends {self.skeleton.joint_names[joint]!r} {speeds.max():.1f} m/s over the floor after {first:g} s, "
-                    "faster than a person; it will slide.",
+                    f"The control sends {self.skeleton.joint_names[joint]!r} at {speeds.max():.1f} m/s after {first:g} s, faster than a "
+                    "person; it will slide or jump. Give it more time, or a nearer place.",
                     "controls are faster than a person",
                 )
         return Targets(self.places, self.asked, self.heading, self.turned)

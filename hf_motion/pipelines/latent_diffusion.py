@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from diffusers.utils.torch_utils import randn_tensor
 from torch import Tensor
 from torch.nn import functional as F
 
 from ..models.motion_autoencoder import MotionAutoencoder
 from ..nn.generators import spawn_generators
+from ..nn.padding import padded
 from ..nn.predictions import prediction_of
 from .constraint import Constraint
 from .text_diffusion import TextDiffusionPipeline
@@ -28,6 +28,7 @@ class LatentDiffusionPipeline(TextDiffusionPipeline):
     model_cpu_offload_seq = "text_encoder->denoiser->vae"
     _guidance_scale = 7.5
     _null_text = ""
+    _noise_axes = "the autoencoder's latent"
     _made_of_frames = False
     vae: MotionAutoencoder
 
@@ -56,14 +57,8 @@ class LatentDiffusionPipeline(TextDiffusionPipeline):
             drawn += [generator] if count == 1 else spawn_generators(generator, count, generator.device)
         return drawn
 
-    def prepare_latents(self, generators: list[torch.Generator], latents: Tensor | None = None, frames: int | None = None) -> Tensor:
-        """Initial noise, one latent per window, float32; it has the size of the longest motion, whatever is asked for."""
-        shape = (len(generators), *self.vae.latent_shape(self.feature_extractor.max_frames))
-        if latents is None:
-            latents = randn_tensor(shape, generator=generators, device=self._execution_device, dtype=torch.float32)
-        elif tuple(latents.shape) != shape:
-            raise ValueError(f"latents must have shape {shape} (samples and the autoencoder's latent), got {tuple(latents.shape)}.")
-        return latents.to(self._execution_device, torch.float32) * self.scheduler.init_noise_sigma
+    def _noise_shape(self, frames: int) -> tuple[int, ...]:
+        return self.vae.latent_shape(self.feature_extractor.max_frames)
 
     def _step_mask(self, windows: Windows, part: slice) -> Tensor | None:
         mask = self.vae.latent_mask(torch.tensor(windows.lengths[part], device=self._execution_device))
@@ -76,9 +71,9 @@ class LatentDiffusionPipeline(TextDiffusionPipeline):
         if mask is None:
             return self.denoiser(sample, timestep, condition=condition, **options).sample
         steps = sample.shape[1]
-        sample = _padded(sample[:, : mask.shape[1]], mask.shape[1])
+        sample = padded(sample[:, : mask.shape[1]], mask.shape[1])
         made = self.denoiser(sample, timestep, attention_mask=mask, condition=condition, **options).sample
-        return _padded(made[:, :steps], steps)
+        return padded(made[:, :steps], steps)
 
     def _cut(self, sample: Tensor, windows: Windows) -> Tensor:
         return sample
@@ -104,7 +99,7 @@ class LatentDiffusionPipeline(TextDiffusionPipeline):
             features, twice = torch.cat((made[part], wanted[part])).to(self.vae.dtype), mask[part].repeat(2, 1)
             before, after = self.vae.encode(features, twice).mean.float().chunk(2)
             shift = (after - before) * self.vae.config.scaling_factor
-            shifts.append(_padded(shift, latents.shape[1]))
+            shifts.append(padded(shift, latents.shape[1]))
         return torch.cat(shifts)
 
     def _frame_mask(self, windows: Windows) -> Tensor:
@@ -120,9 +115,3 @@ class LatentDiffusionPipeline(TextDiffusionPipeline):
     def _features(self, latents: Tensor, windows: Windows) -> Tensor:
         mask = self._frame_mask(windows)
         return windows.merge(torch.cat([self._decoded(latents[part], mask[part]) for part in windows.batches]))
-
-
-def _padded(values: Tensor, steps: int) -> Tensor:
-    """(batch, steps, ...), zeros behind."""
-    padding = values.new_zeros(len(values), steps - values.shape[1], *values.shape[2:])
-    return torch.cat((values, padding), dim=1)

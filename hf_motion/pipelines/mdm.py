@@ -66,9 +66,7 @@ class MDMPipeline(TextDiffusionPipeline):
         few_step_scheduler: SchedulerMixin | None = None,
         ground_prompts: bool = False,
     ) -> None:
-        super().__init__()
-        if not noise_spacing > 0:
-            raise ValueError(f"noise_spacing must be positive (1 leaves the steps to the scheduler), got {noise_spacing}.")
+        super().__init__(max_text_tokens, num_inference_steps, noise_spacing, contact_cleanup, few_steps)
         if ground_prompts and (known_actions is None or denoiser.config.text_conditioning != "tokens"):
             raise ValueError(
                 "ground_prompts needs known_actions, and a denoiser with text_conditioning='tokens'; leave it out, or pass both."
@@ -83,11 +81,4 @@ class MDMPipeline(TextDiffusionPipeline):
             few_step_denoiser=few_step_denoiser,
             few_step_scheduler=few_step_scheduler,
         )
-        self.register_to_config(
-            max_text_tokens=max_text_tokens,
-            num_inference_steps=num_inference_steps,
-            noise_spacing=noise_spacing,
-            contact_cleanup=contact_cleanup,
-            few_steps=few_steps,
-            ground_prompts=ground_prompts,
-        )
+        self.register_to_config(ground_prompts=ground_prompts)

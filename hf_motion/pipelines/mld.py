@@ -59,7 +59,7 @@ class MLDPipeline(LatentDiffusionPipeline):
         few_step_denoiser: MLDDenoiser | None = None,
         few_step_scheduler: SchedulerMixin | None = None,
     ) -> None:
-        super().__init__()
+        super().__init__(max_text_tokens, num_inference_steps, noise_spacing, contact_cleanup, few_steps)
         self.register_modules(
             vae=vae,
             denoiser=denoiser,
@@ -69,12 +69,5 @@ class MLDPipeline(LatentDiffusionPipeline):
             feature_extractor=feature_extractor,
             few_step_denoiser=few_step_denoiser,
             few_step_scheduler=few_step_scheduler,
-        )
-        self.register_to_config(
-            max_text_tokens=max_text_tokens,
-            num_inference_steps=num_inference_steps,
-            noise_spacing=noise_spacing,
-            contact_cleanup=contact_cleanup,
-            few_steps=few_steps,
         )
         self._check_autoencoder()

@@ -61,6 +61,7 @@ class MotionDiffusionPipeline(TextEncoderLoraMixin, DiffusionPipeline):
     """
 
     _source: Path | None = None
+    _noise_axes = "max_frames, features"
 
     @classmethod
     def load(cls, name: str | os.PathLike, **kwargs: Any) -> MotionDiffusionPipeline:
@@ -318,17 +319,21 @@ class MotionDiffusionPipeline(TextEncoderLoraMixin, DiffusionPipeline):
         call.scheduler = copy.deepcopy(self.scheduler)
         return call
 
+    def _noise_shape(self, frames: int) -> tuple[int, ...]:
+        """Of what is denoised, without the batch."""
+        return frames, self.feature_extractor.dim
+
     def prepare_latents(self, generators: list[torch.Generator], latents: Tensor | None = None, frames: int | None = None) -> Tensor:
-        """Initial noise, (batch, frames, dim) float32.
+        """Initial noise, (batch, frames, dim) float32; of latents one per window, (batch, *the autoencoder's latent).
 
         It always has the longest length that the model makes, whatever is asked for: then neither the noise nor the scheduler's
         draws from a generator depend on the lengths of other clips in the batch. Timelines, which may be longer, are made one by one.
         """
-        shape = (len(generators), frames or self.feature_extractor.max_frames, self.feature_extractor.dim)
+        shape = (len(generators), *self._noise_shape(frames or self.feature_extractor.max_frames))
         if latents is None:
             latents = randn_tensor(shape, generator=generators, device=self._execution_device, dtype=torch.float32)
         elif tuple(latents.shape) != shape:
-            raise ValueError(f"latents must have shape {shape} (samples, max_frames, features), got {tuple(latents.shape)}.")
+            raise ValueError(f"latents must have shape {shape} (samples, {self._noise_axes}), got {tuple(latents.shape)}.")
         return latents.to(self._execution_device, torch.float32) * self.scheduler.init_noise_sigma
 
 

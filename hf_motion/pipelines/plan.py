@@ -3,27 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from ..alignment import headings
-from ..cleanup import lock_feet
-from ..floor import settle_on_floor
-from ..motion import Motion
-from ..representation import MotionFeatureExtractor
 from ..utils.text import check_prompts
 from .timeline import Segment, as_timeline, split_sentence
-from .windows import Windows, plan_windows
+from .windows import Window, Windows, plan_windows
 
 OVERLAP_SECONDS = 1.0
 """How much of a motion two sentences share where the one goes over into the other."""
 
+SEAM_SECONDS = 1.0
+"""How much of a loop of one sentence leads from its end to its beginning."""
+
+_CONTEXT_SECONDS = 1.5
 _SHORTEST_LOOP = 1.0
-_ROUNDS = 4
 
 Segments = list[tuple[str, int]]
 """The sentences of one motion with the frames of each."""
@@ -93,8 +89,11 @@ class Plan:
         overlap = 2 * round(OVERLAP_SECONDS * fps / 2)
         windows, self.texts = [], []
         for motion, (lengths, one) in enumerate(zip(parts, segments, strict=True)):
-            wide = min(2 * (lengths[0] // 4), longest // 2) if loop and len(lengths) == 1 else overlap
-            for segment, window in plan_windows(lengths, wide, longest, loop, motion):
+            if loop and len(lengths) == 1 and lengths[0] <= longest:
+                windows += _circle(lengths[0], fps, longest, motion)
+                self.texts += [one[0][0], ""]
+                continue
+            for segment, window in plan_windows(lengths, overlap, longest, loop, motion):
                 windows.append(window)
                 self.texts.append(one[segment][0])
         self.windows = Windows(windows, self.frames, device)
@@ -106,41 +105,11 @@ class Plan:
         return (torch.arange(self.frames, device=self.device) < lengths[:, None]).long()
 
 
-def close_loop(extractor: MotionFeatureExtractor, latents: Tensor, text: str, starts: int, clean: bool) -> Motion:
-    """A motion whose last pose is its first, where the way has led meanwhile.
-
-    It begins where the joints go on most evenly from one frame to the next, so that nothing shows where a player begins anew.
-
-    Args:
-        extractor (`MotionFeatureExtractor`): The model's.
-        latents (`torch.Tensor`): One round, (frames, features), normalised.
-        text (`str`): What is done.
-        starts (`int`): Among so many of its first frames.
-        clean (`bool`): Settle it on the floor and hold its feet, all around.
-
-    Returns:
-        `Motion`: One frame more than there are latents.
-    """
-    count = len(latents)
-    rounds = torch.cat([latents] * _ROUNDS + [latents[:1]])
-    motion = extractor.decode(rounds, texts=[text])[0]
-    if clean:
-        motion = lock_feet(settle_on_floor(motion))
-    # A round in the middle has others on both sides of it, as all have that are played.
-    turns = np.linalg.norm(np.diff(motion.joints[count - 1 : 2 * count + 1].astype(float), n=2, axis=0), axis=-1).mean(-1)
-    first = count + int(turns[:starts].argmin())
-    middle = motion[first : first + count + 1]
-    start = middle.joints[0, 0] * [1, 0, 1]
-    turn = -_heading(middle, 0)
-    placed = middle.turn(turn, about=start)
-    placed = replace(placed, joints=placed.joints - start)
-    last = placed[:1].turn(_heading(placed, count)).joints[0]
-    last = last + (placed.joints[-1, 0] - last[0]) * [1, 0, 1]
-    # Feet that were held on their way through several rounds stand a little elsewhere at the end of one: that is made up for on the way.
-    share = np.linspace(0, 1, count + 1)[:, None, None]
-    joints = placed.joints + share**2 * (3 - 2 * share) * (last - placed.joints[-1])
-    return replace(placed, joints=joints)
-
-
-def _heading(motion: Motion, frame: int) -> float:
-    return float(headings(motion.joints[frame : frame + 1].astype(float), motion.skeleton)[0])
+def _circle(length: int, fps: float, longest: int, motion: int) -> list[Window]:
+    """Windows of a loop of one sentence: one for it, whole, and one, without words, that leads from its end to its beginning."""
+    half = min(round(SEAM_SECONDS * fps / 2), length // 2)
+    seen = min(round(_CONTEXT_SECONDS * fps), length // 2, longest // 2)
+    return [
+        Window(motion, 0, length, half, half, length),
+        Window(motion, -seen, 2 * seen, half, half, length, seen - half),
+    ]

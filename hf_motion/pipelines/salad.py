@@ -15,6 +15,8 @@ from ..models.salad import SALADAutoencoder, SALADDenoiser
 from ..models.salad.modeling_salad import SALADCondition
 from ..motion import Motion
 from ..nn.generators import spawn_generators
+from ..nn.guidance import guided
+from ..nn.padding import padded
 from ..representation import MotionFeatureExtractor
 from ..utils.asked import asked_frames, asked_generator
 from ..utils.text import check_prompts
@@ -22,6 +24,7 @@ from .attention_edit import AttentionChange, AttentionMaps, guess_mode
 from .latent_diffusion import LatentDiffusionPipeline
 from .motion_diffusion import MotionPipelineOutput
 from .plan import Plan
+from .text_diffusion import check_call
 
 _EDIT_OPTIONS = ("edit_mode", "word_weights", "mirror", "self_share", "swap_share")
 
@@ -85,7 +88,7 @@ class SALADPipeline(LatentDiffusionPipeline):
         few_step_denoiser: SALADDenoiser | None = None,
         few_step_scheduler: SchedulerMixin | None = None,
     ) -> None:
-        super().__init__()
+        super().__init__(max_text_tokens, num_inference_steps, noise_spacing, contact_cleanup, few_steps)
         self.register_modules(
             vae=vae,
             denoiser=denoiser,
@@ -95,13 +98,6 @@ class SALADPipeline(LatentDiffusionPipeline):
             feature_extractor=feature_extractor,
             few_step_denoiser=few_step_denoiser,
             few_step_scheduler=few_step_scheduler,
-        )
-        self.register_to_config(
-            max_text_tokens=max_text_tokens,
-            num_inference_steps=num_inference_steps,
-            noise_spacing=noise_spacing,
-            contact_cleanup=contact_cleanup,
-            few_steps=few_steps,
         )
         self._check_autoencoder()
         if vae.config.skeleton != feature_extractor.skeleton:
@@ -161,8 +157,7 @@ class SALADPipeline(LatentDiffusionPipeline):
     ) -> SALADEditOutput | tuple[Any, ...]:
         if other := {name: value for name, value in other.items() if value not in (None, False)}:
             raise ValueError(f"An edit is of one sentence per motion and its attention; leave out {', '.join(sorted(other))}.")
-        if output_type not in ("motion", "features", "latent"):
-            raise ValueError(f"output_type must be one of 'motion', 'features', 'latent', got {output_type!r}.")
+        check_call(1, num_inference_steps, guidance_scale, output_type)
         sources = check_prompts(prompt)
         edits = sources if edit_prompt is None else check_prompts(edit_prompt)
         edits = edits * len(sources) if len(edits) == 1 else edits
@@ -219,8 +214,7 @@ class _Editing:
             inputs = {"attention_mask": self.mask[self.count :], "condition": self.edited, "attention_edit": AttentionMaps(given)}
             edited = pipe.denoiser(sample[self.count :], timestep, **inputs).sample.float()
             text = torch.cat((text[: self.count], edited))
-            prediction = nothing + guidance * (text - nothing)
-            prediction = torch.cat((prediction, prediction.new_zeros(len(latents), latents.shape[1] - width, *latents.shape[2:])), dim=1)
+            prediction = padded(guided(nothing, text, guidance), latents.shape[1])
             latents = pipe.scheduler.step(prediction, timestep, latents, **options).prev_sample
         return latents
 

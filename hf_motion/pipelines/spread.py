@@ -8,8 +8,6 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ..representation.rotations import quaternion_rotate
-
 FADE_SECONDS = 0.5
 """Over so long what is changed at a frame goes over into its neighbours."""
 
@@ -86,5 +84,7 @@ def smoothed(values: Tensor, real: Tensor, radius: int) -> Tensor:
 
 def turn_vectors(yaw: Tensor, vectors: Tensor) -> Tensor:
     """Turn vectors (..., 3) about the vertical axis by angles (...)."""
-    zero = torch.zeros_like(yaw)
-    return quaternion_rotate(torch.stack(((yaw / 2).cos(), zero, (yaw / 2).sin(), zero), dim=-1), vectors)
+    sine, cosine = yaw.sin(), yaw.cos()
+    x, y, z = vectors.unbind(-1)
+    across = cosine * x + sine * z
+    return torch.stack((across, y.expand_as(across), cosine * z - sine * x), dim=-1)

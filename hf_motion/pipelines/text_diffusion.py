@@ -18,7 +18,7 @@ from ..cleanup import lock_feet
 from ..floor import settle_on_floor
 from ..motion import Motion
 from ..nn.generators import spawn_generators
-from ..nn.guidance import guidance_embedding
+from ..nn.guidance import guidance_embedding, guided
 from ..nn.predictions import clean_and_noise, prediction_of
 from ..text_encoders import mean_over_tokens, token_limit
 from ..utils.asked import asked_frames, asked_generator
@@ -30,8 +30,9 @@ from .editing import plan_edits
 from .few_step_adapter import few_step_folder, load_few_step_adapter
 from .few_steps import FewSteps
 from .kept import Edit
+from .loops import close_loop
 from .motion_diffusion import MotionDiffusionPipeline, MotionPipelineOutput
-from .plan import Plan, Segments, asked_segments, close_loop
+from .plan import Plan, Segments, asked_segments
 from .prompts import PromptEncoder
 from .spacing import spaced_timesteps, takes_timesteps
 from .streaming import stream_motion
@@ -60,6 +61,25 @@ class TextDiffusionPipeline(PromptEncoder, MotionDiffusionPipeline):
     """Whether what is denoised are features of frames."""
     _takes_few_steps = False
     _buckets: Buckets | None = None
+
+    def __init__(
+        self,
+        max_text_tokens: int | None,
+        num_inference_steps: int | None,
+        noise_spacing: float,
+        contact_cleanup: bool,
+        few_steps: dict[str, Any] | None,
+    ) -> None:
+        super().__init__()
+        if not noise_spacing > 0:
+            raise ValueError(f"noise_spacing must be positive (1 leaves the steps to the scheduler), got {noise_spacing}.")
+        self.register_to_config(
+            max_text_tokens=max_text_tokens,
+            num_inference_steps=num_inference_steps,
+            noise_spacing=noise_spacing,
+            contact_cleanup=contact_cleanup,
+            few_steps=few_steps,
+        )
 
     @property
     def default_steps(self) -> int:
@@ -168,7 +188,7 @@ class TextDiffusionPipeline(PromptEncoder, MotionDiffusionPipeline):
             ValueError: If an argument is of the wrong kind or out of range.
         """
         generator = asked_generator(generator, seed)
-        _check_options(num_motions_per_prompt, num_inference_steps, guidance_scale, output_type, callback_on_step_end_tensor_inputs)
+        check_call(num_motions_per_prompt, num_inference_steps, guidance_scale, output_type, callback_on_step_end_tensor_inputs)
         steps = num_inference_steps or self.default_steps
         segments, edits = self._asked(
             prompt, num_frames, seconds, timeline, split, control is not None, motion, mask, body_part, keep_start, keep_end, end_motion
@@ -342,8 +362,7 @@ class TextDiffusionPipeline(PromptEncoder, MotionDiffusionPipeline):
             prediction = self._denoise(some, timestep, condition, mask, **options).float()
             prediction = prediction.unflatten(0, (-1, len(some)))[:, : len(cut[part])].flatten(0, 1)
             if guidance_scale != 1 and not self._reads_guidance:
-                unconditional, conditional = prediction.chunk(2)
-                prediction = unconditional + guidance_scale * (conditional - unconditional)
+                prediction = guided(*prediction.chunk(2), guidance_scale)
             parts.append(prediction)
         return self._merge(parts[0] if len(parts) == 1 else torch.cat(parts), windows)
 
@@ -441,13 +460,18 @@ class TextDiffusionPipeline(PromptEncoder, MotionDiffusionPipeline):
         return [lock_feet(settle_on_floor(made)) for made in motions] if clean else motions
 
 
-def _check_options(
+def check_call(
     num_motions_per_prompt: int,
     num_inference_steps: int | None,
     guidance_scale: float | None,
     output_type: str,
-    tensor_inputs: Sequence[str],
+    tensor_inputs: Sequence[str] = (),
 ) -> None:
+    """Refuse what no call takes, see `TextDiffusionPipeline.__call__`.
+
+    Raises:
+        ValueError: If something is of the wrong kind or out of range.
+    """
     for name, value in (("num_motions_per_prompt", num_motions_per_prompt), ("num_inference_steps", num_inference_steps)):
         if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
             raise ValueError(f"{name} must be a whole number of at least 1, got {value!r}.")

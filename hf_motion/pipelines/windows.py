@@ -23,6 +23,7 @@ class Window:
         rise (`int`, defaults to 0): Frames at its start that it shares with the window before it.
         fall (`int`, defaults to 0): Frames at its end that it shares with the one behind it.
         period (`int`, *optional*): Frames of a loop, which are counted in a circle.
+        margin (`int`, defaults to 0): Frames beyond these, at both ends, that it sees alone.
     """
 
     motion: int
@@ -31,6 +32,7 @@ class Window:
     rise: int = 0
     fall: int = 0
     period: int | None = None
+    margin: int = 0
 
 
 class Windows:
@@ -60,9 +62,10 @@ class Windows:
         self._place = torch.where(cyclic, (starts + inside) % periods, (starts + inside).clamp(max=frames - 1))
         self._motion = torch.tensor([window.motion for window in windows], device=device)[:, None].expand_as(self._place)
         real = inside < lengths
-        rise, fall = (torch.tensor([getattr(window, name) for window in windows], device=device)[:, None] for name in ("rise", "fall"))
-        up = ((inside + 0.5) / rise.clamp(min=1)).clamp(max=1)
-        down = ((lengths - inside - 0.5) / fall.clamp(min=1)).clamp(max=1)
+        rise, fall, margin = (torch.tensor([getattr(window, name) for window in windows], device=device)[:, None]
+                              for name in ("rise", "fall", "margin"))  # fmt: skip
+        up = ((inside - margin + 0.5) / rise.clamp(min=1)).clamp(0, 1)
+        down = ((lengths - margin - inside - 0.5) / fall.clamp(min=1)).clamp(0, 1)
         weights = _smooth(torch.where(rise > 0, up, 1.0)) * _smooth(torch.where(fall > 0, down, 1.0)) * real
         self._count = max(window.motion for window in windows) + 1
         total = torch.zeros(self._count, frames, device=device).index_put_((self._motion, self._place), weights, accumulate=True)

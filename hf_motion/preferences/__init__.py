@@ -1,7 +1,8 @@
 """Preference data (AToM's MotionPrefer): prompts, several motions of each, scores, and pairs of a better and a worse one."""
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from ..utils.lazy import lazy_names
 
 if TYPE_CHECKING:
     from .agreement import Agreement as Agreement
@@ -24,8 +25,4 @@ _MODULES = {
 
 __all__ = [*_MODULES]
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _MODULES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f".{_MODULES[name]}", __name__), name)
+__getattr__, __dir__ = lazy_names(__name__, _MODULES)

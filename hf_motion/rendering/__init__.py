@@ -3,8 +3,9 @@
 Pillow and PyAV (`pip install 'hf-motion[render]'`) are imported when something is drawn, never before.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from ..utils.lazy import lazy_names
 
 if TYPE_CHECKING:
     from .contact_sheet import save_contact_sheet
@@ -19,8 +20,4 @@ _MODULES = {
 
 __all__ = ["player_html", "render_frames", "require_video", "save_contact_sheet", "save_player", "save_video"]
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _MODULES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f".{_MODULES[name]}", __name__), name)
+__getattr__, __dir__ = lazy_names(__name__, _MODULES)

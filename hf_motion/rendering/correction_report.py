@@ -6,10 +6,8 @@ import html
 import json
 import math
 import os
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +17,7 @@ from ..alignment import Alignment, body_poses, headings, turned
 from ..deviation import PARTS, Deviation, joints_of
 from ..motion import Motion
 from ..utils.files import atomic_path
+from .page import filled_page
 from .player import HEAT, player_html
 
 _ROWS = ("head", "torso", "left arm", "right arm", "hips", "left leg", "right leg")
@@ -78,8 +77,7 @@ def correction_report_html(
         "how": html.escape(_how(deviation, result)), "scale": str(data["scale"]), "gradient": ",".join(f"rgb{colour}" for colour in HEAT),
         "data": json.dumps(data, separators=(",", ":")).replace("<", "\\u003c"),
     }  # fmt: skip
-    template = files(__package__).joinpath("correction_report.html").read_text(encoding="utf-8")
-    return re.sub(r"\{\{(\w+)\}\}", lambda match: values[match[1]], template)
+    return filled_page("correction_report.html", values)
 
 
 def _strip(deviation: Deviation, result: Mapping[str, Any]) -> dict[str, Any]:

@@ -6,9 +6,7 @@ import base64
 import html
 import json
 import os
-import re
 from collections.abc import Sequence
-from importlib.resources import files
 from typing import Any
 
 import numpy as np
@@ -29,6 +27,7 @@ from .figure import (
     with_finger_tips,
 )
 from .head import drawn_weights, head_frames, plain_head
+from .page import filled_page
 
 HEAT = ((150, 159, 171), (238, 196, 92), (236, 120, 48), (200, 30, 30))
 """RGB from no heat to full heat."""
@@ -87,7 +86,6 @@ def save_player(motions: Motion | Sequence[Motion], path: str | os.PathLike) -> 
 def _document(
     motions: list[Motion], heat: Sequence[np.ndarray] | None = None, ghosts: Sequence[Motion | None] | None = None
 ) -> str:  # fmt: skip
-    template = files(__package__).joinpath("player.html").read_text(encoding="utf-8")
     colours = {"left": LEFT, "right": RIGHT, "middle": MIDDLE}
     packed = [_packed(motion if heat else with_finger_tips(motion)) for motion in motions]
     for motion, content, values in zip(motions, packed, heat or (), strict=heat is not None):
@@ -100,8 +98,7 @@ def _document(
         content["ghost"] = None if ghost is None else _packed(ghost)
     data = json.dumps({"colours": colours, "ramp": HEAT, "motions": packed}, separators=(",", ":"))
     title = next((motion.text for motion in motions if motion.text), "Motion")
-    values = {"title": html.escape(title), "data": data.replace("<", "\\u003c")}
-    return re.sub(r"\{\{(title|data)\}\}", lambda match: values[match[1]], template)
+    return filled_page("player.html", {"title": html.escape(title), "data": data.replace("<", "\\u003c")})
 
 
 def _packed(motion: Motion) -> dict[str, Any]:

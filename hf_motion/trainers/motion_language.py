@@ -246,6 +246,49 @@ def new_motion_language_model(
     )
 
 
+def first_model(folder: str | Path, model: str | None, base: str | None, motion_tokenizer: str | None, *sizes: Any) -> str | Path:
+    """Where the model is that a training begins with: the one that is named, or a new one, made once and kept beside the training.
+
+    Args:
+        folder (`str` or `pathlib.Path`): The training's folder; a new model is saved in its `base`.
+        model (`str`, *optional*): Motion language model to go on from.
+        base (`str`, *optional*): Language model of a new one.
+        motion_tokenizer (`str`, *optional*): Its motion tokenizer.
+        *sizes: As for `new_motion_language_model`, from `format` on.
+
+    Raises:
+        ValueError: If both are named, or neither is whole.
+    """
+    if model is not None:
+        if base or motion_tokenizer:
+            raise ValueError("--model has its base and its motion tokenizer already: leave --base and --motion_tokenizer out.")
+        return model
+    start = Path(folder) / "base"
+    if not (start / "motion_tokenizer" / "config.json").is_file():
+        if base is None or motion_tokenizer is None:
+            raise ValueError("Name what to begin with: --base and --motion_tokenizer, or --model.")
+        new_motion_language_model(base, motion_tokenizer, *sizes).save_pretrained(start)
+    return start
+
+
+def model_to_train(name: str | Path, anchored: bool) -> MotionLanguageModel:
+    """A motion language model in float32 whose adapters, where it has some, are in its weights.
+
+    Args:
+        name (`str` or `pathlib.Path`): Folder or repository.
+        anchored (`bool`): Whether weights are to be held near these, which goes with whole ones alone.
+
+    Raises:
+        ValueError: If they are, and it has adapters.
+    """
+    model = MotionLanguageModel.from_pretrained(name, dtype=torch.float32)
+    if model.has_adapters:
+        if anchored:
+            raise ValueError("--anchor needs whole weights to begin with, and --model holds adapters: merge_adapters() and save it first.")
+        model.merge_adapters()
+    return model
+
+
 def save_trained(
     trainer: LanguageTrainer, model: MotionLanguageModel, merge: bool, record: TrainingRecord | None = None, repo_id: str | None = None
 ) -> Path:

@@ -3,8 +3,9 @@
 PyAV (`pip install 'hf-motion[render]'`) is imported when a video is read, torch when a detector is built, never before.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from ..utils.lazy import lazy_names
 
 if TYPE_CHECKING:
     from .blazepose import BlazePoseDetector
@@ -35,8 +36,4 @@ __all__ = [
     "to_h36m",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _MODULES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f".{_MODULES[name]}", __name__), name)
+__getattr__, __dir__ = lazy_names(__name__, _MODULES)

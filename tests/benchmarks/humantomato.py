@@ -37,6 +37,12 @@ def published_size() -> HumanTomatoGPT:
     return model
 
 
+def read_each_token(model: HumanTomatoGPT) -> int:
+    """Bytes of weights that a new token needs."""
+    parts = ("blocks.", "body_head.", "hand_head.")
+    return 4 * sum(parameter.numel() for name, parameter in model.named_parameters() if name.startswith(parts))
+
+
 @torch.no_grad()
 def plain(model: HumanTomatoGPT, generator: torch.Generator, steps: int = 49) -> torch.Tensor:
     """One sample, no cache."""
@@ -78,16 +84,25 @@ def bench_sampled(batches: list[int]) -> None:
 
     cpu(1, 2, False)  # warms up
     alone = np.interp(np.arange(1, tokens + 1), lengths, [cpu(1, length, False) for length in lengths]).sum()
+    matrix, vector = torch.randn(8192, 16384), torch.randn(16384)
+    reads = []
+    for _ in range(5):
+        start = time.process_time()
+        matrix @ vector
+        reads.append(time.process_time() - start)
+    speed = matrix.numel() * 4 / min(reads)
     print(f"  plain loop: {alone:.1f} s a sample", flush=True)
     for batch in batches:
         seconds = np.interp(np.arange(1, tokens + 1), lengths, [cpu(batch, length, True) for length in lengths]).sum()
         print(f"  batch {batch:3d}: {seconds:.1f} s, {batch * alone / seconds:.1f} x", flush=True)
+        if batch == 1:
+            bound = tokens * read_each_token(model) / speed
+            print(f"  bound by reading weights at {speed / 1e9:.1f} GB/s: {bound:.1f} s, {bound / seconds:.0%} reached", flush=True)
 
 
 def bench_gpt(batches: list[int], rounds: int) -> None:
     model = published_size()
     tokens = model.config.token_layout.count(model.config.max_tokens)
-    weights = sum(parameter.numel() for name, parameter in model.named_parameters() if name.startswith(("blocks.", "body_h", "hand_h")))
     print(f"\nHierarchical GPT, 18 layers x 1024, {tokens} tokens for {FRAMES} frames, float32")
     start = time.perf_counter()
     slow = plain(model, draws(1)[0])
@@ -106,7 +121,7 @@ def bench_gpt(batches: list[int], rounds: int) -> None:
         )
         if batch == 1:
             speed = bandwidth()
-            bound = speed / (weights * 4)
+            bound = speed / read_each_token(model)
             rate = tokens / seconds
             print(f"  bound by reading weights at {speed / 1e9:.1f} GB/s: {bound:.1f} tokens/s, reached {rate:.1f}, {rate / bound:.0%}")
 

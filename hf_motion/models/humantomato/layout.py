@@ -91,6 +91,15 @@ class TokenLayout:
             f"{len(body)} of the body and {len(hands)} of the hands, or stand in another order."
         )
 
+    def books(self, ids: Tensor) -> Tensor:
+        """The first id of the book that each id (tokens,) is of, -1 for an end."""
+        is_end = (ids == self.body_end) | (ids == self.hand_end)
+        return torch.where(ids > self.body_end, self.body_end + 1, 0).masked_fill(is_end, -1)
+
+    def processor(self, max_steps: int, counts: Sequence[int] | None = None) -> LayoutLogitsProcessor:
+        """See `LayoutLogitsProcessor`."""
+        return LayoutLogitsProcessor(self, max_steps, counts)
+
 
 class LayoutLogitsProcessor(LogitsProcessor):
     """Forbids every token that would leave the layout, so that what is generated can always be read.

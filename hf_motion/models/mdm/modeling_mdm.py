@@ -5,22 +5,20 @@ Tevet et al., *Human Motion Diffusion Model*, ICLR 2023. Weights published by it
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import torch
-from diffusers.configuration_utils import ConfigMixin, register_to_config
-from diffusers.models.modeling_utils import ModelMixin
+from diffusers.configuration_utils import register_to_config
 from diffusers.utils import BaseOutput
 from diffusers.utils.accelerate_utils import apply_forward_hook
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ...hub.loading import check_loaded, loading
-from ...nn.attention import AttentionImplementation, SelfAttention, attend, key_padding_mask
+from ...nn.attention import AttentionImplementation, CrossAttention, SelfAttention, feed_forward, key_padding_mask
 from ...nn.embeddings import sinusoidal_table, sinusoids
-from ...nn.guidance import GuidanceProjection, add_guidance
+from ...nn.guidance import GuidanceProjection
+from ..text_denoiser import TextDenoiser
 
 _MAX_POSITIONS = 5000
 
@@ -52,7 +50,7 @@ class MDMCondition:
     keys_values: list[tuple[Tensor, Tensor]] | None
 
 
-class MDMDenoiser(ModelMixin, ConfigMixin):
+class MDMDenoiser(TextDenoiser):
     """Predicts clean motion features from noisy ones.
 
     Args:
@@ -85,7 +83,6 @@ class MDMDenoiser(ModelMixin, ConfigMixin):
         ValueError: If an option is unknown or two of them do not fit together.
     """
 
-    _supports_gradient_checkpointing = False
     _no_split_modules = ["MDMBlock"]
 
     @register_to_config
@@ -114,7 +111,6 @@ class MDMDenoiser(ModelMixin, ConfigMixin):
         if patch_size < 1:
             raise ValueError(f"patch_size must be 1 frame or more, got {patch_size}.")
         _check_options(arch, text_conditioning, time_token, condition_merge, hidden_size, num_attention_heads)
-        self.attention_implementation: AttentionImplementation = "auto"
         cross_attention = arch == "trans_dec"
         self.time_first = arch == "trans_enc" or time_token
         self.input_projection = nn.Linear(num_features * patch_size, hidden_size)
@@ -128,20 +124,6 @@ class MDMDenoiser(ModelMixin, ConfigMixin):
         self.output_projection = nn.Linear(hidden_size, num_features * patch_size)
         self.embedding_dropout = nn.Dropout(dropout)
         self.register_buffer("positions", sinusoidal_table(_MAX_POSITIONS, hidden_size), persistent=False)
-
-    @classmethod
-    def from_pretrained(cls, pretrained_model_name_or_path: str | os.PathLike, **kwargs: Any) -> Any:
-        """Load a denoiser; see `diffusers.ModelMixin.from_pretrained` for the arguments.
-
-        Raises:
-            OSError: If there is no such checkpoint.
-            ValueError: If a file is damaged (the message names it), or the weights are not those of its configuration.
-        """
-        wants_info = kwargs.pop("output_loading_info", False)
-        with loading(pretrained_model_name_or_path, subfolder=kwargs.get("subfolder") or ""):
-            model, info = super().from_pretrained(pretrained_model_name_or_path, output_loading_info=True, **kwargs)
-            check_loaded(pretrained_model_name_or_path, info)
-        return (model, info) if wants_info else model
 
     @apply_forward_hook
     def encode_condition(
@@ -161,15 +143,8 @@ class MDMDenoiser(ModelMixin, ConfigMixin):
         Raises:
             ValueError: If the shape does not fit the configuration.
         """
-        text = encoder_hidden_states[:, None] if encoder_hidden_states.ndim == 2 else encoder_hidden_states
+        text = self.text_projection(self._as_tokens(encoder_hidden_states))
         pooled = self.config.text_conditioning == "pooled"
-        if text.ndim != 3 or text.shape[-1] != self.config.text_dim or (pooled and text.shape[1] != 1):
-            wanted = "(batch, text_dim)" if pooled else "(batch, tokens, text_dim)"
-            raise ValueError(
-                f"This denoiser takes {self.config.text_conditioning} text of shape {wanted} with text_dim={self.config.text_dim}, got "
-                f"{tuple(encoder_hidden_states.shape)}. Use the text encoder that it was trained with."
-            )
-        text = self.text_projection(text.to(self.dtype))
         mask = None if encoder_attention_mask is None or pooled else key_padding_mask(encoder_attention_mask, text.dtype)
         if mask is not None and self.config.condition_merge == "concat":
             mask = F.pad(mask, (1, 0))
@@ -210,16 +185,8 @@ class MDMDenoiser(ModelMixin, ConfigMixin):
         """
         if sample.ndim != 3 or sample.shape[-1] != self.config.num_features:
             raise ValueError(f"sample must be (batch, frames, {self.config.num_features}), got {tuple(sample.shape)}.")
-        if condition is None:
-            if encoder_hidden_states is None:
-                raise ValueError("Pass encoder_hidden_states or a condition made by `encode_condition`; zeros stand for no text.")
-            condition = self.encode_condition(encoder_hidden_states, encoder_attention_mask, cache_keys_values=False)
-        timestep = torch.as_tensor(timestep, device=sample.device).expand(len(sample))
-        time = add_guidance(self._time_vectors(timestep).to(self.dtype), timestep_cond, self.guidance_projection)
-        time = self.time_projection(time)[:, None]
-        copies = len(condition.text) // len(sample)
-        if copies * len(sample) != len(condition.text):
-            raise ValueError(f"The condition holds {len(condition.text)} texts, which is not a multiple of {len(sample)} samples.")
+        condition, copies = self._condition(condition, sample, encoder_hidden_states, encoder_attention_mask, cache_keys_values=False)
+        time = self._step(timestep, sample, timestep_cond)[:, None]
         if self.config.arch == "trans_enc":
             sample, time, attention_mask, copies = _repeat(copies, sample), _repeat(copies, time), _repeat(copies, attention_mask), 1
 
@@ -241,8 +208,7 @@ class MDMDenoiser(ModelMixin, ConfigMixin):
             output = output * attention_mask[..., None].to(output.dtype)
         return MDMDenoiserOutput(output) if return_dict else (output,)
 
-    def _time_vectors(self, timestep: Tensor) -> Tensor:
-        """(batch, hidden_size) float32."""
+    def _step_waves(self, timestep: Tensor) -> Tensor:
         if self.config.timestep_scale == 1:
             return self.positions[timestep.round().long()]
         return sinusoids((timestep.float() + 1) * self.config.timestep_scale - 1, self.config.hidden_size)
@@ -280,11 +246,9 @@ class MDMBlock(nn.Module):
         super().__init__()
         self.self_attention = SelfAttention(hidden_size, num_heads, attention_dropout)
         self.self_attention_norm = nn.LayerNorm(hidden_size)
-        self.cross_attention = CrossAttention(hidden_size, num_heads, attention_dropout) if cross_attention else None
+        self.cross_attention = TextAttention(hidden_size, num_heads, attention_dropout) if cross_attention else None
         self.cross_attention_norm = nn.LayerNorm(hidden_size) if cross_attention else None
-        self.mlp = nn.Sequential(
-            nn.Linear(hidden_size, intermediate_size), nn.GELU(), nn.Dropout(dropout), nn.Linear(intermediate_size, hidden_size)
-        )
+        self.mlp = feed_forward(hidden_size, intermediate_size, dropout)
         self.mlp_norm = nn.LayerNorm(hidden_size)
         self.dropout = nn.Dropout(dropout)
 
@@ -309,23 +273,12 @@ class MDMBlock(nn.Module):
         return self.mlp_norm(hidden + self.dropout(self.mlp(hidden)))
 
 
-class CrossAttention(nn.Module):
+class TextAttention(CrossAttention):
     """Multi-head attention of frames to text tokens and the diffusion step.
 
     Keys and values are linear, so the part of the text, which does not change over the steps, and the part of the step are
     projected apart and added: the text is projected once for a whole sampling loop.
     """
-
-    def __init__(self, hidden_size: int, num_heads: int, dropout: float) -> None:
-        super().__init__()
-        self.num_heads, self.dropout = num_heads, dropout
-        self.q = nn.Linear(hidden_size, hidden_size)
-        self.kv = nn.Linear(hidden_size, 2 * hidden_size)
-        self.out = nn.Linear(hidden_size, hidden_size)
-
-    def keys_values(self, text: Tensor) -> tuple[Tensor, Tensor]:
-        """The text's part of keys and values, each (batch, tokens, hidden_size)."""
-        return self.kv(text).chunk(2, dim=-1)
 
     def forward(
         self,
@@ -343,14 +296,12 @@ class CrossAttention(nn.Module):
             time_key, time_value = (self.kv(time) - self.kv(torch.zeros_like(time[:1]))).chunk(2, dim=-1)
             keys, values = keys + time_key, values + time_value
         else:
-            time_key, time_value = self.kv(time).chunk(2, dim=-1)
+            time_key, time_value = self.keys_values(time)
             keys, values = torch.cat((time_key, keys), dim=1), torch.cat((time_value, values), dim=1)
         if keys.shape[1] == 1:
             # A softmax over one key is one, whatever the query: every frame receives the value.
             return self.out(values).expand_as(hidden)
-        query, keys, values = (x.unflatten(-1, (self.num_heads, -1)).transpose(1, 2) for x in (self.q(hidden), keys, values))
-        dropout = self.dropout if self.training else 0.0
-        return self.out(attend(query, keys, values, mask, dropout, implementation).transpose(1, 2).flatten(2))
+        return self.attend_to(hidden, keys, values, mask, implementation)
 
 
 def _repeat(copies: int, tensor: Tensor | None) -> Tensor | None:

@@ -13,7 +13,7 @@ from diffusers.configuration_utils import register_to_config
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ...nn.attention import AttentionImplementation, PostNormBlock, SelfAttention, attend, key_padding_mask
+from ...nn.attention import AttentionImplementation, PostNormBlock, SelfAttention, attend, feed_forward, key_padding_mask, split_heads
 from ...nn.gaussian import Gaussian
 from ...nn.skip import SkipBlocks
 from ..motion_autoencoder import MotionAutoencoder
@@ -161,9 +161,7 @@ class MLDDecoderBlock(nn.Module):
         self.cross_kv = nn.Linear(hidden_size, 2 * hidden_size)
         self.cross_out = nn.Linear(hidden_size, hidden_size)
         self.cross_attention_norm = nn.LayerNorm(hidden_size)
-        self.mlp = nn.Sequential(
-            nn.Linear(hidden_size, intermediate_size), nn.GELU(), nn.Dropout(dropout), nn.Linear(intermediate_size, hidden_size)
-        )
+        self.mlp = feed_forward(hidden_size, intermediate_size, dropout)
         self.mlp_norm = nn.LayerNorm(hidden_size)
         self.dropout = nn.Dropout(dropout)
 
@@ -179,5 +177,5 @@ class MLDDecoderBlock(nn.Module):
         if memory.shape[1] == 1 and not dropout:
             # A softmax over one key is one, whatever the query: every frame receives the value.
             return self.cross_out(values).expand_as(hidden)
-        query, keys, values = (x.unflatten(-1, (self.num_heads, -1)).transpose(1, 2) for x in (self.cross_q(hidden), keys, values))
+        query, keys, values = split_heads(self.num_heads, self.cross_q(hidden), keys, values)
         return self.cross_out(attend(query, keys, values, None, dropout, implementation).transpose(1, 2).flatten(2))

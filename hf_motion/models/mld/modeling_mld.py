@@ -6,23 +6,20 @@ ECCV 2024. Weights published by their authors load through `hf_motion.conversion
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import torch
-from diffusers.configuration_utils import ConfigMixin, register_to_config
-from diffusers.models.modeling_utils import ModelMixin
+from diffusers.configuration_utils import register_to_config
 from diffusers.utils import BaseOutput
 from diffusers.utils.accelerate_utils import apply_forward_hook
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ...hub.loading import check_loaded, loading
-from ...nn.attention import AttentionImplementation, PostNormBlock, key_padding_mask
-from ...nn.embeddings import cosines_and_sines
-from ...nn.guidance import GuidanceProjection, add_guidance
+from ...nn.attention import PostNormBlock, key_padding_mask
+from ...nn.guidance import GuidanceProjection
 from ...nn.skip import SkipBlocks
+from ..text_denoiser import TextDenoiser
 
 
 @dataclass
@@ -49,7 +46,7 @@ class MLDCondition:
     mask: Tensor | None
 
 
-class MLDDenoiser(ModelMixin, ConfigMixin):
+class MLDDenoiser(TextDenoiser):
     """Predicts the noise in latents, or whatever its scheduler is told.
 
     Args:
@@ -74,7 +71,6 @@ class MLDDenoiser(ModelMixin, ConfigMixin):
         ValueError: If widths do not fit together, or an option is unknown.
     """
 
-    _supports_gradient_checkpointing = False
     _no_split_modules = ["PostNormBlock"]
 
     @register_to_config
@@ -107,7 +103,6 @@ class MLDDenoiser(ModelMixin, ConfigMixin):
                 f"text_conditioning must be one of 'pooled', 'tokens', got {text_conditioning!r}, and text_activation 'relu' or None, got "
                 f"{text_activation!r}."
             )
-        self.attention_implementation: AttentionImplementation = "auto"
         self.input_projection = nn.Linear(latent_dim, hidden_size) if projects else nn.Identity()
         self.output_projection = nn.Linear(hidden_size, latent_dim) if projects else nn.Identity()
         self.guidance_projection = GuidanceProjection(time_cond_proj_dim, time_dim) if time_cond_proj_dim is not None else None
@@ -120,20 +115,6 @@ class MLDDenoiser(ModelMixin, ConfigMixin):
         for weight in self.blocks.parameters():
             if weight.ndim > 1:
                 nn.init.xavier_uniform_(weight)
-
-    @classmethod
-    def from_pretrained(cls, pretrained_model_name_or_path: str | os.PathLike, **kwargs: Any) -> Any:
-        """Load a denoiser; see `diffusers.ModelMixin.from_pretrained` for the arguments.
-
-        Raises:
-            OSError: If there is no such checkpoint.
-            ValueError: If a file is damaged (the message names it), or the weights are not those of its configuration.
-        """
-        wants_info = kwargs.pop("output_loading_info", False)
-        with loading(pretrained_model_name_or_path, subfolder=kwargs.get("subfolder") or ""):
-            model, info = super().from_pretrained(pretrained_model_name_or_path, output_loading_info=True, **kwargs)
-            check_loaded(pretrained_model_name_or_path, info)
-        return (model, info) if wants_info else model
 
     @apply_forward_hook
     def encode_condition(self, encoder_hidden_states: Tensor, encoder_attention_mask: Tensor | None = None) -> MLDCondition:
@@ -149,18 +130,9 @@ class MLDDenoiser(ModelMixin, ConfigMixin):
         Raises:
             ValueError: If the shape does not fit the configuration.
         """
-        text = encoder_hidden_states[:, None] if encoder_hidden_states.ndim == 2 else encoder_hidden_states
-        pooled = self.config.text_conditioning == "pooled"
-        most = self.config.max_positions - self.config.latent_tokens - 1
-        if text.ndim != 3 or text.shape[-1] != self.config.text_dim or (pooled and text.shape[1] != 1) or text.shape[1] > most:
-            wanted = "(batch, text_dim)" if pooled else f"(batch, up to {most} tokens, text_dim)"
-            raise ValueError(
-                f"This denoiser takes {self.config.text_conditioning} text of shape {wanted} with text_dim={self.config.text_dim}, got "
-                f"{tuple(encoder_hidden_states.shape)}. Use the text encoder that it was trained with."
-            )
-        text = text.to(self.dtype)
+        text = self._as_tokens(encoder_hidden_states, self.config.max_positions - self.config.latent_tokens - 1)
         text = self.text_projection(text.relu() if self.config.text_activation == "relu" else text)
-        return MLDCondition(text, None if pooled else encoder_attention_mask)
+        return MLDCondition(text, None if self.config.text_conditioning == "pooled" else encoder_attention_mask)
 
     def forward(
         self,
@@ -194,16 +166,8 @@ class MLDDenoiser(ModelMixin, ConfigMixin):
         shape = self.config.latent_tokens, self.config.latent_dim
         if sample.shape[1:] != shape:
             raise ValueError(f"sample must be (batch, {shape[0]}, {shape[1]}), got {tuple(sample.shape)}.")
-        if condition is None:
-            if encoder_hidden_states is None:
-                raise ValueError("Pass encoder_hidden_states or a condition made by `encode_condition`.")
-            condition = self.encode_condition(encoder_hidden_states, encoder_attention_mask)
-        copies = len(condition.text) // len(sample)
-        if copies * len(sample) != len(condition.text):
-            raise ValueError(f"The condition holds {len(condition.text)} texts, which is not a multiple of {len(sample)} samples.")
-        timestep = torch.as_tensor(timestep, device=sample.device).expand(len(sample))
-        time = cosines_and_sines(timestep, self.config.time_dim).to(self.dtype)
-        time = self.time_projection(add_guidance(time, timestep_cond, self.guidance_projection))[:, None]
+        condition, copies = self._condition(condition, sample, encoder_hidden_states, encoder_attention_mask)
+        time = self._step(timestep, sample, timestep_cond)[:, None]
         before = torch.cat((self.input_projection(sample.to(self.dtype)), time), dim=1).repeat(copies, 1, 1)
         hidden = torch.cat((before, condition.text), dim=1)
         hidden = hidden + self.positions[: hidden.shape[1]]

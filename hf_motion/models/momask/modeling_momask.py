@@ -20,6 +20,7 @@ from transformers.utils import ModelOutput
 from ...motion import Motion
 from ...nn.embeddings import sinusoidal_table
 from ...nn.generators import spawn_generators
+from ...nn.guidance import guided
 from ...nn.sampling import gumbel_noise
 from ...utils.asked import asked_frames, asked_generator
 from ..motion_vq.modeling_motion_vq import MotionVQModel
@@ -259,9 +260,7 @@ class MoMask(TextMotionModel):
         if guidance == 1:
             return network(sequence, *layer, text, real).float()
         doubled = torch.cat((sequence, sequence)), *layer, torch.cat((torch.zeros_like(text), text)), torch.cat((real, real))
-        logits = network(*doubled).float()
-        unconditional, conditional = logits.chunk(2)
-        return unconditional + guidance * (conditional - unconditional)
+        return guided(*network(*doubled).float().chunk(2), guidance)
 
     def _draw_lengths(self, text: Tensor, generators: list[torch.Generator]) -> list[int]:
         logits = self.length_estimator(text).float()

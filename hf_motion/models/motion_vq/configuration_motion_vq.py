@@ -73,12 +73,8 @@ class MotionVQConfig(CheckedConfig):
     ) -> None:
         sizes = {"num_features": num_features, "hidden_size": hidden_size, "code_dim": code_dim, "codebook_size": codebook_size,
                  "num_quantizers": num_quantizers, "residual_depth": residual_depth, "dilation_growth": dilation_growth}  # fmt: skip
-        for name, value in sizes.items():
-            if value < 1:
-                raise ValueError(f"{name} must be at least 1, got {value}.")
-        for name, value in {"strides": strides, "body_strides": body_strides}.items():
-            if value is not None and (not value or not set(value) <= {1, 2}):
-                raise ValueError(f"{name} must be a list of 1 and 2, got {list(value)}.")
+        shares = {"dropout": dropout, "ema_decay": ema_decay, "quantize_dropout": quantize_dropout}
+        _check_ranges(sizes, {"strides": strides, "body_strides": body_strides}, shares)
         if hand_features is not None:
             body_strides = [2] if body_strides is None else body_strides
             num_quantizers = _checked_streams(hand_features, num_features, strides, body_strides, num_quantizers)
@@ -86,17 +82,7 @@ class MotionVQConfig(CheckedConfig):
                 raise ValueError("shared_codebook and quantize_dropout are for residual books; leave them out with hand_features.")
         elif body_strides is not None:
             raise ValueError(f"body_strides={list(body_strides)} are the body's beside hand_features; without these give strides.")
-        for name, value in {"dropout": dropout, "ema_decay": ema_decay, "quantize_dropout": quantize_dropout}.items():
-            if not 0 <= value < 1:
-                raise ValueError(f"{name} must be in [0, 1), got {value}.")
-        if reconstruction_loss not in RECONSTRUCTION_LOSSES:
-            allowed = ", ".join(map(repr, RECONSTRUCTION_LOSSES))
-            raise ValueError(f"reconstruction_loss must be one of {allowed}, got {reconstruction_loss!r}.")
-        if position_weight and (position_slice is None or not 0 <= position_slice[0] < position_slice[1] <= num_features):
-            raise ValueError(
-                f"position_slice must lie within the {num_features} features, got {position_slice}. Set position_weight=0 where there "
-                "are no positions."
-            )
+        _check_losses(reconstruction_loss, position_weight, position_slice, num_features)
         self.num_features = num_features
         self.hidden_size = hidden_size
         self.code_dim = code_dim
@@ -133,6 +119,29 @@ class MotionVQConfig(CheckedConfig):
     def step_books(self) -> list[int]:
         """The book of each code of a step, in order: the body's is 0 and the hands' 1 where there are two streams."""
         return list(range(self.num_quantizers)) if self.hand_features is None else [0] * self.body_codes + [1]
+
+
+def _check_ranges(sizes: dict[str, int], strides: dict[str, Sequence[int] | None], shares: dict[str, float]) -> None:
+    for name, size in sizes.items():
+        if size < 1:
+            raise ValueError(f"{name} must be at least 1, got {size}.")
+    for name, values in strides.items():
+        if values is not None and (not values or not set(values) <= {1, 2}):
+            raise ValueError(f"{name} must be a list of 1 and 2, got {list(values)}.")
+    for name, share in shares.items():
+        if not 0 <= share < 1:
+            raise ValueError(f"{name} must be in [0, 1), got {share}.")
+
+
+def _check_losses(reconstruction_loss: str, position_weight: float, position_slice: Sequence[int] | None, num_features: int) -> None:
+    if reconstruction_loss not in RECONSTRUCTION_LOSSES:
+        allowed = ", ".join(map(repr, RECONSTRUCTION_LOSSES))
+        raise ValueError(f"reconstruction_loss must be one of {allowed}, got {reconstruction_loss!r}.")
+    if position_weight and (position_slice is None or not 0 <= position_slice[0] < position_slice[1] <= num_features):
+        raise ValueError(
+            f"position_slice must lie within the {num_features} features, got {position_slice}. Set position_weight=0 where there "
+            "are no positions."
+        )
 
 
 def _checked_streams(

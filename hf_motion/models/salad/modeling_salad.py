@@ -6,23 +6,20 @@ through `hf_motion.conversion.salad`.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
-import torch
-from diffusers.configuration_utils import ConfigMixin, register_to_config
-from diffusers.models.modeling_utils import ModelMixin
+from diffusers.configuration_utils import register_to_config
 from diffusers.utils import BaseOutput
 from diffusers.utils.accelerate_utils import apply_forward_hook
 from torch import Tensor, nn
 
-from ...hub.loading import check_loaded, loading
-from ...nn.attention import AttentionImplementation, attend, key_padding_mask
-from ...nn.embeddings import cosines_and_sines, sinusoidal_table
-from ...nn.guidance import GuidanceProjection, add_guidance
+from ...nn.attention import AttentionImplementation, CrossAttention, key_padding_mask, split_heads
+from ...nn.embeddings import sinusoidal_table
+from ...nn.guidance import GuidanceProjection
 from ...nn.skip import SkipBlocks
+from ..text_denoiser import TextDenoiser
 
 _MAX_POSITIONS = 5000
 
@@ -60,7 +57,7 @@ class SALADCondition:
         return self.keys_values[0]
 
 
-class SALADDenoiser(ModelMixin, ConfigMixin):
+class SALADDenoiser(TextDenoiser):
     """Predicts velocities in latents, or whatever its scheduler is told.
 
     Args:
@@ -81,7 +78,6 @@ class SALADDenoiser(ModelMixin, ConfigMixin):
         ValueError: If widths do not fit together, or an option is unknown.
     """
 
-    _supports_gradient_checkpointing = False
     _no_split_modules = ["SALADBlock"]
 
     @register_to_config
@@ -111,7 +107,6 @@ class SALADDenoiser(ModelMixin, ConfigMixin):
                 f"text_conditioning must be one of 'tokens', 'pooled', got {text_conditioning!r}, and activation one of 'gelu', 'relu', "
                 f"got {activation!r}."
             )
-        self.attention_implementation: AttentionImplementation = "auto"
         self.input_projection = nn.Sequential(nn.Linear(latent_dim, hidden_size), nn.ReLU(), nn.Linear(hidden_size, hidden_size))
         self.guidance_projection = GuidanceProjection(time_cond_proj_dim, time_dim) if time_cond_proj_dim is not None else None
         self.time_projection = nn.Sequential(nn.Linear(time_dim, hidden_size), nn.SiLU(), nn.Linear(hidden_size, hidden_size))
@@ -125,20 +120,6 @@ class SALADDenoiser(ModelMixin, ConfigMixin):
         self.output_projection = nn.Sequential(nn.Linear(hidden_size, hidden_size), nn.ReLU(), nn.Linear(hidden_size, latent_dim))
         self.embedding_dropout = nn.Dropout(dropout)
         self.register_buffer("positions", sinusoidal_table(_MAX_POSITIONS, hidden_size), persistent=False)
-
-    @classmethod
-    def from_pretrained(cls, pretrained_model_name_or_path: str | os.PathLike, **kwargs: Any) -> Any:
-        """Load a denoiser; see `diffusers.ModelMixin.from_pretrained` for the arguments.
-
-        Raises:
-            OSError: If there is no such checkpoint.
-            ValueError: If a file is damaged (the message names it), or the weights are not those of its configuration.
-        """
-        wants_info = kwargs.pop("output_loading_info", False)
-        with loading(pretrained_model_name_or_path, subfolder=kwargs.get("subfolder") or ""):
-            model, info = super().from_pretrained(pretrained_model_name_or_path, output_loading_info=True, **kwargs)
-            check_loaded(pretrained_model_name_or_path, info)
-        return (model, info) if wants_info else model
 
     @apply_forward_hook
     def encode_condition(self, encoder_hidden_states: Tensor, encoder_attention_mask: Tensor | None = None) -> SALADCondition:
@@ -154,13 +135,7 @@ class SALADDenoiser(ModelMixin, ConfigMixin):
         Raises:
             ValueError: If the shape does not fit the configuration.
         """
-        text = encoder_hidden_states[:, None] if encoder_hidden_states.ndim == 2 else encoder_hidden_states
-        if text.ndim != 3 or text.shape[-1] != self.config.text_dim:
-            raise ValueError(
-                f"This denoiser takes text of shape (batch, tokens, text_dim) with text_dim={self.config.text_dim}, got "
-                f"{tuple(encoder_hidden_states.shape)}. Use the text encoder that it was trained with."
-            )
-        text = self.text_projection(text.to(self.dtype))
+        text = self.text_projection(self._as_tokens(encoder_hidden_states))
         pooled = encoder_attention_mask is None or self.config.text_conditioning == "pooled"
         mask = None if pooled else key_padding_mask(encoder_attention_mask, text.dtype)
         return SALADCondition([block.cross_attention.kv(block.text_norm(text)) for block in self._ordered()], mask)
@@ -201,16 +176,8 @@ class SALADDenoiser(ModelMixin, ConfigMixin):
         parts, width = self.config.latent_parts, self.config.latent_dim
         if sample.ndim != 4 or sample.shape[2:] != (parts, width) or sample.shape[1] * parts > _MAX_POSITIONS:
             raise ValueError(f"sample must be (batch, up to {_MAX_POSITIONS // parts} steps, {parts}, {width}), got {tuple(sample.shape)}.")
-        if condition is None:
-            if encoder_hidden_states is None:
-                raise ValueError("Pass encoder_hidden_states or a condition made by `encode_condition`.")
-            condition = self.encode_condition(encoder_hidden_states, encoder_attention_mask)
-        copies = len(condition.text) // len(sample)
-        if copies * len(sample) != len(condition.text):
-            raise ValueError(f"The condition holds {len(condition.text)} texts, which is not a multiple of {len(sample)} samples.")
-        timestep = torch.as_tensor(timestep, device=sample.device).expand(len(sample))
-        time = cosines_and_sines(timestep, self.config.time_dim).to(self.dtype)
-        time = self.time_projection(add_guidance(time, timestep_cond, self.guidance_projection))[:, None, None].repeat(copies, 1, 1, 1)
+        condition, copies = self._condition(condition, sample, encoder_hidden_states, encoder_attention_mask)
+        time = self._step(timestep, sample, timestep_cond)[:, None, None].repeat(copies, 1, 1, 1)
         hidden = self.input_projection(sample.to(self.dtype)).flatten(1, 2)
         hidden = self.embedding_dropout(hidden + self.positions[: hidden.shape[1]].to(hidden.dtype))
         hidden = hidden.unflatten(1, (-1, parts)).repeat(copies, 1, 1, 1)
@@ -278,21 +245,8 @@ class SALADBlock(nn.Module):
         return add(hidden, self.mlp(self.mlp_norm(hidden)), scales[3])
 
 
-class SALADAttention(nn.Module):
-    """Multi-head attention of a sequence to itself or to a text, whose weights can be looked at and changed.
-
-    Args:
-        hidden_size (`int`): Width.
-        num_heads (`int`): Heads.
-        dropout (`float`): Dropout of the attention weights.
-    """
-
-    def __init__(self, hidden_size: int, num_heads: int, dropout: float) -> None:
-        super().__init__()
-        self.num_heads, self.dropout = num_heads, dropout
-        self.q = nn.Linear(hidden_size, hidden_size)
-        self.kv = nn.Linear(hidden_size, 2 * hidden_size)
-        self.out = nn.Linear(hidden_size, hidden_size)
+class SALADAttention(CrossAttention):
+    """Multi-head attention of a sequence to itself or to a text, whose weights can be looked at and changed."""
 
     def forward(
         self,
@@ -306,10 +260,9 @@ class SALADAttention(nn.Module):
     ) -> Tensor:
         """(batch * rows, queries, hidden_size) in and out; keys and values are those of `hidden` where none are given."""
         keys, values = (self.kv(hidden) if keys_values is None else keys_values).chunk(2, dim=-1)
-        query, keys, values = (x.unflatten(-1, (self.num_heads, -1)).transpose(1, 2) for x in (self.q(hidden), keys, values))
         if edit is None:
-            dropout = self.dropout if self.training else 0.0
-            return self.out(attend(query, keys, values, mask, dropout, implementation).transpose(1, 2).flatten(2))
+            return self.attend_to(hidden, keys, values, mask, implementation)
+        query, keys, values = split_heads(self.num_heads, self.q(hidden), keys, values)
         scores = query @ keys.transpose(-2, -1) * query.shape[-1] ** -0.5
         weights = (scores if mask is None else scores + mask).softmax(-1)
         weights = edit(kind, weights.unflatten(0, (-1, rows))).flatten(0, 1)

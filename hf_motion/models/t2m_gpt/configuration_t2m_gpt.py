@@ -8,6 +8,7 @@ from transformers.configuration_utils import PreTrainedConfig
 
 from ..motion_vq.configuration_motion_vq import MotionVQConfig
 from ..text_motion_config import TextMotionConfig
+from .layout import OneStream
 
 
 class T2MGPTConfig(TextMotionConfig):
@@ -69,3 +70,8 @@ class T2MGPTConfig(TextMotionConfig):
         for name, offset in special.items():
             setattr(self, name, self.vq_config.codebook_size + offset)
         self.vocab_size = self.vq_config.codebook_size + len(special)
+
+    @property
+    def token_layout(self) -> OneStream:
+        """How codes are written."""
+        return OneStream(self.vq_config.codebook_size)
