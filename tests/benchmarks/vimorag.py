@@ -162,7 +162,7 @@ def held_out(study: Study) -> None:
     index, rows = study.index, dict[str, dict[str, float]]()
     retrievers = {"retrieved": VideoRetriever(index), "random": RandomVideos(index), "right": OwnVideos(study.own_videos("test"))}
     for action, pattern in HELD_OUT.items():
-        texts = [text for text in study.captions("test") if re.search(pattern, text, re.IGNORECASE)]
+        texts = [text for text in study.captions("test") if re.search(pattern, text, re.IGNORECASE) and text in retrievers["right"]]
         texts = [texts[at] for at in np.sort(np.random.default_rng(0).permutation(len(texts))[: study.arguments.texts])]
         column, wanted = f"{action} ({len(texts)} texts)", Specification.from_dict({"task": "integrity", "events": [action]})
         clips = [motion for _, motion, captions in study.clips("test") if any(re.search(pattern, text, re.I) for text in captions)]
@@ -186,6 +186,10 @@ class OwnVideos:
 
     def __init__(self, folder: Path) -> None:
         self.known = RetrievedVideos.load(folder)
+
+    def __contains__(self, text: str) -> bool:
+        """Whether the text, or the mirrored one, is the caption of a clip that was long enough to be filmed."""
+        return text in self.known or mirror_text(text) in self.known
 
     def retrieve(self, texts: list[str], k: int = 1) -> list[list[Hit]]:
         """See `VideoRetriever.retrieve`. The videos of a mirrored caption are those of the caption."""
