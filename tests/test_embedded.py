@@ -60,10 +60,11 @@ def test_the_named_turn(side: str, sign: int) -> None:
 
 
 def test_run_and_walk_forward_and_backward() -> None:
-    walk, run, back = (make(f"a person {verb}", 60) for verb in ("walks forward", "runs", "walks backward"))
+    # Who walks backward in its data stands for a second first: of 24 motions of 3 s, 19 get anywhere, of 6 s all.
+    walk, run, back = (make(f"a person {verb}", n) for verb, n in (("walks forward", 60), ("runs", 60), ("walks backward", 120)))
     assert min(map(speed, run)) > 1.3 * max(map(speed, walk))
     assert min(map(forward, walk)) > 0.5
-    assert max(map(forward, back)) < -0.2
+    assert max(map(forward, back)) < -1
 
 
 def test_it_is_complete_small_and_licensed() -> None:

@@ -48,6 +48,11 @@ class PromptEncoder:
             return output.last_hidden_state, attention_mask
         return pooled_text(self.text_encoder, output, attention_mask), None
 
+    def unknown(self, texts: Sequence[str]) -> list[bool]:
+        """Whether the tokenizer knows no word at all, of each text."""
+        rows = self.tokenizer(list(texts), add_special_tokens=False)["input_ids"]
+        return [bool(row) and set(row) == {self.tokenizer.unk_token_id} for row in rows]
+
     def encode_prompt(self, prompts: Sequence[str]) -> tuple[Tensor, Tensor | None]:
         """Encode each distinct prompt once; see `encode_tokens` for what comes back.
 

@@ -326,9 +326,10 @@ class TextDiffusionPipeline(PromptEncoder, MotionDiffusionPipeline):
         """What the denoiser needs of the texts of windows, for so many at once as it denoises; with guidance those without text before."""
         states, mask = self.encode_prompt(plan.texts if self._null_text is None else [*plan.texts, self._null_text])
         if self._null_text is None:
-            pooled = states if mask is None else mean_over_tokens(states, mask)
-            self._warn_of_unknown(plan.texts, pooled)
-            states, mask = self._grounded(plan.texts, states, mask, pooled)
+            if self.known_actions is not None:
+                pooled = self._pooled(plan.texts, states, mask)
+                self._warn_of_unknown(plan.texts, pooled)
+                states, mask = self._grounded(plan.texts, states, mask, pooled)
             nothing, hidden = torch.zeros_like(states), mask
         else:
             nothing, states = states[-1:].expand(len(plan.texts), *states.shape[1:]), states[:-1]
@@ -415,6 +416,12 @@ class TextDiffusionPipeline(PromptEncoder, MotionDiffusionPipeline):
     def _step_options(self, generators: list[torch.Generator]) -> dict[str, Any]:
         return {"generator": generators} if "generator" in inspect.signature(self.scheduler.step).parameters else {}
 
+    def _pooled(self, texts: list[str], states: Tensor, mask: Tensor | None) -> Tensor:
+        """Where texts lie among known actions: means over their tokens; those of which no word is known, at what all have in common."""
+        pooled = states if mask is None else mean_over_tokens(states, mask)
+        unknown = torch.tensor(self.unknown(texts), device=pooled.device)
+        return torch.where(unknown[:, None], self.known_actions.center.to(pooled), pooled)
+
     def _grounded(self, texts: list[str], states: Tensor, mask: Tensor | None, pooled: Tensor) -> tuple[Tensor, Tensor | None]:
         """The tokens of texts, and beside them those of the plain sentences that the checkpoint knows and they are nearest to."""
         if not self.config.get("ground_prompts"):
@@ -428,8 +435,6 @@ class TextDiffusionPipeline(PromptEncoder, MotionDiffusionPipeline):
         return torch.cat((states, beside), 1), torch.cat((mask, hidden * known[:, None]), 1)
 
     def _warn_of_unknown(self, prompts: list[str], pooled: Tensor) -> None:
-        if self.known_actions is None:
-            return
         for text, nearest in self.known_actions.far(pooled, prompts).items():
             if not text:
                 continue
