@@ -240,7 +240,7 @@ def test_motions_find_motions_and_sentences_do(tmp_path: Path) -> None:
 
 def test_the_embedded_retriever_finds_what_captions_and_motions_show(tmp_path: Path) -> None:
     folder = EMBEDDED_MVR
-    assert sum(path.stat().st_size for path in folder.iterdir()) < 2.5e6
+    assert sum(path.stat().st_size for path in folder.iterdir()) < 4e6
     assert (folder / "README.md").read_text() == (ROOT / "hub_cards" / f"{folder.name}.md").read_text()
     assert ModelCard.load(folder / "README.md").data.license == "cc-by-nc-4.0"
     rows = [row for row in load_motion_rows(str(EVALUATION)) if row["n_frames"] > 40][:80]

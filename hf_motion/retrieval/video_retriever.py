@@ -41,7 +41,9 @@ class VideoRetriever:
             if embedder.digest != opened.about["embedder"]:
                 raise ValueError(
                     f"This index was made with {opened.about['name']} ({opened.about['embedder'][:12]}), not with the retriever inside the "
-                    "package. Pass VideoRetriever(index, GeminiMVREmbedder.from_pretrained(...)) with the model that it was made with."
+                    f"package ({embedder.digest[:12]}). Pass VideoRetriever(index, GeminiMVREmbedder.from_pretrained(...)) with the model "
+                    "that it was made with, or build the index anew, as those that an earlier version of the package made: "
+                    "hf-motion video index."
                 )
         opened.check_embedder(embedder)
         self.index, self.embedder, self.videos = index, embedder, videos

@@ -57,7 +57,7 @@ class TwoLevels:
             GeminiMVRProcessor.from_pretrained(EMBEDDED_MVR),
         )
         vision = {**_SIZES, "image_size": _SIDE, "patch_size": 8}
-        words = {**_SIZES, "vocab_size": known.config.text_config.vocab_size, "eos_token_id": self.processor.tokenizer.eos_token_id}
+        words = {**_SIZES, "vocab_size": known.config.text_config.vocab_size, "eos_token_id": self.processor.tokenizer.sep_token_id}
         clip = CLIPConfig(text_config=words, vision_config=vision, projection_dim=64)
         self.model = GeminiMVR(GeminiMVRConfig(**{**known.config.to_dict(), "object_config": clip, "stage": "object"}))
         self.model.load_state_dict(known.state_dict(), strict=False)
