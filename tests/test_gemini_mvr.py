@@ -160,7 +160,7 @@ def test_hidden_frames_do_not_count_for_pictures() -> None:
     [
         ({"use_action": False}, "needs an object_config"),
         ({"stage": "router"}, "needs both levels"),
-        ({"stage": "all"}, "'action', 'object', 'router'"),
+        ({"stage": "all"}, "'action', 'text', 'object', 'router'"),
         ({"max_frames": 17}, "from 1 to encoder_frames=16"),
         ({"encoder_heads": 3}, "encoder_heads=3 must divide"),
         ({"action_scale": 0}, "must be positive"),
