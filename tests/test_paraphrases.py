@@ -238,6 +238,17 @@ def test_examples_of_the_action_are_drawn_beside_captions(tmp_path: Path) -> Non
         DiffusionTrainer(tiny_pipeline(), DiffusionTrainingArguments(output_dir=str(tmp_path)), clips)
 
 
+def test_a_grounded_pipeline_says_that_it_learns_of_prompts_alone(
+    tmp_path: Path, own: Paraphrases, caplog: pytest.LogCaptureFixture
+) -> None:
+    pipeline, arguments = tiny_pipeline("distilbert"), DiffusionTrainingArguments(output_dir=str(tmp_path), use_cpu=True)
+    DiffusionTrainer(pipeline, arguments, dataset(own))
+    assert "ground_prompts" not in caplog.text
+    pipeline.register_to_config(ground_prompts=True)
+    DiffusionTrainer(pipeline, arguments, dataset(own))
+    assert "is trained on prompts alone now" in caplog.text
+
+
 def test_options_that_cannot_be(own: Paraphrases) -> None:
     with pytest.raises(ValueError, match=r"paraphrase_share must be a probability, from 0 to 1, got 1\.5"):
         dataset(own, 1.5)

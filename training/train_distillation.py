@@ -40,6 +40,7 @@ class ScriptArguments:
     strict: bool = field(default=True, metadata={"help": "Stop at an unreadable row rather than skip and count it."})
     paraphrases: str | None = field(default=None, metadata={"help": "Folder of other wordings of captions; none by default."})
     paraphrase_share: float = field(default=0.5, metadata={"help": "Probability of replacing a caption by another wording of it."})
+    example_share: float = field(default=0.0, metadata={"help": "For a teacher with ground_prompts, see train_diffusion.py."})
     score_split: str = field(default="val", metadata={"help": "Split to score on while training, see score_steps."})
     score_steps: int = field(default=0, metadata={"help": "Steps between scores (FID, R-precision, skating); 0 for none."})
     score_clips: int | None = field(default=None, metadata={"help": "Clips to score on, all of the split by default."})
@@ -59,8 +60,9 @@ def main(script: ScriptArguments, args: DistillationArguments) -> None:
     check_teacher(teacher, args.original_inference_steps, rows)
     words = load_paraphrases(script.paraphrases) if script.paraphrases else None
     options = script.mirror, script.min_frames, script.strict, not args.disable_tqdm
+    shares = {"paraphrase_share": script.paraphrase_share, "example_share": script.example_share}
     dataset = MotionTextDataset(
-        rows, teacher.feature_extractor, *options, script.level_floor, words, script.paraphrase_share, script.fixed_bones
+        rows, teacher.feature_extractor, *options, script.level_floor, words, fixed_bones=script.fixed_bones, **shares
     )
     trainer = DistillationTrainer(teacher, args, dataset)
     if score_rows is not None:

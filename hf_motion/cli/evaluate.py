@@ -63,7 +63,7 @@ def evaluate(
     alignment_pool_size: Annotated[int | None, _setting("The same for TMR's.")] = None,
     min_frames: Annotated[int | None, _setting("Leave shorter clips out.")] = None,
     max_frames: Annotated[int | None, _setting("Cut longer clips.")] = None,
-    one_body: Annotated[bool, _setting("Put real clips on the body that made motion is on.")] = False,
+    one_body: Annotated[bool, _setting("Put real clips and motions on the body that decoding ends on.")] = False,
     max_samples: Annotated[int | None, _setting("Use the first clips only.", min=1)] = None,
     multimodality: Annotated[int, _setting("Texts for multimodality (published: 100).", min=0)] = 0,
     multimodality_samples: Annotated[int, _setting("Motions per text.", min=2)] = 30,

@@ -49,8 +49,7 @@ class Protocol:
         replications (`int`): How often everything is drawn and scored.
         generations (`int`): How often motions are generated; replications take turns in using them.
         seed (`int`): All chance comes from it.
-        one_body (`bool`): Put real clips on the body that decoding ends on. Made motion is on it already, so that otherwise FID also
-            measures bodies; not as published.
+        one_body (`bool`): Put real clips and made motion on the body that decoding ends on, lest FID measure bodies too; not as published.
     """
 
     name: str

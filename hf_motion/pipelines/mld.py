@@ -41,7 +41,6 @@ class MLDPipeline(LatentDiffusionPipeline):
     """
 
     _optional_components = ["few_step_denoiser", "few_step_scheduler"]
-    known_actions = None
 
     def __init__(
         self,

@@ -70,7 +70,6 @@ class SALADPipeline(LatentDiffusionPipeline):
     """
 
     _optional_components = ["few_step_denoiser", "few_step_scheduler"]
-    known_actions = None
 
     def __init__(
         self,

@@ -317,14 +317,23 @@ class DiffusionCollator:
         if self.cache is None:
             tokens = self.pipeline.tokenize(captions)
             return {**batch, "input_ids": tokens["input_ids"], "text_mask": tokens["attention_mask"]}
-        states = [self.cache[caption] for caption in captions]
-        beside = [[self.cache[example[key]] for key in ("example",) if key in example] for example in examples]
-        if any(beside):
-            states = [torch.cat([own, *known]) for own, known in zip(states, beside, strict=True)]
+        states = [
+            torch.cat((self.cache[caption], self.cache[example["example"]])) if "example" in example else self.cache[caption]
+            for caption, example in zip(captions, examples, strict=True)
+        ]
         if states[0].ndim == 1:
             return {**batch, "text_states": torch.stack(states)}
         padded, mask = pad_and_mask(states)
         return {**batch, "text_states": padded.float() if self.half else padded, "text_mask": mask}
+
+
+def warn_of_ungrounded(pipeline: MotionDiffusionPipeline, example_share: float = 0.0) -> None:
+    """Say so if a pipeline reads its prompts beside plain sentences (`ground_prompts`), and a training shows it prompts alone."""
+    if pipeline.config.get("ground_prompts") and not example_share:
+        logger.warning(
+            "This pipeline reads prompts beside plain sentences of the actions that it knows (ground_prompts), and is trained on prompts "
+            "alone now; with --paraphrases and --example_share, where there are these options, on both."
+        )
 
 
 class DiffusionTrainer(MotionTextTrainer):
@@ -351,7 +360,8 @@ class DiffusionTrainer(MotionTextTrainer):
         if args.n_gpu > 1:
             raise ValueError(f"One process cannot train on {args.n_gpu} GPUs. Start one process for each with `accelerate launch`.")
         trains_text = self._prepare_text_encoder(args)
-        if getattr(train_dataset, "example_share", 0) and (trains_text or pipeline.denoiser.config.text_conditioning != "tokens"):
+        warn_of_ungrounded(pipeline, train_dataset.example_share)
+        if train_dataset.example_share and (trains_text or pipeline.denoiser.config.text_conditioning != "tokens"):
             raise ValueError(
                 "example_share sets the tokens of two sentences beside each other: it needs a denoiser with text_conditioning='tokens' and "
                 "text_encoder_tuning='none'."

@@ -28,7 +28,7 @@ from ..preferences.pairs import Pair
 from ..representation import MotionFeatureExtractor
 from ..text_encoders import token_limit, warn_of_long_captions
 from ..utils.training_folder import leave_sign
-from .diffusion import DiffusionCollator, DiffusionObjective
+from .diffusion import DiffusionCollator, DiffusionObjective, warn_of_ungrounded
 from .motion_text import MotionTextTrainer, MotionTextTrainingArguments
 
 logger = logging.getLogger("hf_motion")
@@ -226,6 +226,7 @@ class DiffusionDPOTrainer(MotionTextTrainer):
     ) -> None:
         if args.n_gpu > 1:
             raise ValueError(f"One process cannot train on {args.n_gpu} GPUs. Start one process for each with `accelerate launch`.")
+        warn_of_ungrounded(pipeline)
         self.pipeline = pipeline
         pipeline.to(args.device)
         pipeline.text_encoder.requires_grad_(False).eval()

@@ -24,7 +24,7 @@ from ..pipelines.text_diffusion import TextDiffusionPipeline
 from ..skeletons import get_skeleton
 from ..text_encoders import token_limit, warn_of_long_captions
 from ..utils.training_folder import leave_sign
-from .diffusion import DiffusionCollator, DiffusionObjective
+from .diffusion import DiffusionCollator, DiffusionObjective, warn_of_ungrounded
 from .latents import LatentCache
 from .motion_text import MotionTextTrainer, MotionTextTrainingArguments
 
@@ -263,6 +263,7 @@ class DistillationTrainer(MotionTextTrainer):
         callbacks: list[TrainerCallback] | None = None,
     ) -> None:
         check_teacher(teacher, args.original_inference_steps)
+        warn_of_ungrounded(teacher, train_dataset.example_share)
         teacher.to(args.device)
         for part in (teacher.denoiser, teacher.text_encoder):
             part.requires_grad_(False).eval()
